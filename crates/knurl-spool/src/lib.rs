@@ -1,0 +1,17 @@
+//! A crash-safe append log of opaque records.
+//!
+//! # Promised
+//! - A record whose [`Spool::append`] returned `Ok` survives `kill -9` of the process at any later instant.
+//! - A record below [`Spool::durable`] survives power loss.
+//! - Records are read back whole, in order, once each from any [`Position`]; a torn or damaged tail is recognised (CRC-32, sequence)
+//!   and never read as a record.
+//! - Appending never creates, grows or syncs a file: segments are pre-zeroed by [`Spool::prepare`], so a full disk shows there, as an
+//!   error, and never as SIGBUS.
+//! - After a failed fsync nothing is retried: the segment is abandoned and its un-synced tail rewritten to a new one, or the error is
+//!   [`SyncError::Lost`] and the process must exit.
+//!
+//! # Refused
+//! Knowing what a record means; deciding when to sync, prepare or release (the caller's worker calls the steps); retrying.
+//!
+//! # Layout
+//! `dir/ledger` (one page: identity, answered and dropped counters), `dir/lock`, `dir/<segment number, 20 digits>.seg`.

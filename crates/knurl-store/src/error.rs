@@ -1,0 +1,49 @@
+//! What can go wrong with a store, classified by what the caller can do about it.
+
+/// Which uniqueness was violated: the caller's fault, answered 409.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflict {
+    ShortCode,
+    Username,
+    Email,
+}
+
+/// Which referenced row does not exist: answered 404.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    User,
+    Link,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{0:?} already exists")]
+    Conflict(Conflict),
+    #[error("{0:?} does not exist")]
+    MissingReference(Reference),
+    /// Could not look or could not write, and may be able to later: I/O error, locked, connection gone, writer stopped.
+    #[error("the database is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The disk (or the database's quota) is full. Nothing was changed.
+    #[error("the database's disk is full")]
+    Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The queue of writes is at its bound: try again shortly. Nothing was changed.
+    #[error("too many writes are waiting")]
+    Overloaded,
+    /// The database was written by a newer Knurl.
+    #[error("the database has schema version {found}, this knurl knows up to {known}: use the newer knurl, or restore a backup")]
+    TooNew { found: i64, known: i64 },
+    /// A row that no version of Knurl writes, or a damaged file.
+    #[error("the database is damaged: {0}")]
+    Corrupt(String),
+    /// Our own mistake (a malformed statement, a wrong type).
+    #[error("internal store error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anything being changed.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Overloaded)
+    }
+}

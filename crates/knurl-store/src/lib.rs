@@ -1,0 +1,12 @@
+//! All of Knurl's SQL.
+//!
+//! Promised: one method is one business fact and one transaction; what a method acknowledged is on disk (SQLite: WAL with
+//! `synchronous=FULL`, group-committed); `None` means "never existed", an outage is [`StoreError::Unavailable`], never `None`.
+//! Refused: HTTP, clocks (time is an argument), policy (what may be a target or a code was decided before).
+
+mod error;
+pub mod sqlite;
+mod store;
+
+pub use error::{Conflict, Reference, StoreError};
+pub use store::*;

@@ -1,0 +1,1 @@
+//! Start in order, run, stop in reverse.

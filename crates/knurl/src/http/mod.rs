@@ -1,0 +1,21 @@
+//! Everything that speaks HTTP: the accept loop, the redirect front, the API, the one way errors leave.
+
+pub mod api;
+pub mod error;
+
+use std::sync::Arc;
+
+use knurl_store::Store;
+
+use crate::{clicks::Recorder, config::Config, resolve::Resolver, telemetry::Metrics};
+
+/// What handlers and the front share; built by `app`, handed out in an `Arc`.
+#[derive(Debug)]
+pub struct HttpState {
+    pub config: Config,
+    pub store: Arc<dyn Store>,
+    pub resolver: Resolver,
+    pub recorder: Recorder,
+    pub metrics: Arc<Metrics>,
+    pub keys: api::auth::KeyRing,
+}

@@ -1,0 +1,1 @@
+//! Workers: each a loop around a step.
