@@ -221,4 +221,3 @@ pub struct Counts {
     pub links: u64,
     pub events: u64,
 }
-
