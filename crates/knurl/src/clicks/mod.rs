@@ -1,35 +1,55 @@
 //! A click's life: recorded in the spool before the answer leaves, drained into the store exactly once.
+//!
+//! # Layout
+//! [`recorder`] writes, [`syncer`] makes durable, [`drain`] delivers, [`audit`] checks that nothing went missing in between.
+//! The loops around the drain and the salts belong to [`crate::jobs`]; the syncer is a thread of its own.
 
-use std::time::Duration;
+pub mod audit;
+mod recorder;
 
-use knurl_core::Click;
+use std::{path::Path, sync::Arc};
 
-/// What the front holds: cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Recorder {}
+use knurl_store::{Store, StoreError};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// In the spool: survives the death of this process.
-    Kept,
-    /// The spool is full or broken; counted as dropped.
-    Dropped,
+pub use recorder::{BarrierTimeout, Recorded, Recorder};
+
+use crate::{config::ClicksConfig, telemetry::Metrics};
+
+/// This node's clicks, open: the spool, its syncer thread, the handle that records.
+#[derive(Debug)]
+pub struct Clicks {
+    /// Cheap to clone; what the front holds.
+    pub recorder: Recorder,
 }
 
-/// The spool was not drained up to the moment of asking within the deadline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("clicks are still being delivered")]
-pub struct BarrierTimeout;
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Without the store's cursor it is unknown which records were delivered: nothing is opened.
+    #[error("the click cursor could not be read")]
+    Store(#[from] StoreError),
+    #[error("the click spool in {dir} could not be opened")]
+    Spool {
+        dir: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
 
-impl Recorder {
-    /// Answers and counts one click. Ready at once unless the spool is full (waits up to `full_wait`) or `durability = power`
-    /// (waits for the fsync).
-    pub async fn record(&self, _click: &Click<'_>) -> Recorded {
-        todo!("clicks")
-    }
+/// Opens the spool in `spool_dir` (created where absent) after the store's cursor and starts the syncer thread. Clicks are delivered
+/// once [`crate::jobs::start`] runs.
+pub async fn start(
+    _config: &ClicksConfig,
+    _spool_dir: &Path,
+    _store: Arc<dyn Store>,
+    _metrics: Arc<Metrics>,
+) -> Result<Clicks, StartError> {
+    todo!("clicks")
+}
 
-    /// Drains this node's spool up to now, so that the caller sees its own clicks.
-    pub async fn barrier(&self, _deadline: Duration) -> Result<(), BarrierTimeout> {
+impl Clicks {
+    /// To be called last, after [`crate::jobs::Jobs::stop`] has drained: syncs, seals and closes the spool. Records that come later are
+    /// counted as dropped.
+    pub async fn stop(self) {
         todo!("clicks")
     }
 }
