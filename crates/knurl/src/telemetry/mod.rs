@@ -1,4 +1,5 @@
 //! Metrics and logs: what we named, never what a visitor typed.
 
-#[derive(Debug, Default)]
-pub struct Metrics {}
+pub mod metrics;
+
+pub use metrics::Metrics;
