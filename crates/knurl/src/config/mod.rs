@@ -3,7 +3,22 @@
 //! Promised: `config/default.toml` is both the defaults and the manual; `KNURL_*` overrides the file, `*_FILE` reads a secret from a
 //! file; an unknown or invalid option is one clear line and exit code 78 (EX_CONFIG). Secrets print as `…`.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+mod build;
+mod error;
+mod load;
+pub mod manual;
+mod values;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+pub use error::ConfigError;
+pub use load::{Layers, Loaded, Setting};
+pub use values::Source;
 
 use knurl_core::{short_code::CodeShape, target::TargetRules};
 
@@ -11,6 +26,8 @@ use knurl_core::{short_code::CodeShape, target::TargetRules};
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data_dir: PathBuf,
+    /// Where `database_url` puts the database; see [`Config::database_path`].
+    pub database: Option<PathBuf>,
     pub base_url: BaseUrl,
     pub auth: Auth,
     /// `--open-anyway`: allow `auth = open` on an address that is not loopback.
@@ -26,9 +43,73 @@ pub struct Config {
     pub watchdog: WatchdogConfig,
 }
 
+impl Default for Config {
+    /// Production defaults: those of `config/default.toml`.
+    fn default() -> Self {
+        load::defaults().build().unwrap_or_else(|error| panic!("config/default.toml: {error}"))
+    }
+}
+
+impl Config {
+    pub fn database_path(&self) -> PathBuf {
+        self.database.clone().unwrap_or_else(|| self.data_dir.join("knurl.db"))
+    }
+
+    pub fn spool_dir(&self) -> PathBuf {
+        self.data_dir.join("spool")
+    }
+
+    /// Where a generated admin key is kept.
+    pub fn admin_key_path(&self) -> PathBuf {
+        self.data_dir.join("admin.key")
+    }
+
+    /// Takes in the address really bound: a base URL that was derived from `listen` follows it, and so do the hosts that are us.
+    pub fn bound(&mut self, addr: SocketAddr) {
+        if self.base_url == BaseUrl::of(self.http.listen) {
+            self.base_url = BaseUrl::of(addr);
+        }
+        self.http.listen = addr;
+        self.links.know_own_hosts(&self.base_url, addr);
+    }
+
+    /// Without keys only this machine is served, unless told otherwise.
+    pub fn refuse_open_to_strangers(&self) -> Result<(), ConfigError> {
+        if self.auth == Auth::Required || self.open_anyway || self.http.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        Err(ConfigError::Refused {
+            key: "auth".into(),
+            source_: Source::Flag("open"),
+            reason: format!(
+                "{} is not a loopback address and everybody who reaches it could change every link; --open-anyway if you mean it",
+                self.http.listen
+            ),
+        })
+    }
+}
+
 /// What short links begin with: `http://127.0.0.1:8080` unless set. Never ends in `/`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(pub String);
+
+impl BaseUrl {
+    /// Derived from an address; one that means "all addresses" is written as the loopback one, which can be clicked.
+    pub fn of(addr: SocketAddr) -> Self {
+        let ip = match addr.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        Self(format!("http://{}", SocketAddr::new(ip, addr.port())))
+    }
+
+    /// `HOST[:PORT]`.
+    fn authority(&self) -> &str {
+        let rest = self.0.split_once("://").map_or(self.0.as_str(), |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default()
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
@@ -78,10 +159,62 @@ pub struct IpNet {
     pub prefix_len: u8,
 }
 
+/// Not an address block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an address or a CIDR block")]
+pub struct IpNetError;
+
+impl FromStr for IpNet {
+    type Err = IpNetError;
+
+    fn from_str(text: &str) -> Result<Self, IpNetError> {
+        let (addr, prefix) = text.split_once('/').map_or((text, None), |(addr, prefix)| (addr, Some(prefix)));
+        let addr: IpAddr = addr.parse().map_err(|_| IpNetError)?;
+        let whole = if addr.is_ipv4() { 32 } else { 128 };
+        let prefix_len = prefix.map_or(Ok(whole), str::parse).map_err(|_| IpNetError)?;
+        if prefix_len > whole {
+            return Err(IpNetError);
+        }
+        Ok(Self { addr, prefix_len })
+    }
+}
+
+impl IpNet {
+    /// Whether `ip` is in the block; an IPv4 address mapped into IPv6 counts as the IPv4 address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        match (self.addr, ip.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(ip)) => {
+                let shift = 32 - u32::from(self.prefix_len.min(32));
+                (u64::from(net.to_bits()) >> shift) == (u64::from(ip.to_bits()) >> shift)
+            }
+            (IpAddr::V6(net), IpAddr::V6(ip)) => {
+                let shift = 128 - u32::from(self.prefix_len.min(128));
+                shift == 128 || (net.to_bits() >> shift) == (ip.to_bits() >> shift)
+            }
+            _ => false,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct LinksConfig {
     pub code_shape: CodeShape,
     pub target_rules: TargetRules,
+    /// Names of ours besides those of the base URL and the address listened on.
+    pub more_own_hosts: Vec<String>,
+}
+
+impl LinksConfig {
+    fn know_own_hosts(&mut self, base_url: &BaseUrl, listen: SocketAddr) {
+        let mut hosts = vec![base_url.authority().to_owned(), listen.to_string()];
+        if listen.ip().is_loopback() || listen.ip().is_unspecified() {
+            hosts.extend(["127.0.0.1", "[::1]", "localhost"].map(|host| format!("{host}:{}", listen.port())));
+        }
+        hosts.extend(self.more_own_hosts.iter().cloned());
+        hosts.sort();
+        hosts.dedup();
+        self.target_rules.own_hosts = hosts;
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

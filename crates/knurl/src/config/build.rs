@@ -1,0 +1,180 @@
+//! From texts to a [`Config`]: every field from one option, every option checked whether it has a field or not.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use knurl_core::{short_code::CodeShape, target::TargetRules};
+
+use super::{
+    Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Durability, HttpConfig, IpNet, LinksConfig, LogConfig,
+    LogFormat, Secret, SpoolMedium, StoreConfig, WatchdogConfig, values::Values,
+};
+
+const LIST_MAX: usize = 256;
+const DAY: Duration = Duration::from_secs(86_400);
+const ONLY_SQLITE: &str =
+    "this version of knurl serves SQLite only; leave it empty, or name a SQLite file (`sqlite:/path/to/knurl.db`)";
+const NO_REDIS: &str = "this version of knurl serves SQLite only and has no use for Redis; leave it empty";
+
+impl Values {
+    pub(super) fn build(&self) -> Result<Config, ConfigError> {
+        let listen = self.address("listen")?;
+        let base_url = self.base_url(listen)?;
+        self.no_redis()?;
+        self.one_of("replica", &[("on", ()), ("off", ())])?;
+        Ok(Config {
+            data_dir: self.data_dir()?,
+            database: self.database()?,
+            auth: self.one_of("auth", &[("required", Auth::Required), ("open", Auth::Open)])?,
+            open_anyway: self.flag("open_anyway")?,
+            admin_key: self.admin_key()?,
+            http: self.http(listen)?,
+            links: self.links(&base_url, listen)?,
+            clicks: self.clicks()?,
+            cache: CacheConfig {
+                bytes_max: self.number("cache.bytes_max")?,
+                negative_ttl: self.millis("cache.negative_ttl_ms")?,
+                coherence_interval: self.millis("cache.coherence_interval_ms")?,
+            },
+            store: StoreConfig {
+                readers: self.number("store.readers")?,
+                queue_max: self.number("store.queue_max")?,
+                group_max: self.number("store.group_max")?,
+                busy_timeout: self.millis("store.busy_timeout_ms")?,
+                page_cache_bytes: self.number("store.page_cache_bytes")?,
+            },
+            log: LogConfig {
+                format: self.one_of("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
+                level: self.log_level()?,
+            },
+            watchdog: WatchdogConfig { stuck_after: self.millis("watchdog.stuck_after_ms")? },
+            base_url,
+        })
+    }
+
+    fn http(&self, listen: SocketAddr) -> Result<HttpConfig, ConfigError> {
+        Ok(HttpConfig {
+            listen,
+            metrics_listen: self.address("metrics_listen")?,
+            connections_max: self.number("http.connections_max")?,
+            first_byte_timeout: self.millis("http.first_byte_timeout_ms")?,
+            header_timeout: self.millis("http.header_timeout_ms")?,
+            idle_timeout: self.millis("http.idle_timeout_ms")?,
+            write_timeout: self.millis("http.write_timeout_ms")?,
+            request_timeout: self.millis("http.request_timeout_ms")?,
+            drain_timeout: self.millis("http.drain_timeout_ms")?,
+            body_bytes_max: self.number("http.body_bytes_max")?,
+            bulk_body_bytes_max: self.number("http.bulk_body_bytes_max")?,
+            uri_bytes_max: self.number("http.uri_bytes_max")?,
+            header_bytes_max: self.number("http.header_bytes_max")?,
+            trusted_proxies: self.trusted_proxies()?,
+        })
+    }
+
+    fn links(&self, base_url: &BaseUrl, listen: SocketAddr) -> Result<LinksConfig, ConfigError> {
+        let length = self.number("links.code_length")?;
+        let code_shape =
+            CodeShape::new(&self.text("links.code_alphabet"), length).map_err(|_| self.invalid("links.code_alphabet"))?;
+        let schemes = self.list("links.target_schemes");
+        let scheme_ok = |s: &String| {
+            s.starts_with(|c: char| c.is_ascii_lowercase())
+                && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'))
+        };
+        if schemes.is_empty() || schemes.len() > 16 || !schemes.iter().all(scheme_ok) {
+            return Err(self.invalid("links.target_schemes"));
+        }
+        let more_own_hosts = self.list("links.own_hosts");
+        if more_own_hosts.len() > LIST_MAX || more_own_hosts.iter().any(|h| h.len() > 260 || h.contains(['/', '@', ' '])) {
+            return Err(self.invalid("links.own_hosts"));
+        }
+        let target_rules = TargetRules { own_hosts: Vec::new(), schemes, len_max: self.number("links.target_bytes_max")? };
+        let mut links = LinksConfig { code_shape, target_rules, more_own_hosts };
+        links.know_own_hosts(base_url, listen);
+        Ok(links)
+    }
+
+    fn clicks(&self) -> Result<ClicksConfig, ConfigError> {
+        let retention_days: u32 = self.number("clicks.retention_days")?;
+        Ok(ClicksConfig {
+            durability: self.one_of("durability", &[("process", Durability::Process), ("power", Durability::Power)])?,
+            fsync_interval: self.millis("clicks.fsync_interval_ms")?,
+            medium: self.one_of("clicks.medium", &[("mapped", SpoolMedium::Mapped), ("written", SpoolMedium::Written)])?,
+            segment_bytes: self.number("clicks.segment_bytes")?,
+            segments_max: self.number("clicks.segments_max")?,
+            full_wait: self.millis("clicks.full_wait_ms")?,
+            drain_interval: self.millis("clicks.drain_interval_ms")?,
+            drain_batch_rows: self.number("clicks.drain_batch_rows")?,
+            barrier_timeout: self.millis("clicks.barrier_timeout_ms")?,
+            retention: (retention_days > 0).then(|| DAY * retention_days),
+        })
+    }
+
+    fn data_dir(&self) -> Result<PathBuf, ConfigError> {
+        let text = self.text("data_dir");
+        if text.is_empty() || text.contains('\0') {
+            return Err(self.invalid("data_dir"));
+        }
+        Ok(PathBuf::from(text))
+    }
+
+    fn database(&self) -> Result<Option<PathBuf>, ConfigError> {
+        let text = self.text("database_url");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let path = text.strip_prefix("sqlite:").map_or(text.as_str(), |rest| rest.strip_prefix("//").unwrap_or(rest));
+        if path.contains("://") {
+            return Err(self.refused("database_url", ONLY_SQLITE));
+        }
+        if path.is_empty() || path.contains(['\0', '?']) || path == ":memory:" {
+            return Err(self.invalid("database_url"));
+        }
+        Ok(Some(PathBuf::from(path)))
+    }
+
+    fn no_redis(&self) -> Result<(), ConfigError> {
+        if self.text("redis_url").is_empty() {
+            return Ok(());
+        }
+        Err(self.refused("redis_url", NO_REDIS))
+    }
+
+    fn base_url(&self, listen: SocketAddr) -> Result<BaseUrl, ConfigError> {
+        let text = self.text("base_url");
+        if text.is_empty() {
+            return Ok(BaseUrl::of(listen));
+        }
+        let url = url::Url::parse(&text).map_err(|_| self.invalid("base_url"))?;
+        let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || !plain {
+            return Err(self.invalid("base_url"));
+        }
+        Ok(BaseUrl(url.as_str().trim_end_matches('/').to_owned()))
+    }
+
+    fn admin_key(&self) -> Result<Option<Secret>, ConfigError> {
+        let text = self.text("admin_key");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if !(16..=256).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(self.invalid("admin_key"));
+        }
+        Ok(Some(Secret(text)))
+    }
+
+    fn trusted_proxies(&self) -> Result<Vec<IpNet>, ConfigError> {
+        let texts = self.list("trusted_proxies");
+        if texts.len() > LIST_MAX {
+            return Err(self.invalid("trusted_proxies"));
+        }
+        texts.iter().map(|text| text.parse().map_err(|_| self.invalid("trusted_proxies"))).collect()
+    }
+
+    fn log_level(&self) -> Result<String, ConfigError> {
+        let text = self.text("log.level");
+        if text.is_empty() || text.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
+            return Err(self.invalid("log.level"));
+        }
+        Ok(text)
+    }
+}

@@ -1,0 +1,258 @@
+//! Reads the layers: the manual, a file, the environment, the flags. Later ones win.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config, ConfigError, Source, manual,
+    values::{Text, Value, Values},
+};
+
+/// A configuration file longer than this is a mistake.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// A secret's file longer than this is a mistake.
+const SECRET_BYTES_MAX: u64 = 64 * 1024;
+/// Variables with our prefix that are not options.
+const OTHER_VARIABLES: [&str; 2] = ["KNURL_CONFIG", "KNURL_FAILPOINT"];
+/// The seed's own names: they belong to PostgreSQL and Redis, which this version does not serve; they must not break a start.
+const SEED_VARIABLES: [&str; 6] =
+    ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD", "REDIS_URL"];
+
+/// Where the layers are read from; a value, so that tests need no process of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    pub file: Option<PathBuf>,
+    pub environment: Vec<(OsString, OsString)>,
+    /// (key, text, flag).
+    pub flags: Vec<(&'static str, String, &'static str)>,
+}
+
+/// A configuration and how it came to be.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// Every option in the order of the manual.
+    pub settings: Vec<Setting>,
+    /// To be logged: things that were seen and are not used.
+    pub notes: Vec<String>,
+}
+
+/// One option as `knurl config` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub key: String,
+    pub env: String,
+    /// `…` for a secret that is set.
+    pub value: String,
+    pub source: Source,
+}
+
+impl Layers {
+    /// This process's own: `KNURL_CONFIG` names the file unless the flag did.
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<(&'static str, String, &'static str)>) -> Self {
+        let environment: Vec<_> = std::env::vars_os().collect();
+        let file = file.or_else(|| {
+            environment.iter().find(|(name, value)| name == "KNURL_CONFIG" && !value.is_empty()).map(|(_, v)| PathBuf::from(v))
+        });
+        Self { file, environment, flags }
+    }
+
+    pub fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut values = defaults();
+        if let Some(path) = &self.file {
+            read_file(&mut values, path)?;
+        }
+        self.read_environment(&mut values)?;
+        for (key, text, flag) in &self.flags {
+            values.0.insert((*key).to_owned(), Value { text: Text::One(text.clone()), source: Source::Flag(flag) });
+        }
+        let config = values.build()?;
+        Ok(Loaded { config, settings: settings(&values), notes: self.notes() })
+    }
+
+    fn read_environment(&self, values: &mut Values) -> Result<(), ConfigError> {
+        let mut seen: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in &self.environment {
+            let Some(name) = name.to_str().filter(|name| name.starts_with("KNURL_")) else { continue };
+            if OTHER_VARIABLES.contains(&name) {
+                continue;
+            }
+            let source = Source::Environment(name.to_owned());
+            let Some((entry, is_file)) = option_of(name) else {
+                return Err(ConfigError::Unknown {
+                    name: name.to_owned(),
+                    source_: Source::Environment("environment".into()),
+                    suggestion: closest_variable(name),
+                });
+            };
+            if let Some(other) = seen.insert(entry.key.clone(), name.to_owned()) {
+                return Err(ConfigError::Refused {
+                    key: entry.key.clone(),
+                    source_: source,
+                    reason: format!("{other} is set too; set one of them"),
+                });
+            }
+            let Some(value) = value.to_str() else {
+                return Err(ConfigError::Refused {
+                    key: entry.key.clone(),
+                    source_: source,
+                    reason: "the value is not UTF-8".into(),
+                });
+            };
+            let text = if is_file { read_secret(Path::new(value), name)? } else { value.to_owned() };
+            values.0.insert(entry.key.clone(), Value { text: Text::One(text), source });
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let is_set = |name: &&str| self.environment.iter().any(|(seen, value)| seen == name && !value.is_empty());
+        let seen: Vec<&str> = SEED_VARIABLES.iter().copied().filter(|name| is_set(name)).collect();
+        if seen.is_empty() {
+            return Vec::new();
+        }
+        vec![format!("{} set but not used: this version serves SQLite only", seen.join(", "))]
+    }
+}
+
+/// The option a variable sets, and whether it names a file that holds the value.
+fn option_of(variable: &str) -> Option<(&'static manual::Entry, bool)> {
+    if let Some(entry) = manual::entries().iter().find(|e| e.env == variable) {
+        return Some((entry, false));
+    }
+    let stem = variable.strip_suffix("_FILE")?;
+    manual::entries().iter().find(|e| e.secret && e.env == stem).map(|entry| (entry, true))
+}
+
+pub(super) fn defaults() -> Values {
+    let table: toml::Table = manual::TEXT.parse().unwrap_or_else(|error| panic!("config/default.toml: {error}"));
+    let mut values = Values(BTreeMap::new());
+    for (key, value) in flatten(table) {
+        let text = text_of(&value).unwrap_or_else(|| panic!("config/default.toml: {key} has no text form"));
+        values.0.insert(key, Value { text, source: Source::Default });
+    }
+    values
+}
+
+fn read_file(values: &mut Values, path: &Path) -> Result<(), ConfigError> {
+    let text = read_bounded(path, FILE_BYTES_MAX)
+        .map_err(|reason| ConfigError::Unreadable { what: path.display().to_string(), reason })?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| ConfigError::Unreadable {
+        what: path.display().to_string(),
+        reason: one_line(&error, &text),
+    })?;
+    let source = Source::File(path.to_owned());
+    for (key, value) in flatten(table) {
+        let known = values.0.contains_key(&key);
+        if !known {
+            return Err(ConfigError::Unknown { suggestion: closest_key(&key), name: key, source_: source });
+        }
+        let Some(text) = text_of(&value) else {
+            let allowed = manual::entry(&key).map(|e| e.allowed.clone()).unwrap_or_default();
+            return Err(ConfigError::Invalid { key, source_: source, value: format!("a {}", value.type_str()), allowed });
+        };
+        values.0.insert(key, Value { text, source: source.clone() });
+    }
+    Ok(())
+}
+
+/// Sections are one deep: `section.key`.
+fn flatten(table: toml::Table) -> Vec<(String, toml::Value)> {
+    let mut flat = Vec::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(section) => flat.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value))),
+            value => flat.push((name, value)),
+        }
+    }
+    flat
+}
+
+fn text_of(value: &toml::Value) -> Option<Text> {
+    Some(match value {
+        toml::Value::String(text) => Text::One(text.clone()),
+        toml::Value::Integer(number) => Text::One(number.to_string()),
+        toml::Value::Boolean(flag) => Text::One(flag.to_string()),
+        toml::Value::Array(members) => Text::List(members.iter().map(|m| m.as_str().map(str::to_owned)).collect::<Option<_>>()?),
+        _ => return None,
+    })
+}
+
+fn settings(values: &Values) -> Vec<Setting> {
+    let shown = |entry: &manual::Entry, text: String| if entry.secret && !text.is_empty() { "…".to_owned() } else { text };
+    manual::entries()
+        .iter()
+        .map(|entry| Setting {
+            key: entry.key.clone(),
+            env: entry.env.clone(),
+            value: shown(entry, values.text(&entry.key)),
+            source: values.source(&entry.key),
+        })
+        .collect()
+}
+
+fn read_secret(path: &Path, variable: &str) -> Result<String, ConfigError> {
+    let text = read_bounded(path, SECRET_BYTES_MAX)
+        .map_err(|reason| ConfigError::Unreadable { what: format!("{} (named by {variable})", path.display()), reason })?;
+    let text = text.trim_end_matches(['\n', '\r']);
+    if text.is_empty() {
+        return Err(ConfigError::Unreadable {
+            what: format!("{} (named by {variable})", path.display()),
+            reason: "it is empty".into(),
+        });
+    }
+    Ok(text.to_owned())
+}
+
+fn read_bounded(path: &Path, bytes_max: u64) -> Result<String, String> {
+    use std::io::Read;
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(format!("it is longer than {bytes_max} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+/// The parser's report is several lines with a drawing; ours is one line with the line's number. The text is not repeated: it may be a secret.
+fn one_line(error: &toml::de::Error, text: &str) -> String {
+    let line = error.span().map_or(1, |span| 1 + text.as_bytes().iter().take(span.start).filter(|b| **b == b'\n').count());
+    format!("line {line}: {}", error.message().replace('\n', " "))
+}
+
+fn closest_variable(name: &str) -> Option<String> {
+    closest(name, manual::entries().iter().map(|e| e.env.as_str()))
+}
+
+fn closest_key(key: &str) -> Option<String> {
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    // The right name in the wrong section is the commonest mistake.
+    let moved = manual::entries().iter().find(|e| last(&e.key) == last(key)).map(|e| e.key.clone());
+    moved.or_else(|| closest(key, manual::entries().iter().map(|e| e.key.as_str())))
+}
+
+fn closest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    const DISTANCE_MAX: usize = 4;
+    names.map(|name| (distance(wrong, name), name)).filter(|(d, _)| *d <= DISTANCE_MAX).min().map(|(_, name)| name.to_owned())
+}
+
+/// Levenshtein, one row at a time; names longer than any of ours are cut.
+fn distance(a: &str, b: &str) -> usize {
+    const CHARS_MAX: usize = 80;
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().take(CHARS_MAX).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
