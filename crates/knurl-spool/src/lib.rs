@@ -15,3 +15,26 @@
 //!
 //! # Layout
 //! `dir/ledger` (one page: identity, answered and dropped counters), `dir/lock`, `dir/<segment number, 20 digits>.seg`.
+
+mod batch;
+mod config;
+mod disk;
+mod error;
+mod inspect;
+mod ledger;
+mod position;
+mod recovery;
+mod spool;
+
+pub use batch::Batch;
+pub use config::{Medium, SpoolConfig};
+pub use disk::{DirDisk, Disk, DiskFile, Mapping};
+pub use error::{AppendError, OpenError, ReadError, SyncError};
+pub use inspect::{Inspection, inspect};
+pub use ledger::Ledger;
+pub use position::Position;
+pub use recovery::{Recovery, Torn};
+pub use spool::{Prepared, Spool};
+
+/// The longest record: 64 KiB with its frame header.
+pub const RECORD_BYTES_MAX: usize = (64 << 10) - 12;
