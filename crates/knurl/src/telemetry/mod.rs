@@ -1,5 +1,8 @@
 //! Metrics and logs: what we named, never what a visitor typed.
 
+pub mod histogram;
 pub mod metrics;
+pub mod process;
+pub mod redirects;
 
 pub use metrics::Metrics;

@@ -1,0 +1,133 @@
+//! What the redirect counts: outcomes, where the link was found, how long the answer took.
+//!
+//! Promised: three relaxed additions a redirect, each on a cache line that only one worker thread writes.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::{MetricType, counter::ConstCounter};
+
+use super::histogram::Histogram;
+
+/// Enough for the worker threads of any machine we run on; more threads share shards and stay correct.
+const SHARDS: usize = 16;
+
+/// What a visitor of `/{short_code}` got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sent on, and a click.
+    Redirected,
+    /// Sent on, but HEAD: no click.
+    Looked,
+    /// No such code, or an inactive link.
+    NotFound,
+    /// Expired.
+    Gone,
+    /// The store could not be asked and memory did not know.
+    Unavailable,
+}
+
+impl Outcome {
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Redirected, "redirected"),
+        (Self::Looked, "looked"),
+        (Self::NotFound, "not_found"),
+        (Self::Gone, "gone"),
+        (Self::Unavailable, "unavailable"),
+    ];
+}
+
+/// Where a code was resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tier {
+    Memory,
+    /// Remembered as "no such code".
+    Negative,
+    Database,
+    /// From memory, because the database could not be asked.
+    Stale,
+    /// Nowhere: the database could not be asked.
+    Failed,
+}
+
+impl Tier {
+    pub const ALL: [(Self, &'static str); 5] = [
+        (Self::Memory, "memory"),
+        (Self::Negative, "negative"),
+        (Self::Database, "database"),
+        (Self::Stale, "stale"),
+        (Self::Failed, "failed"),
+    ];
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    outcomes: [AtomicU64; Outcome::ALL.len()],
+    tiers: [AtomicU64; Tier::ALL.len()],
+    duration: Histogram,
+}
+
+#[derive(Debug, Default)]
+pub struct Redirects {
+    shards: [Shard; SHARDS],
+}
+
+fn shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: usize = NEXT.fetch_add(1, Relaxed) % SHARDS;
+    }
+    MINE.with(|mine| *mine)
+}
+
+impl Redirects {
+    pub fn answered(&self, outcome: Outcome, elapsed: Duration) {
+        let shard = &self.shards[shard()];
+        shard.outcomes[outcome as usize].fetch_add(1, Relaxed);
+        shard.duration.observe(elapsed);
+    }
+
+    pub fn resolved(&self, tier: Tier) {
+        self.shards[shard()].tiers[tier as usize].fetch_add(1, Relaxed);
+    }
+
+    pub fn outcome_total(&self, outcome: Outcome) -> u64 {
+        self.shards.iter().map(|shard| shard.outcomes[outcome as usize].load(Relaxed)).sum()
+    }
+
+    pub fn tier_total(&self, tier: Tier) -> u64 {
+        self.shards.iter().map(|shard| shard.tiers[tier as usize].load(Relaxed)).sum()
+    }
+
+    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let mut family = encoder.encode_descriptor(
+            "knurl_redirects",
+            "Requests for a short code, by what they got.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (outcome, name) in Outcome::ALL {
+            let labels = [("outcome", name)];
+            ConstCounter::new(self.outcome_total(outcome)).encode(family.encode_family(&labels)?)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "knurl_resolves",
+            "Short codes resolved, by where the link was found.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (tier, name) in Tier::ALL {
+            let labels = [("tier", name)];
+            ConstCounter::new(self.tier_total(tier)).encode(family.encode_family(&labels)?)?;
+        }
+        let family = encoder.encode_descriptor(
+            "knurl_redirect_duration_seconds",
+            "From the end of the request's header to the answer handed to the connection.",
+            None,
+            MetricType::Histogram,
+        )?;
+        Histogram::encode_sum(self.shards.iter().map(|shard| &shard.duration), family)
+    }
+}
