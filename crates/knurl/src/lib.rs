@@ -1,8 +1,18 @@
 //! Knurl, the shipped binary, as a library so that its tests and fuzz targets can reach it.
 //!
-//! The arrows (held by `tests/tidy.rs`): `main -> cli -> {app, transfer, config}`; `app -> everything below`;
-//! `http -> resolve, clicks (recorder handle only), transfer, store trait`; `jobs -> clicks, resolve, store`;
-//! `clicks -> spool, store`; everything may use `telemetry` and `config`. Only `app` points at `http`.
+//! The arrows: who may use whom. `tests/tidy.rs` reads this table and fails on an arrow that is not in it.
+//!
+//! ```text
+//! app       -> clicks, config, http, jobs, resolve, telemetry, transfer
+//! cli       -> app, clicks, config, telemetry, transfer
+//! clicks    -> config, telemetry
+//! config    ->
+//! http      -> clicks::Recorder, clicks::Recorded, clicks::BarrierTimeout, config, resolve, telemetry, transfer
+//! jobs      -> clicks, config, resolve, telemetry
+//! resolve   -> config, telemetry
+//! telemetry -> config
+//! transfer  -> config, telemetry
+//! ```
 
 pub mod app;
 pub mod cli;
