@@ -1,0 +1,242 @@
+//! What this process remembers of the link table, and the rule that nothing outdated is put into it.
+//!
+//! Promised: after [`Memory::forget`] returns, no load that began before it is remembered or joined; after [`Memory::forget_all`]
+//! nothing remembered before it is believed, though [`Memory::stale`] still knows it. Codes that do not exist have a cache of their
+//! own, so that a scan of random codes cannot push out one link.
+
+use std::{
+    collections::HashMap,
+    hash::BuildHasher,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use foldhash::fast::RandomState;
+use knurl_core::UnixMillis;
+use quick_cache::{
+    OptionsBuilder, UnitWeighter, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
+use tokio::sync::OnceCell;
+
+use super::{Loaded, Resolved};
+
+/// "No such code" remembered at once: some 8 MB at the longest codes. A scan larger than this is answered by the database.
+const ABSENT_MAX: usize = 1 << 16;
+/// Locks that loads and changes of different codes spread over.
+const STRIPES: usize = 64;
+/// What an entry costs beside its texts: table slot, key box, reference counts, [`Resolved`] itself.
+const ENTRY_BYTES: u64 = 240;
+/// A guess that only sizes tables; the bound is in bytes.
+const ENTRY_BYTES_TYPICAL: u64 = 400;
+
+#[derive(Clone)]
+struct Held {
+    link: Arc<Resolved>,
+    epoch: u64,
+}
+
+#[derive(Clone, Copy)]
+struct Absent {
+    since: UnixMillis,
+    epoch: u64,
+}
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<Box<str>, Held> for Bytes {
+    fn weight(&self, code: &Box<str>, held: &Held) -> u64 {
+        ENTRY_BYTES + (code.len() + held.link.target.len() + held.link.location.len()) as u64
+    }
+}
+
+/// One load that everybody who misses the same code waits for.
+pub(super) struct Flight {
+    code: Box<str>,
+    cell: Arc<OnceCell<Loaded>>,
+    generation: u64,
+    epoch: u64,
+    stripe: usize,
+    stripes: Arc<Stripes>,
+}
+
+impl Flight {
+    pub(super) fn cell(&self) -> &OnceCell<Loaded> {
+        &self.cell
+    }
+}
+
+/// The last one to leave a flight that never landed (all its passengers gave up) takes it out of the table.
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let mut stripe = lock(&self.stripes.0[self.stripe]);
+        let mine = stripe.flights.get(&self.code).is_some_and(|aloft| Arc::ptr_eq(&aloft.cell, &self.cell));
+        // Two: the table's and this one's.
+        if mine && Arc::strong_count(&self.cell) <= 2 {
+            stripe.flights.remove(&self.code);
+        }
+    }
+}
+
+struct Aloft {
+    cell: Arc<OnceCell<Loaded>>,
+    generation: u64,
+    epoch: u64,
+}
+
+#[derive(Default)]
+struct Stripe {
+    /// Grows with every `forget` of a code of this stripe.
+    generation: u64,
+    flights: HashMap<Box<str>, Aloft, RandomState>,
+}
+
+struct Stripes([Mutex<Stripe>; STRIPES]);
+
+pub(super) struct Memory {
+    links: Cache<Box<str>, Held, Bytes, RandomState, DefaultLifecycle<Box<str>, Held>>,
+    absent: Cache<Box<str>, Absent, UnitWeighter, RandomState, DefaultLifecycle<Box<str>, Absent>>,
+    negative_ttl_ms: i64,
+    /// Entries of an earlier epoch are stale.
+    epoch: AtomicU64,
+    stripes: Arc<Stripes>,
+    hasher: RandomState,
+}
+
+impl Memory {
+    pub(super) fn new(bytes_max: u64, negative_ttl: Duration) -> Self {
+        let hasher = RandomState::default();
+        let items = usize::try_from(bytes_max / ENTRY_BYTES_TYPICAL).unwrap_or(usize::MAX);
+        let links = cache(items, bytes_max, Bytes, &hasher, DefaultLifecycle::default());
+        let absent = cache(ABSENT_MAX, ABSENT_MAX as u64, UnitWeighter, &hasher, DefaultLifecycle::default());
+        let stripes = Stripes(std::array::from_fn(|_| Mutex::default()));
+        Self {
+            links,
+            absent,
+            negative_ttl_ms: i64::try_from(negative_ttl.as_millis()).unwrap_or(i64::MAX),
+            epoch: AtomicU64::new(0),
+            stripes: Arc::new(stripes),
+            hasher,
+        }
+    }
+
+    /// A link that is known to be current.
+    pub(super) fn link(&self, code: &str) -> Option<Arc<Resolved>> {
+        let held = self.links.get(code)?;
+        (held.epoch == self.epoch.load(SeqCst)).then_some(held.link)
+    }
+
+    /// A link as it was once known.
+    pub(super) fn stale(&self, code: &str) -> Option<Arc<Resolved>> {
+        self.links.get(code).map(|held| held.link)
+    }
+
+    pub(super) fn is_absent(&self, code: &str, now: UnixMillis) -> bool {
+        let Some(absent) = self.absent.get(code) else { return false };
+        // A clock that was set back must not make "no such code" last: what lies in the future is not believed.
+        let age_ms = now.0.saturating_sub(absent.since.0);
+        absent.epoch == self.epoch.load(SeqCst) && (0..self.negative_ttl_ms).contains(&age_ms)
+    }
+
+    /// The flight that loads this code, a new one where there is none.
+    pub(super) fn join(&self, code: &str) -> Flight {
+        let index = self.stripe(code);
+        let mut stripe = lock(&self.stripes.0[index]);
+        let generation = stripe.generation;
+        if !stripe.flights.contains_key(code) {
+            let aloft = Aloft { cell: Arc::default(), generation, epoch: self.epoch.load(SeqCst) };
+            stripe.flights.insert(code.into(), aloft);
+        }
+        let aloft = &stripe.flights[code];
+        Flight {
+            code: code.into(),
+            cell: Arc::clone(&aloft.cell),
+            generation: aloft.generation,
+            epoch: aloft.epoch,
+            stripe: index,
+            stripes: Arc::clone(&self.stripes),
+        }
+    }
+
+    /// The load is done: remembered unless the code was forgotten since the flight took off. `None`: it failed.
+    pub(super) fn land(&self, code: &str, flight: &Flight, found: Option<(Option<Arc<Resolved>>, UnixMillis)>) {
+        // Held while the caches change: a `forget` comes wholly before (the generation tells) or wholly after (it removes).
+        let mut stripe = lock(&self.stripes.0[flight.stripe]);
+        if stripe.flights.get(code).is_some_and(|aloft| Arc::ptr_eq(&aloft.cell, &flight.cell)) {
+            stripe.flights.remove(code);
+        }
+        let Some((found, now)) = found else { return };
+        if stripe.generation != flight.generation {
+            return;
+        }
+        match found {
+            Some(link) => {
+                self.absent.remove(code);
+                self.links.insert(code.into(), Held { link, epoch: flight.epoch });
+            }
+            None => {
+                self.links.remove(code);
+                self.absent.insert(code.into(), Absent { since: now, epoch: flight.epoch });
+            }
+        }
+    }
+
+    pub(super) fn forget(&self, code: &str) {
+        let mut stripe = lock(&self.stripes.0[self.stripe(code)]);
+        stripe.generation += 1;
+        stripe.flights.remove(code);
+        self.links.remove(code);
+        self.absent.remove(code);
+    }
+
+    pub(super) fn forget_all(&self) {
+        self.epoch.fetch_add(1, SeqCst);
+        // Loads that took off before must not be joined by those who ask from now on.
+        for stripe in &self.stripes.0 {
+            lock(stripe).flights.clear();
+        }
+        self.absent.clear();
+    }
+
+    pub(super) fn links(&self) -> u64 {
+        self.links.len() as u64
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.links.weight()
+    }
+
+    pub(super) fn absent(&self) -> u64 {
+        self.absent.len() as u64
+    }
+
+    #[cfg(test)]
+    pub(super) fn aloft(&self) -> usize {
+        self.stripes.0.iter().map(|stripe| lock(stripe).flights.len()).sum()
+    }
+
+    fn stripe(&self, code: &str) -> usize {
+        (self.hasher.hash_one(code) % STRIPES as u64) as usize
+    }
+}
+
+fn cache<V: Clone, W: Weighter<Box<str>, V> + Clone>(
+    items: usize,
+    weight_max: u64,
+    weighter: W,
+    hasher: &RandomState,
+    lifecycle: DefaultLifecycle<Box<str>, V>,
+) -> Cache<Box<str>, V, W, RandomState, DefaultLifecycle<Box<str>, V>> {
+    let options = OptionsBuilder::new().estimated_items_capacity(items.max(1)).weight_capacity(weight_max.max(1)).build();
+    let options = options.expect("both capacities are set: build refuses nothing else");
+    Cache::with_options(options, weighter, hasher.clone(), lifecycle)
+}
+
+/// A thread that panicked inside left whole maps behind: every change is a single call.
+fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
+    stripe.lock().unwrap_or_else(PoisonError::into_inner)
+}
