@@ -226,7 +226,7 @@ impl Shared {
 
 impl std::fmt::Display for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.cause().fmt(f)
+        std::fmt::Display::fmt(self.cause(), f)
     }
 }
 
