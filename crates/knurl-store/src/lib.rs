@@ -5,6 +5,7 @@
 //! Refused: HTTP, clocks (time is an argument), policy (what may be a target or a code was decided before).
 
 mod error;
+pub mod faulty;
 pub mod sqlite;
 mod store;
 

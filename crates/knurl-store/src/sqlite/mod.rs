@@ -1,11 +1,36 @@
-//! The embedded store: SQLite in WAL mode, one writer thread with group commit, many readers.
+//! The embedded store: SQLite in WAL mode with `synchronous=FULL`, one writer thread with group commit, many readers.
+//!
+//! Layout: [`writer`] owns the write connection, [`readers`] the others; `links`, `users`, `events`, `clicks`, `stats`, `keys`,
+//! `salts` and `import` are the methods of the trait as functions of a connection; `sql` names the statements in `queries/`;
+//! `store` is the trait itself; `migrate` and `backup` look after the file.
 
 mod backup;
+mod clicks;
+mod connection;
+mod events;
+mod failure;
+mod import;
+mod keys;
+mod links;
+mod migrate;
+mod readers;
+mod salts;
+mod sql;
+mod stats;
 mod store;
+mod tx;
+mod users;
+mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 pub use backup::{BackupProgress, TableHash, Verified, backup, verify};
+use connection::Access;
+use failure::store_error;
+use readers::Readers;
+use rusqlite::Connection;
+use writer::Writer;
+pub use writer::WriterCounters;
 
 use crate::store::Result;
 
@@ -16,7 +41,9 @@ pub struct SqliteOptions {
     pub group_max: usize,
     /// Writes waiting at most; beyond it callers get [`crate::StoreError::Overloaded`] at once instead of a slow answer.
     pub queue_max: usize,
-    /// Reader connections for point reads and for lists and stats.
+    /// Connections for point reads, which run on the caller's thread: as many as there are cores is enough.
+    pub point_readers: usize,
+    /// Connections for lists and stats, which run on blocking threads.
     pub readers: usize,
     /// Page cache of each connection.
     pub cache_kib: u32,
@@ -35,6 +62,7 @@ impl Default for SqliteOptions {
         Self {
             group_max: 256,
             queue_max: 4096,
+            point_readers: 4,
             readers: 4,
             cache_kib: 16 * 1024,
             mmap_bytes: 1 << 30,
@@ -52,11 +80,33 @@ pub struct SqliteStore {
 }
 
 #[derive(Debug)]
-struct Inner {}
+struct Inner {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
 
 impl SqliteStore {
     /// Opens or creates the database and brings its schema up to date. Blocks: call it before serving, or on a blocking thread.
-    pub fn open(_path: &Path, _options: &SqliteOptions) -> Result<Self> {
-        todo!("store")
+    pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self> {
+        let conn = connection::open(path, options, Access::ReadWrite)?;
+        migrate::migrate(&conn)?;
+        let writer = Writer::start(path, options, conn)?;
+        Ok(Self { inner: Arc::new(Inner { writer, readers: Arc::new(Readers::new(path, options)) }) })
     }
+
+    /// What the writer has done so far.
+    pub fn writer_counters(&self) -> &WriterCounters {
+        &self.inner.writer.counters
+    }
+
+    /// Writes waiting for their turn.
+    pub fn writes_queued(&self) -> usize {
+        self.inner.writer.queued()
+    }
+}
+
+/// A running total; see [`tx`].
+fn counter(conn: &Connection, name: &str) -> Result<u64> {
+    let value = conn.prepare_cached(sql::COUNTER_GET).and_then(|mut query| query.query_row([name], |row| row.get::<_, i64>(0)));
+    Ok(value.map_err(store_error)?.max(0) as u64)
 }

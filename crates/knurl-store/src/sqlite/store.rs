@@ -1,4 +1,4 @@
-//! [`Store`] on SQLite.
+//! [`Store`] on SQLite: every method handed to the writer or to a reader.
 
 use std::collections::BTreeMap;
 
@@ -13,111 +13,181 @@ use knurl_core::{
     visitor::Salt,
 };
 
-use super::SqliteStore;
+use super::{SqliteStore, clicks, events, failure::store_error, import, keys, links, salts, stats, tx::Tx, users, writer::Outcome};
 use crate::store::*;
+
+/// More links than this are looked up on a blocking thread.
+const INLINE_TOTALS_MAX: usize = 32;
+
+impl SqliteStore {
+    async fn write<T, F>(&self, mut write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.inner.writer.write(move |tx| write(tx).map(Outcome::Keep)).await
+    }
+
+    async fn import<T, F>(&self, mode: ImportMode, mut write: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let outcome = match mode {
+            ImportMode::Commit => Outcome::Keep,
+            ImportMode::DryRun => Outcome::Undo,
+        };
+        self.inner.writer.write(move |tx| write(tx).map(outcome)).await
+    }
+}
 
 #[async_trait::async_trait]
 impl Store for SqliteStore {
-    async fn create_link(&self, _new: NewLink, _now: UnixMillis) -> Result<Link> {
-        todo!("store")
+    async fn create_link(&self, new: NewLink, now: UnixMillis) -> Result<Link> {
+        self.write(move |tx| links::create(tx, &new, now)).await
     }
-    async fn create_links(&self, _new: Vec<NewLink>, _now: UnixMillis) -> Result<Vec<Result<Link>>> {
-        todo!("store")
+
+    async fn create_links(&self, new: Vec<NewLink>, now: UnixMillis) -> Result<Vec<Result<Link>>> {
+        self.write(move |tx| links::create_all(tx, &new, now)).await
     }
-    async fn link(&self, _id: LinkId) -> Result<Option<Link>> {
-        todo!("store")
+
+    async fn link(&self, id: LinkId) -> Result<Option<Link>> {
+        self.inner.readers.point(|conn| links::by_id(conn, id))
     }
-    async fn link_by_code(&self, _domain: &str, _code: &ShortCode) -> Result<Option<Link>> {
-        todo!("store")
+
+    async fn link_by_code(&self, domain: &str, code: &ShortCode) -> Result<Option<Link>> {
+        self.inner.readers.point(|conn| links::by_code(conn, domain, code))
     }
-    async fn list_links(&self, _filter: LinkFilter, _page: Page) -> Result<Listed<Link>> {
-        todo!("store")
+
+    async fn list_links(&self, filter: LinkFilter, page: Page) -> Result<Listed<Link>> {
+        self.inner.readers.long(move |conn| links::list(conn, &filter, page)).await
     }
-    async fn update_link(&self, _id: LinkId, _patch: LinkPatch, _now: UnixMillis) -> Result<Option<Link>> {
-        todo!("store")
+
+    async fn update_link(&self, id: LinkId, patch: LinkPatch, now: UnixMillis) -> Result<Option<Link>> {
+        self.write(move |tx| links::update(tx, id, &patch, now)).await
     }
-    async fn delete_link(&self, _id: LinkId, _reason: &str, _now: UnixMillis) -> Result<Option<Link>> {
-        todo!("store")
+
+    async fn delete_link(&self, id: LinkId, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
+        let reason = reason.to_owned();
+        self.write(move |tx| links::delete(tx, id, &reason, now)).await
     }
-    async fn create_user(&self, _username: Username, _email: Email, _now: UnixMillis) -> Result<User> {
-        todo!("store")
+
+    async fn create_user(&self, username: Username, email: Email, now: UnixMillis) -> Result<User> {
+        self.write(move |tx| users::create(tx, &username, &email, now)).await
     }
-    async fn user(&self, _id: UserId) -> Result<Option<User>> {
-        todo!("store")
+
+    async fn user(&self, id: UserId) -> Result<Option<User>> {
+        self.inner.readers.point(|conn| users::by_id(conn, id))
     }
-    async fn list_users(&self, _page: Page) -> Result<Listed<User>> {
-        todo!("store")
+
+    async fn list_users(&self, page: Page) -> Result<Listed<User>> {
+        self.inner.readers.long(move |conn| users::list(conn, page)).await
     }
-    async fn update_user(&self, _id: UserId, _username: Option<Username>, _email: Option<Email>) -> Result<Option<User>> {
-        todo!("store")
+
+    async fn update_user(&self, id: UserId, username: Option<Username>, email: Option<Email>) -> Result<Option<User>> {
+        self.write(move |tx| users::update(tx, id, username.as_ref(), email.as_ref())).await
     }
-    async fn delete_user(&self, _id: UserId, _now: UnixMillis) -> Result<Option<Vec<ShortCode>>> {
-        todo!("store")
+
+    async fn delete_user(&self, id: UserId, now: UnixMillis) -> Result<Option<Vec<ShortCode>>> {
+        self.write(move |tx| users::delete(tx, id, now)).await
     }
-    async fn post_event(&self, _new: NewEvent) -> Result<Event> {
-        todo!("store")
+
+    async fn post_event(&self, new: NewEvent) -> Result<Event> {
+        self.write(move |tx| events::post(tx, &new)).await
     }
-    async fn event(&self, _id: EventId) -> Result<Option<Event>> {
-        todo!("store")
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>> {
+        self.inner.readers.point(|conn| events::by_id(conn, id))
     }
-    async fn list_events(&self, _filter: EventFilter, _page: Page) -> Result<Listed<Event>> {
-        todo!("store")
+
+    async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listed<Event>> {
+        self.inner.readers.long(move |conn| events::list(conn, &filter, page)).await
     }
-    async fn apply_clicks(&self, _batch: ClickBatch) -> Result<Applied> {
-        todo!("store")
+
+    async fn apply_clicks(&self, batch: ClickBatch) -> Result<Applied> {
+        self.write(move |tx| clicks::apply(tx, &batch)).await
     }
-    async fn cursor(&self, _spool_id: u128) -> Result<Option<Cursor>> {
-        todo!("store")
+
+    async fn cursor(&self, spool_id: u128) -> Result<Option<Cursor>> {
+        self.inner.readers.point(|conn| clicks::cursor(conn, spool_id))
     }
+
     async fn click_ledger(&self) -> Result<ClickLedger> {
-        todo!("store")
+        self.inner.readers.long(move |conn| clicks::ledger(conn)).await
     }
-    async fn purge_clicks(&self, _before: UnixMillis, _rows_max: u32) -> Result<u64> {
-        todo!("store")
+
+    async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {
+        self.write(move |tx| clicks::purge(tx, before, rows_max)).await
     }
-    async fn visitor_salt(&self, _day: i64, _candidate: Salt) -> Result<Salt> {
-        todo!("store")
+
+    async fn visitor_salt(&self, day: i64, candidate: Salt) -> Result<Salt> {
+        self.write(move |tx| salts::of_day(tx, day, candidate)).await
     }
-    async fn buckets(&self, _query: StatsQuery) -> Result<Vec<Bucket>> {
-        todo!("store")
+
+    async fn buckets(&self, query: StatsQuery) -> Result<Vec<Bucket>> {
+        self.inner.readers.long(move |conn| stats::buckets(conn, query)).await
     }
-    async fn shares(&self, _query: StatsQuery, _by: Dimension, _limit: u32) -> Result<Vec<Share>> {
-        todo!("store")
+
+    async fn shares(&self, query: StatsQuery, by: Dimension, limit: u32) -> Result<Vec<Share>> {
+        self.inner.readers.long(move |conn| stats::shares(conn, query, by, limit)).await
     }
-    async fn top_links(&self, _query: StatsQuery, _limit: u32) -> Result<Vec<TopLink>> {
-        todo!("store")
+
+    async fn top_links(&self, query: StatsQuery, limit: u32) -> Result<Vec<TopLink>> {
+        self.inner.readers.long(move |conn| stats::top_links(conn, query, limit)).await
     }
-    async fn link_totals(&self, _links: &[LinkId]) -> Result<BTreeMap<LinkId, LinkTotal>> {
-        todo!("store")
+
+    async fn link_totals(&self, links: &[LinkId]) -> Result<BTreeMap<LinkId, LinkTotal>> {
+        let links = links.to_vec();
+        if links.len() <= INLINE_TOTALS_MAX {
+            return self.inner.readers.point(|conn| stats::link_totals(conn, &links));
+        }
+        self.inner.readers.long(move |conn| stats::link_totals(conn, &links)).await
     }
+
     async fn counts(&self) -> Result<Counts> {
-        todo!("store")
+        self.inner.readers.point(|conn| stats::counts(conn))
     }
-    async fn create_key(&self, _name: &str, _hash: KeyHash, _now: UnixMillis) -> Result<Key> {
-        todo!("store")
+
+    async fn create_key(&self, name: &str, hash: KeyHash, now: UnixMillis) -> Result<Key> {
+        let name = name.to_owned();
+        self.write(move |tx| keys::create(tx, &name, hash, now)).await
     }
+
     async fn list_keys(&self) -> Result<Vec<Key>> {
-        todo!("store")
+        self.inner.readers.long(move |conn| keys::list(conn)).await
     }
-    async fn revoke_key(&self, _id: KeyId, _now: UnixMillis) -> Result<Option<Key>> {
-        todo!("store")
+
+    async fn revoke_key(&self, id: KeyId, now: UnixMillis) -> Result<Option<Key>> {
+        self.write(move |tx| keys::revoke(tx, id, now)).await
     }
-    async fn import_users(&self, _rows: Vec<Numbered<User>>, _mode: ImportMode) -> Result<Imported> {
-        todo!("store")
+
+    async fn import_users(&self, rows: Vec<Numbered<User>>, mode: ImportMode) -> Result<Imported> {
+        self.import(mode, move |tx| import::users(tx, &rows)).await
     }
-    async fn import_links(&self, _rows: Vec<Numbered<Link>>, _mode: ImportMode) -> Result<Imported> {
-        todo!("store")
+
+    async fn import_links(&self, rows: Vec<Numbered<Link>>, mode: ImportMode) -> Result<Imported> {
+        self.import(mode, move |tx| import::links(tx, &rows)).await
     }
-    async fn import_events(&self, _rows: Vec<Numbered<Event>>, _mode: ImportMode) -> Result<Imported> {
-        todo!("store")
+
+    async fn import_events(&self, rows: Vec<Numbered<Event>>, mode: ImportMode) -> Result<Imported> {
+        self.import(mode, move |tx| import::events(tx, &rows)).await
     }
+
     async fn foreign_changes(&self) -> Result<u64> {
-        todo!("store")
+        self.write(|tx| {
+            let version: u32 = tx.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(store_error)?;
+            // A new connection counts from the start again: opening one is a change by itself.
+            Ok((tx.generation() << 32) | u64::from(version))
+        })
+        .await
     }
+
     async fn ping(&self) -> Result<()> {
-        todo!("store")
+        self.write(|tx| tx.add_to_counter("pings", 1).map_err(store_error)).await
     }
+
     async fn close(&self) {
-        todo!("store")
+        self.inner.readers.close().await;
+        self.inner.writer.close().await;
     }
 }

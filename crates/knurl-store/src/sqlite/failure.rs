@@ -1,0 +1,137 @@
+//! SQLite's result codes as [`StoreError`]s: what the caller can do about it, with the source kept.
+
+use std::sync::Arc;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::{Conflict, StoreError};
+
+pub(super) fn store_error(error: rusqlite::Error) -> StoreError {
+    match class(&error) {
+        Class::Unavailable => StoreError::Unavailable(Box::new(error)),
+        Class::Full => StoreError::Full(Box::new(error)),
+        Class::Corrupt => StoreError::Corrupt(error.to_string()),
+        Class::Conflict(conflict) => StoreError::Conflict(conflict),
+        Class::Internal => StoreError::Internal(Box::new(error)),
+    }
+}
+
+/// Whether the connection that said this can no longer be trusted: after a failed write or sync nobody knows what the kernel kept.
+pub(super) fn distrusts_connection(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(_) | StoreError::Full(_))
+}
+
+pub(super) fn is_interrupt(error: &StoreError) -> bool {
+    sqlite_code(error) == Some(ErrorCode::OperationInterrupted)
+}
+
+/// Another process holds the write lock for longer than the busy timeout: nothing is wrong with the connection.
+pub(super) fn is_busy(error: &StoreError) -> bool {
+    matches!(sqlite_code(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn sqlite_code(error: &StoreError) -> Option<ErrorCode> {
+    let StoreError::Unavailable(source) = error else {
+        return None;
+    };
+    source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code)
+}
+
+/// One failure told to everybody whose write was in the group.
+#[derive(Clone, Debug)]
+pub(super) struct GroupFailure {
+    kind: GroupKind,
+    source: Arc<StoreError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum GroupKind {
+    Unavailable,
+    Full,
+    Corrupt,
+    Internal,
+}
+
+impl GroupFailure {
+    pub(super) fn new(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::Full(_) => GroupKind::Full,
+            StoreError::Corrupt(_) => GroupKind::Corrupt,
+            StoreError::Internal(_) => GroupKind::Internal,
+            _ => GroupKind::Unavailable,
+        };
+        Self { kind, source: Arc::new(error) }
+    }
+
+    pub(super) fn to_error(&self) -> StoreError {
+        let source = Box::new(Shared(self.source.clone()));
+        match self.kind {
+            GroupKind::Unavailable => StoreError::Unavailable(source),
+            GroupKind::Full => StoreError::Full(source),
+            GroupKind::Corrupt => StoreError::Corrupt(self.source.to_string()),
+            GroupKind::Internal => StoreError::Internal(source),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared(Arc<StoreError>);
+
+impl std::fmt::Display for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0)
+    }
+}
+
+enum Class {
+    Unavailable,
+    Full,
+    Corrupt,
+    Conflict(Conflict),
+    Internal,
+}
+
+fn class(error: &rusqlite::Error) -> Class {
+    let rusqlite::Error::SqliteFailure(failure, message) = error else {
+        return Class::Internal;
+    };
+    // Growing the shared-memory index is the one write whose "no space" SQLite reports as an I/O error.
+    if failure.extended_code == ffi::SQLITE_IOERR_SHMSIZE {
+        return Class::Full;
+    }
+    match failure.code {
+        ErrorCode::DiskFull => Class::Full,
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Class::Corrupt,
+        ErrorCode::ConstraintViolation => conflict(message.as_deref().unwrap_or_default()).map_or(Class::Internal, Class::Conflict),
+        ErrorCode::SystemIoFailure
+        | ErrorCode::CannotOpen
+        | ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::PermissionDenied
+        | ErrorCode::ReadOnly
+        | ErrorCode::OutOfMemory
+        | ErrorCode::OperationInterrupted
+        | ErrorCode::OperationAborted
+        | ErrorCode::SchemaChanged
+        | ErrorCode::NoLargeFileSupport => Class::Unavailable,
+        _ => Class::Internal,
+    }
+}
+
+/// `UNIQUE constraint failed: users.username_key, users.username_twin`: the column tells which.
+fn conflict(message: &str) -> Option<Conflict> {
+    if message.contains("links.short_code") {
+        return Some(Conflict::ShortCode);
+    }
+    if message.contains("users.username_key") {
+        return Some(Conflict::Username);
+    }
+    message.contains("users.email_key").then_some(Conflict::Email)
+}

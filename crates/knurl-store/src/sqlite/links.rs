@@ -1,0 +1,252 @@
+//! Links: created, read, changed and deleted, each with its event in the same transaction.
+
+use knurl_core::{
+    Link, LinkId, Page, ShortCode, Target, UnixMillis, UserId,
+    event::EventType,
+    link::{LinkPatch, NewLink, RedirectStatus},
+    page::Listed,
+};
+use rusqlite::{Connection, OptionalExtension, Row};
+use serde::Serialize;
+
+use super::{
+    events::{self, NewRow},
+    failure::store_error,
+    sql,
+    tx::Tx,
+};
+use crate::{
+    Reference, StoreError,
+    store::{LinkFilter, Result},
+};
+
+pub(super) fn create(tx: &Tx<'_>, new: &NewLink, now: UnixMillis) -> Result<Link> {
+    let inserted = tx
+        .prepare_cached(sql::LINK_INSERT)
+        .and_then(|mut insert| {
+            insert.execute((
+                &new.domain,
+                new.short_code.as_str(),
+                new.target.as_str(),
+                &new.title,
+                new.is_active,
+                new.status.as_u16(),
+                new.owner.map(|owner| owner.0),
+                new.expires_at.map(|at| at.0),
+                now.0,
+            ))
+        })
+        .map_err(store_error)?;
+    if inserted == 0 {
+        return Err(StoreError::MissingReference(Reference::User));
+    }
+    let link = Link {
+        id: LinkId(tx.last_insert_rowid()),
+        domain: new.domain.clone(),
+        short_code: new.short_code.clone(),
+        target: new.target.clone(),
+        title: new.title.clone(),
+        is_active: new.is_active,
+        status: new.status,
+        owner: new.owner,
+        expires_at: new.expires_at,
+        created_at: now,
+        updated_at: now,
+        deleted_at: None,
+        version: 1,
+    };
+    tx.count_links(1);
+    let details = Created { short_code: link.short_code.as_str(), original_url: link.target.as_str() };
+    write_event(tx, &link, EventType::CREATED, now, &details)?;
+    Ok(link)
+}
+
+/// Each row succeeds or fails by itself; an error that is nobody's row in particular fails the whole.
+pub(super) fn create_all(tx: &Tx<'_>, new: &[NewLink], now: UnixMillis) -> Result<Vec<Result<Link>>> {
+    new.iter()
+        .map(|new| match create(tx, new, now) {
+            Err(error @ (StoreError::Conflict(_) | StoreError::MissingReference(_))) => Ok(Err(error)),
+            Err(error) => Err(error),
+            Ok(link) => Ok(Ok(link)),
+        })
+        .collect()
+}
+
+pub(super) fn by_id(conn: &Connection, id: LinkId) -> Result<Option<Link>> {
+    let found = conn.prepare_cached(sql::LINK_BY_ID).and_then(|mut q| q.query_row([id.0], |row| Ok(link(row))).optional());
+    found.map_err(store_error)?.transpose()
+}
+
+pub(super) fn by_code(conn: &Connection, domain: &str, code: &ShortCode) -> Result<Option<Link>> {
+    let found = conn
+        .prepare_cached(sql::LINK_BY_CODE)
+        .and_then(|mut q| q.query_row((domain, code.as_str()), |row| Ok(link(row))).optional());
+    found.map_err(store_error)?.transpose()
+}
+
+pub(super) fn update(tx: &Tx<'_>, id: LinkId, patch: &LinkPatch, now: UnixMillis) -> Result<Option<Link>> {
+    let Some(old) = by_id(tx, id)? else {
+        return Ok(None);
+    };
+    let mut new = old.clone();
+    new.target = patch.target.clone().unwrap_or(new.target);
+    new.title = patch.title.clone().unwrap_or(new.title);
+    new.is_active = patch.is_active.unwrap_or(new.is_active);
+    new.status = patch.status.unwrap_or(new.status);
+    new.expires_at = patch.expires_at.unwrap_or(new.expires_at);
+    if new == old {
+        return Ok(Some(old));
+    }
+    new.updated_at = now;
+    new.version += 1;
+    tx.prepare_cached(sql::LINK_UPDATE)
+        .and_then(|mut update| {
+            update.execute((
+                id.0,
+                new.target.as_str(),
+                &new.title,
+                new.is_active,
+                new.status.as_u16(),
+                new.expires_at.map(|at| at.0),
+                now.0,
+            ))
+        })
+        .map_err(store_error)?;
+    for details in changes(&old, &new) {
+        write_event(tx, &new, EventType::UPDATED, now, &details)?;
+    }
+    Ok(Some(new))
+}
+
+pub(super) fn delete(tx: &Tx<'_>, id: LinkId, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
+    let Some(old) = by_id(tx, id)? else {
+        return Ok(None);
+    };
+    tx.prepare_cached(sql::LINK_DELETE).and_then(|mut delete| delete.execute((id.0, now.0))).map_err(store_error)?;
+    tx.count_links(-1);
+    write_event(tx, &old, EventType::DELETED, now, &Deleted { reason })?;
+    Ok(Some(old))
+}
+
+pub(super) fn list(conn: &Connection, filter: &LinkFilter, page: Page) -> Result<Listed<Link>> {
+    let title = filter.title.as_deref().map(contains);
+    let target = filter.target.as_deref().map(contains);
+    let (active, owner) = (filter.is_active, filter.owner.map(|owner| owner.0));
+    let (after, limit, offset) = (page.after_id, page.limit, page.offset.min(i64::MAX as u64) as i64);
+    let rows = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<Vec<Link>> {
+        let mut query = conn.prepare_cached(sql).map_err(store_error)?;
+        let rows = query.query_map(params, |row| Ok(link(row))).map_err(store_error)?;
+        rows.map(|row| row.map_err(store_error)?).collect()
+    };
+    let total = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<u64> {
+        let counted = conn.prepare_cached(sql).and_then(|mut query| query.query_row(params, |row| row.get::<_, i64>(0)));
+        Ok(counted.map_err(store_error)? as u64)
+    };
+    let none: Option<i64> = None;
+    match (&filter.short_code, owner) {
+        (Some(code), owner) => Ok(Listed {
+            rows: rows(sql::LINKS_LIST_OF_CODE, &[code, &active, &title, &target, &after, &limit, &offset, &owner])?,
+            total: total(sql::LINKS_COUNT_OF_CODE, &[code, &active, &title, &target, &owner])?,
+        }),
+        (None, Some(owner)) => Ok(Listed {
+            rows: rows(sql::LINKS_LIST_OF_OWNER, &[&owner, &active, &title, &target, &after, &limit, &offset])?,
+            total: total(sql::LINKS_COUNT_OF_OWNER, &[&owner, &active, &title, &target])?,
+        }),
+        (None, None) => Ok(Listed {
+            rows: rows(sql::LINKS_LIST, &[&none, &active, &title, &target, &after, &limit, &offset])?,
+            total: match (active, &title, &target) {
+                (None, None, None) => super::counter(conn, "links")?,
+                _ => total(sql::LINKS_COUNT, &[&none, &active, &title, &target])?,
+            },
+        }),
+    }
+}
+
+/// A LIKE pattern (escape `\`) for "contains", ASCII letters in any case.
+fn contains(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// A row of the columns every link query selects, in their order.
+pub(super) fn link(row: &Row<'_>) -> Result<Link> {
+    let short_code: String = text(row, 2)?;
+    let target: String = text(row, 3)?;
+    let status: u16 = get(row, 6)?;
+    Ok(Link {
+        id: LinkId(get(row, 0)?),
+        domain: text(row, 1)?,
+        short_code: ShortCode::parse(&short_code).map_err(|e| StoreError::Corrupt(format!("short code {short_code:?}: {e}")))?,
+        target: Target::verbatim(&target).map_err(|e| StoreError::Corrupt(format!("target of {short_code:?}: {e}")))?,
+        title: get(row, 4)?,
+        is_active: get(row, 5)?,
+        status: RedirectStatus::from_u16(status).ok_or_else(|| StoreError::Corrupt(format!("redirect status {status}")))?,
+        owner: get::<Option<i64>>(row, 7)?.map(UserId),
+        expires_at: get::<Option<i64>>(row, 8)?.map(UnixMillis),
+        created_at: UnixMillis(get(row, 9)?),
+        updated_at: UnixMillis(get(row, 10)?),
+        deleted_at: get::<Option<i64>>(row, 11)?.map(UnixMillis),
+        version: get(row, 12)?,
+    })
+}
+
+pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> Result<T> {
+    row.get(column).map_err(store_error)
+}
+
+fn text(row: &Row<'_>, column: usize) -> Result<String> {
+    get(row, column)
+}
+
+fn write_event(tx: &Tx<'_>, link: &Link, event_type: &str, at: UnixMillis, details: &impl Serialize) -> Result<()> {
+    let details = serde_json::to_string(details).map_err(|e| StoreError::Internal(Box::new(e)))?;
+    let row = NewRow { link_id: link.id, user_id: link.owner, event_type, at, details: Some(&details), source: None };
+    events::insert(tx, &row)?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    short_code: &'a str,
+    original_url: &'a str,
+}
+
+#[derive(Serialize)]
+struct Updated {
+    field: &'static str,
+    new_value: serde_json::Value,
+}
+
+#[derive(Serialize)]
+struct Deleted<'a> {
+    reason: &'a str,
+}
+
+/// Details of a `deleted` event.
+pub(super) fn deleted_details(reason: &str) -> Result<String> {
+    serde_json::to_string(&Deleted { reason }).map_err(|e| StoreError::Internal(Box::new(e)))
+}
+
+/// One for each changed field, named as in the API.
+fn changes(old: &Link, new: &Link) -> Vec<Updated> {
+    let mut changes = Vec::new();
+    let mut note = |changed: bool, field, new_value| {
+        if changed {
+            changes.push(Updated { field, new_value });
+        }
+    };
+    note(old.target != new.target, "original_url", new.target.as_str().into());
+    note(old.title != new.title, "title", new.title.clone().into());
+    note(old.is_active != new.is_active, "is_active", new.is_active.into());
+    note(old.status != new.status, "redirect_status", new.status.as_u16().into());
+    note(old.expires_at != new.expires_at, "expires_at", new.expires_at.map(UnixMillis::to_rfc3339).into());
+    changes
+}

@@ -1,0 +1,4 @@
+-- ?1 name
+select value
+from counters
+where name = ?1

@@ -1,0 +1,4 @@
+-- ?1 id
+select id, link_id, user_id, event_type, at, details
+from events
+where id = ?1

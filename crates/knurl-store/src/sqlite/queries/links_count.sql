@@ -1,0 +1,7 @@
+-- ?2 is_active, ?3 title pattern, ?4 target pattern
+select count(*)
+from links
+where deleted_at is null
+  and (?2 is null or is_active = ?2)
+  and (?3 is null or title like ?3 escape '\')
+  and (?4 is null or target like ?4 escape '\')

@@ -1,0 +1,4 @@
+-- ?1 id
+select 1
+from users
+where id = ?1

@@ -1,0 +1,79 @@
+//! The transaction of a group of writes, as one write of it sees it: the connection, and the running totals it has moved.
+
+use std::{cell::Cell, ops::Deref};
+
+use rusqlite::Connection;
+
+use super::sql;
+
+/// What this group adds to the table `counters`: written once a group, not once a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CountChanges {
+    pub(super) users: i64,
+    pub(super) links: i64,
+    pub(super) events: i64,
+}
+
+#[derive(Debug)]
+pub(super) struct Tx<'c> {
+    conn: &'c Connection,
+    generation: u64,
+    counts: Cell<CountChanges>,
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn new(conn: &'c Connection, generation: u64) -> Self {
+        Self { conn, generation, counts: Cell::default() }
+    }
+
+    /// How often the write connection has been opened anew.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn counts(&self) -> CountChanges {
+        self.counts.get()
+    }
+
+    pub(super) fn set_counts(&self, counts: CountChanges) {
+        self.counts.set(counts);
+    }
+
+    pub(super) fn count_users(&self, difference: i64) {
+        let counts = self.counts.get();
+        self.counts.set(CountChanges { users: counts.users + difference, ..counts });
+    }
+
+    pub(super) fn count_links(&self, difference: i64) {
+        let counts = self.counts.get();
+        self.counts.set(CountChanges { links: counts.links + difference, ..counts });
+    }
+
+    pub(super) fn count_events(&self, difference: i64) {
+        let counts = self.counts.get();
+        self.counts.set(CountChanges { events: counts.events + difference, ..counts });
+    }
+
+    pub(super) fn flush_counts(&self) -> rusqlite::Result<()> {
+        let counts = self.counts.replace(CountChanges::default());
+        for (name, difference) in [("users", counts.users), ("links", counts.links), ("events", counts.events)] {
+            if difference != 0 {
+                self.add_to_counter(name, difference)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn add_to_counter(&self, name: &str, difference: i64) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql::COUNTER_ADD)?.execute((name, difference))?;
+        Ok(())
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.conn
+    }
+}
