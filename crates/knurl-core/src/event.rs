@@ -10,7 +10,7 @@ pub struct EventId(pub i64);
 pub struct EventType(Box<str>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("event_type must be a string of 1 to 64 characters")]
+#[error("event_type must be a string of 1 to 64 characters, none of them a control character")]
 pub struct EventTypeError;
 
 impl EventType {
@@ -19,8 +19,15 @@ impl EventType {
     pub const DELETED: &str = "deleted";
     pub const UPDATED: &str = "updated";
 
-    pub fn parse(_text: &str) -> Result<Self, EventTypeError> {
-        todo!("core")
+    pub const CHARS_MAX: usize = 64;
+
+    pub fn parse(text: &str) -> Result<Self, EventTypeError> {
+        // No character takes more than four bytes: a long text is refused before it is counted.
+        let fits = !text.is_empty() && text.len() <= 4 * Self::CHARS_MAX && text.chars().count() <= Self::CHARS_MAX;
+        if !fits || text.chars().any(char::is_control) {
+            return Err(EventTypeError);
+        }
+        Ok(Self(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -46,4 +53,34 @@ pub struct NewEvent {
     pub event_type: EventType,
     pub at: UnixMillis,
     pub details: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("click")]
+    #[case("Viewed by Ü")]
+    #[case(" ")]
+    fn an_event_type_is_kept_to_the_letter(#[case] text: &str) {
+        assert_eq!(EventType::parse(text).map(|event_type| event_type.as_str().to_owned()), Ok(text.to_owned()));
+    }
+
+    #[test]
+    fn an_event_type_has_1_to_64_characters_however_many_bytes() {
+        assert!(EventType::parse(&"𝕜".repeat(64)).is_ok());
+        assert_eq!(EventType::parse(&"k".repeat(65)), Err(EventTypeError));
+        assert_eq!(EventType::parse(""), Err(EventTypeError));
+    }
+
+    #[rstest]
+    #[case("a\nb")]
+    #[case("\0")]
+    #[case("a\u{9f}")]
+    fn an_event_type_holds_no_control_character(#[case] text: &str) {
+        assert_eq!(EventType::parse(text), Err(EventTypeError));
+    }
 }

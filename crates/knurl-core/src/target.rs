@@ -1,18 +1,80 @@
 //! Where a link leads: parsed the WHATWG way at the edge, stored re-serialised, safe in a `Location` header ever after.
+//!
+//! Promised: a [`Target`] from [`Target::parse`] is an absolute URL with a host, in visible ASCII (0x21 to 0x7e) only, of an allowed
+//! scheme, and does not lead back to this shortener under any spelling of a host the operator named. Refused, where a browser would
+//! guess: control characters anywhere (WHATWG drops tabs and newlines in silence), and `http:host`, `http:/host`, `http:///host` and
+//! `http:\\host` (WHATWG reads them all as `http://host`). Spaces around the URL are dropped. A name that only DNS knows to be ours
+//! cannot be seen here.
 
-/// An absolute URL, re-serialised, visible ASCII only, at most [`TargetRules::len_max`] bytes.
+use std::borrow::Cow;
+
+use url::Url;
+
+mod own_host;
+
+use own_host::OwnHost;
+
+/// An absolute URL, visible ASCII only where it came through [`Target::parse`], at most [`Target::BYTES_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target(Box<str>);
 
 /// What the operator allows.
 #[derive(Clone, Debug)]
 pub struct TargetRules {
-    /// Hosts that are us, as the operator writes them (`sho.rt`, `sho.rt:8080`, `127.0.0.1:8080`); compared after normalisation.
-    pub own_hosts: Vec<String>,
-    /// Allowed schemes, lower case. Default `http`, `https`.
-    pub schemes: Vec<String>,
-    /// Bytes, before and after re-serialising. Default 2048.
-    pub len_max: usize,
+    own_hosts: Vec<OwnHost>,
+    schemes: Vec<Box<str>>,
+    len_max: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetRulesError {
+    #[error("not a host (write sho.rt, sho.rt:8080, 127.0.0.1 or [::1]:8080): {0:?}")]
+    OwnHost(String),
+    #[error("not a URL scheme: {0:?}")]
+    Scheme(String),
+    #[error("at least one scheme must be allowed")]
+    NoScheme,
+    #[error("the longest target must have 16 to {max} bytes", max = Target::BYTES_MAX)]
+    LenMax,
+}
+
+impl TargetRules {
+    /// Bytes of a target unless the operator says otherwise: what every browser and proxy takes.
+    pub const LEN_MAX_DEFAULT: usize = 2_048;
+
+    /// `own_hosts`: hosts that are us, as the operator writes them (`sho.rt`, `sho.rt:8080`, `127.0.0.1:8080`, also a whole base
+    /// URL). One without a port is us on every port; one with a port only there (`:443` and `:80` also where a URL leaves them out).
+    /// All names of the loopback interface are one host, and the unspecified address is one of them.
+    /// `schemes`: allowed ones, without the colon. `len_max`: bytes, before and after re-serialising.
+    pub fn new<S: AsRef<str>>(own_hosts: &[S], schemes: &[S], len_max: usize) -> Result<Self, TargetRulesError> {
+        let own_host = |text: &S| OwnHost::parse(text.as_ref()).ok_or_else(|| TargetRulesError::OwnHost(text.as_ref().to_owned()));
+        let scheme = |text: &S| match text.as_ref() {
+            scheme if is_scheme(scheme) => Ok(scheme.to_ascii_lowercase().into_boxed_str()),
+            other => Err(TargetRulesError::Scheme(other.to_owned())),
+        };
+        if schemes.is_empty() {
+            return Err(TargetRulesError::NoScheme);
+        }
+        if !(16..=Target::BYTES_MAX).contains(&len_max) {
+            return Err(TargetRulesError::LenMax);
+        }
+        Ok(Self {
+            own_hosts: own_hosts.iter().map(own_host).collect::<Result<_, _>>()?,
+            schemes: schemes.iter().map(scheme).collect::<Result<_, _>>()?,
+            len_max,
+        })
+    }
+
+    pub fn len_max(&self) -> usize {
+        self.len_max
+    }
+}
+
+impl Default for TargetRules {
+    /// `http` and `https`, [`TargetRules::LEN_MAX_DEFAULT`] bytes, and no host known to be ours.
+    fn default() -> Self {
+        Self { own_hosts: Vec::new(), schemes: vec!["http".into(), "https".into()], len_max: Self::LEN_MAX_DEFAULT }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,13 +96,44 @@ pub enum TargetError {
 }
 
 impl Target {
-    pub fn parse(_text: &str, _rules: &TargetRules) -> Result<Self, TargetError> {
-        todo!("core")
+    /// No target is longer, whatever the rules and wherever it comes from: a click that carries it must fit its record.
+    pub const BYTES_MAX: usize = 6 * 1_024;
+
+    pub fn parse(text: &str, rules: &TargetRules) -> Result<Self, TargetError> {
+        let text = text.trim_matches(' ');
+        screen(text, rules.len_max)?;
+        let (scheme, rest) = split_scheme(text)?;
+        if !rules.schemes.iter().any(|allowed| allowed.eq_ignore_ascii_case(scheme)) {
+            return Err(TargetError::Scheme);
+        }
+        match rest.strip_prefix("//") {
+            None => return Err(TargetError::Malformed("two slashes belong after the scheme")),
+            Some(rest) if rest.is_empty() || rest.starts_with(['/', '\\', '?', '#']) => return Err(TargetError::Host),
+            Some(_) => {}
+        }
+        let url = Url::parse(text).map_err(malformed)?;
+        let host = url.host().filter(own_host::is_named).ok_or(TargetError::Host)?;
+        if rules.own_hosts.iter().any(|own| own.is(&host, url.port_or_known_default())) {
+            return Err(TargetError::Loop);
+        }
+        if url.as_str().len() > rules.len_max {
+            return Err(TargetError::TooLong(rules.len_max));
+        }
+        if !is_visible_ascii(url.as_str()) {
+            return Err(TargetError::Malformed("a character that no URL can hold"));
+        }
+        Ok(Self(String::from(url).into()))
     }
 
-    /// What an import or the store hands back: kept to the letter. Refuses only what could never be a `Location`.
-    pub fn verbatim(_text: &str) -> Result<Self, TargetError> {
-        todo!("core")
+    /// What an import or the store hands back: kept to the letter. Refuses only what could never be a `Location`: a text without a
+    /// scheme, with a control character, longer than [`Target::BYTES_MAX`], or that has to be re-serialised and cannot be.
+    pub fn verbatim(text: &str) -> Result<Self, TargetError> {
+        screen(text, Self::BYTES_MAX)?;
+        split_scheme(text)?;
+        if !is_visible_ascii(text) {
+            Url::parse(text).map_err(malformed)?;
+        }
+        Ok(Self(text.into()))
     }
 
     pub fn as_str(&self) -> &str {
@@ -48,7 +141,78 @@ impl Target {
     }
 
     /// The bytes for the `Location` header: the stored text where it is visible ASCII, else re-serialised.
-    pub fn location(&self) -> std::borrow::Cow<'_, str> {
-        todo!("core")
+    pub fn location(&self) -> Cow<'_, str> {
+        if is_visible_ascii(&self.0) {
+            return Cow::Borrowed(&self.0);
+        }
+        let text = Url::parse(&self.0).map_or_else(|_| self.0.to_string(), String::from);
+        if is_visible_ascii(&text) {
+            return Cow::Owned(text);
+        }
+        // The rest of a URL without `//` may keep its blanks.
+        Cow::Owned(percent_encoded(&text))
     }
 }
+
+fn screen(text: &str, len_max: usize) -> Result<(), TargetError> {
+    if text.is_empty() {
+        return Err(TargetError::Empty);
+    }
+    if text.len() > len_max {
+        return Err(TargetError::TooLong(len_max));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(TargetError::Control);
+    }
+    Ok(())
+}
+
+/// `scheme:rest`, the rest not empty.
+fn split_scheme(text: &str) -> Result<(&str, &str), TargetError> {
+    match text.split_once(':') {
+        Some((scheme, rest)) if is_scheme(scheme) && !rest.is_empty() => Ok((scheme, rest)),
+        _ => Err(TargetError::Malformed("it must begin with a scheme, as in https://example.org")),
+    }
+}
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+}
+
+fn is_visible_ascii(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len() + 32), |mut out, byte| {
+        if byte.is_ascii_graphic() {
+            out.push(char::from(byte));
+        } else {
+            out.extend(['%', hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+        out
+    })
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(nibble & 15)])
+}
+
+fn malformed(error: url::ParseError) -> TargetError {
+    use url::ParseError as E;
+    TargetError::Malformed(match error {
+        E::EmptyHost => return TargetError::Host,
+        E::IdnaError => "the host is not a valid international name",
+        E::InvalidPort => "the port is not a number up to 65535",
+        E::InvalidIpv4Address => "the host is not a valid IPv4 address",
+        E::InvalidIpv6Address => "the host is not a valid IPv6 address",
+        E::InvalidDomainCharacter => "the host holds a character that no host may hold",
+        E::RelativeUrlWithoutBase => "it must begin with a scheme, as in https://example.org",
+        E::Overflow => "too long",
+        _ => "it cannot be parsed",
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Hosts that are us, in a form in which all spellings of one host are equal.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use url::Host;
+
+/// One of the operator's own hosts, prepared once so that a check is a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OwnHost {
+    place: Place<Box<str>>,
+    /// `None`: ours on every port.
+    port: Option<u16>,
+}
+
+/// Upper case, percent encoding, punycode and the many ways to write an address are already resolved by [`Host`]; here the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place<S> {
+    /// `localhost` and names under it, 127.0.0.0/8, `::1`, and the unspecified addresses, to which a connect reaches the same machine.
+    Loopback,
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+    /// Without trailing dots.
+    Name(S),
+}
+
+impl OwnHost {
+    /// `host`, `host:port`, `[v6]:port`, bare `v6`, or any of them in a URL.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        if let Ok(address) = authority.parse::<Ipv6Addr>() {
+            return Some(Self { place: Place::of(&Host::<&str>::Ipv6(address)).into_owned(), port: None });
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+            _ => (authority, None),
+        };
+        let host = Host::parse(host).ok().filter(is_named)?;
+        Some(Self { place: Place::of(&host).into_owned(), port })
+    }
+
+    pub(super) fn is<S: AsRef<str>>(&self, host: &Host<S>, port: Option<u16>) -> bool {
+        if self.port.is_some() && self.port != port {
+            return false;
+        }
+        match (&self.place, Place::of(host)) {
+            (Place::Loopback, Place::Loopback) => true,
+            (Place::V4(ours), Place::V4(theirs)) => *ours == theirs,
+            (Place::V6(ours), Place::V6(theirs)) => *ours == theirs,
+            (Place::Name(ours), Place::Name(theirs)) => ours.eq_ignore_ascii_case(theirs),
+            _ => false,
+        }
+    }
+}
+
+/// `http://./` has a host, but not one that names anything.
+pub(super) fn is_named<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => !without_dots(name.as_ref()).is_empty(),
+        Host::Ipv4(_) | Host::Ipv6(_) => true,
+    }
+}
+
+impl<'a> Place<&'a str> {
+    fn of<S: AsRef<str>>(host: &'a Host<S>) -> Self {
+        match host {
+            Host::Domain(name) => Self::of_name(without_dots(name.as_ref())),
+            Host::Ipv4(address) => Self::of_v4(*address),
+            Host::Ipv6(address) => match address.to_ipv4_mapped() {
+                Some(mapped) => Self::of_v4(mapped),
+                None if address.is_loopback() || address.is_unspecified() => Self::Loopback,
+                None => Self::V6(*address),
+            },
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        if address.is_loopback() || address.is_unspecified() { Self::Loopback } else { Self::V4(address) }
+    }
+
+    fn of_name(name: &'a str) -> Self {
+        let top = name.rsplit('.').next().unwrap_or(name);
+        if top.eq_ignore_ascii_case("localhost") { Self::Loopback } else { Self::Name(name) }
+    }
+
+    fn into_owned(self) -> Place<Box<str>> {
+        match self {
+            Self::Loopback => Place::Loopback,
+            Self::V4(address) => Place::V4(address),
+            Self::V6(address) => Place::V6(address),
+            Self::Name(name) => Place::Name(name.into()),
+        }
+    }
+}
+
+fn without_dots(name: &str) -> &str {
+    name.trim_end_matches('.')
+}
