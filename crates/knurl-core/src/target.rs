@@ -12,7 +12,7 @@ use url::Url;
 
 mod own_host;
 
-use own_host::OwnHost;
+pub use own_host::OwnHost;
 
 /// An absolute URL, visible ASCII only where it came through [`Target::parse`], at most [`Target::BYTES_MAX`] bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,8 +28,6 @@ pub struct TargetRules {
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetRulesError {
-    #[error("not a host (write sho.rt, sho.rt:8080, 127.0.0.1 or [::1]:8080): {0:?}")]
-    OwnHost(String),
     #[error("not a URL scheme: {0:?}")]
     Scheme(String),
     #[error("at least one scheme must be allowed")]
@@ -42,12 +40,8 @@ impl TargetRules {
     /// Bytes of a target unless the operator says otherwise: what every browser and proxy takes.
     pub const LEN_MAX_DEFAULT: usize = 2_048;
 
-    /// `own_hosts`: hosts that are us, as the operator writes them (`sho.rt`, `sho.rt:8080`, `127.0.0.1:8080`, also a whole base
-    /// URL). One without a port is us on every port; one with a port only there (`:443` and `:80` also where a URL leaves them out).
-    /// All names of the loopback interface are one host, and the unspecified address is one of them.
-    /// `schemes`: allowed ones, without the colon. `len_max`: bytes, before and after re-serialising.
-    pub fn new<S: AsRef<str>>(own_hosts: &[S], schemes: &[S], len_max: usize) -> Result<Self, TargetRulesError> {
-        let own_host = |text: &S| OwnHost::parse(text.as_ref()).ok_or_else(|| TargetRulesError::OwnHost(text.as_ref().to_owned()));
+    /// `schemes`: allowed ones, without the colon. `len_max`: bytes, before and after re-serialising. No host is ours yet.
+    pub fn new<S: AsRef<str>>(schemes: &[S], len_max: usize) -> Result<Self, TargetRulesError> {
         let scheme = |text: &S| match text.as_ref() {
             scheme if is_scheme(scheme) => Ok(scheme.to_ascii_lowercase().into_boxed_str()),
             other => Err(TargetRulesError::Scheme(other.to_owned())),
@@ -58,11 +52,17 @@ impl TargetRules {
         if !(16..=Target::BYTES_MAX).contains(&len_max) {
             return Err(TargetRulesError::LenMax);
         }
-        Ok(Self {
-            own_hosts: own_hosts.iter().map(own_host).collect::<Result<_, _>>()?,
-            schemes: schemes.iter().map(scheme).collect::<Result<_, _>>()?,
-            len_max,
-        })
+        Ok(Self { own_hosts: Vec::new(), schemes: schemes.iter().map(scheme).collect::<Result<_, _>>()?, len_max })
+    }
+
+    /// The hosts that are us, instead of those known before.
+    pub fn set_own_hosts(&mut self, own_hosts: impl IntoIterator<Item = OwnHost>) {
+        self.own_hosts.clear();
+        for own in own_hosts {
+            if !self.own_hosts.contains(&own) {
+                self.own_hosts.push(own);
+            }
+        }
     }
 
     pub fn len_max(&self) -> usize {

@@ -1,15 +1,34 @@
 //! Hosts that are us, in a form in which all spellings of one host are equal.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use url::Host;
 
 /// One of the operator's own hosts, prepared once so that a check is a comparison.
+///
+/// One without a port is us on every port: whatever stands in front of us (80 sends on to 443, 443 to 8080) leads here. One with a
+/// port is us only there, so that a neighbour on the same machine may be linked to; 443 and 80 also where a URL leaves them out. All
+/// names of the loopback interface are one host, and so are the unspecified addresses: to connect to them is to connect here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OwnHost {
+pub struct OwnHost {
     place: Place<Box<str>>,
     /// `None`: ours on every port.
     port: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a host; write sho.rt, sho.rt:8080, 127.0.0.1:8080 or [::1]:8080")]
+pub struct OwnHostError;
+
+/// The address listened on.
+impl From<SocketAddr> for OwnHost {
+    fn from(listen: SocketAddr) -> Self {
+        let host = match listen.ip() {
+            IpAddr::V4(address) => Host::<&str>::Ipv4(address),
+            IpAddr::V6(address) => Host::Ipv6(address),
+        };
+        Self { place: Place::of(&host).into_owned(), port: Some(listen.port()) }
+    }
 }
 
 /// Upper case, percent encoding, punycode and the many ways to write an address are already resolved by [`Host`]; here the rest.
@@ -24,8 +43,12 @@ enum Place<S> {
 }
 
 impl OwnHost {
-    /// `host`, `host:port`, `[v6]:port`, bare `v6`, or any of them in a URL.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// As the operator writes them: `sho.rt`, `sho.rt:8080`, `127.0.0.1:8080`, `[::1]:8080`, bare `::1`, or any of them in a URL.
+    pub fn parse(text: &str) -> Result<Self, OwnHostError> {
+        Self::read(text).ok_or(OwnHostError)
+    }
+
+    fn read(text: &str) -> Option<Self> {
         let text = text.trim();
         let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
         let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();

@@ -1,10 +1,12 @@
 use proptest::prelude::*;
 use rstest::rstest;
 
-use super::*;
+use super::{own_host::OwnHostError, *};
 
 fn rules(own_hosts: &[&str]) -> TargetRules {
-    TargetRules::new(own_hosts, &["http", "https"], TargetRules::LEN_MAX_DEFAULT).unwrap()
+    let mut rules = TargetRules::default();
+    rules.set_own_hosts(own_hosts.iter().map(|own| OwnHost::parse(own).unwrap()));
+    rules
 }
 
 fn parse(text: &str) -> Result<String, TargetError> {
@@ -73,7 +75,7 @@ fn what_is_not_an_allowed_target_is_refused(#[case] text: &str, #[case] error: T
 
 #[test]
 fn a_target_is_too_long_before_or_after_reserialising() {
-    let rules = TargetRules::new(&[], &["https"], 100).unwrap();
+    let rules = TargetRules::new(&["https"], 100).unwrap();
     let of_len = |len: usize| format!("https://example.org/{}", "x".repeat(len - 20));
     assert_eq!(Target::parse(&of_len(100), &rules).unwrap().as_str().len(), 100);
     assert_eq!(Target::parse(&of_len(101), &rules), Err(TargetError::TooLong(100)));
@@ -148,13 +150,23 @@ fn a_target_elsewhere_is_not_a_loop(#[case] own: &str, #[case] text: &str) {
 #[case::unclosed("[::1")]
 #[case::user("user@sho.rt")]
 fn an_own_host_that_is_none_is_refused(#[case] own: &str) {
-    let error = TargetRules::new(&[own], &["http"], 2_048).unwrap_err();
-    assert_eq!(error, TargetRulesError::OwnHost(own.to_owned()));
+    assert_eq!(OwnHost::parse(own), Err(OwnHostError));
+}
+
+#[rstest]
+#[case("127.0.0.1:8080", "http://localhost:8080/")]
+#[case("0.0.0.0:8080", "http://[::1]:8080/")]
+#[case("192.0.2.7:80", "http://[::ffff:192.0.2.7]/")]
+#[case("[2001:db8::1]:8080", "http://[2001:db8:0::1]:8080/")]
+fn a_loop_to_the_address_listened_on_is_refused(#[case] listen: &str, #[case] text: &str) {
+    let mut rules = TargetRules::default();
+    rules.set_own_hosts([OwnHost::from(listen.parse::<std::net::SocketAddr>().unwrap())]);
+    assert_eq!(Target::parse(text, &rules), Err(TargetError::Loop));
 }
 
 #[test]
 fn rules_that_allow_nothing_are_refused() {
-    let error = |schemes: &[&str], len_max| TargetRules::new(&[], schemes, len_max).unwrap_err();
+    let error = |schemes: &[&str], len_max| TargetRules::new(schemes, len_max).unwrap_err();
     assert_eq!(error(&[], 2_048), TargetRulesError::NoScheme);
     assert_eq!(error(&["http:"], 2_048), TargetRulesError::Scheme("http:".to_owned()));
     assert_eq!(error(&["http"], 15), TargetRulesError::LenMax);
@@ -163,7 +175,8 @@ fn rules_that_allow_nothing_are_refused() {
 
 #[test]
 fn an_operator_may_allow_another_scheme() {
-    let rules = TargetRules::new(&["sho.rt"], &["HTTPS", "myapp"], 2_048).unwrap();
+    let mut rules = TargetRules::new(&["HTTPS", "myapp"], 2_048).unwrap();
+    rules.set_own_hosts([OwnHost::parse("sho.rt").unwrap()]);
     assert_eq!(Target::parse("myapp://open/1 2", &rules).unwrap().as_str(), "myapp://open/1%202");
     assert_eq!(Target::parse("myapp:open", &rules), Err(SLASHES));
     assert_eq!(Target::parse("myapp://SHO.rt./x", &rules), Err(TargetError::Loop));

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use knurl_core::{short_code::CodeShape, target::TargetRules};
+use knurl_core::{
+    short_code::CodeShape,
+    target::{OwnHost, TargetRules, TargetRulesError},
+};
 
 use super::{
     Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Durability, HttpConfig, IpNet, LinksConfig, LogConfig,
@@ -75,18 +78,19 @@ impl Values {
         let code_shape =
             CodeShape::new(&self.text("links.code_alphabet"), length).map_err(|_| self.invalid("links.code_alphabet"))?;
         let schemes = self.list("links.target_schemes");
-        let scheme_ok = |s: &String| {
-            s.starts_with(|c: char| c.is_ascii_lowercase())
-                && s.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.'))
-        };
-        if schemes.is_empty() || schemes.len() > 16 || !schemes.iter().all(scheme_ok) {
+        if schemes.len() > 16 {
             return Err(self.invalid("links.target_schemes"));
         }
-        let more_own_hosts = self.list("links.own_hosts");
-        if more_own_hosts.len() > LIST_MAX || more_own_hosts.iter().any(|h| h.len() > 260 || h.contains(['/', '@', ' '])) {
+        let target_rules = TargetRules::new(&schemes, self.number("links.target_bytes_max")?).map_err(|error| match error {
+            TargetRulesError::LenMax => self.invalid("links.target_bytes_max"),
+            TargetRulesError::NoScheme | TargetRulesError::Scheme(_) => self.invalid("links.target_schemes"),
+        })?;
+        let own_hosts = self.list("links.own_hosts");
+        if own_hosts.len() > LIST_MAX {
             return Err(self.invalid("links.own_hosts"));
         }
-        let target_rules = TargetRules { own_hosts: Vec::new(), schemes, len_max: self.number("links.target_bytes_max")? };
+        let more_own_hosts = own_hosts.iter().map(|own| OwnHost::parse(own)).collect::<Result<_, _>>();
+        let more_own_hosts = more_own_hosts.map_err(|_| self.invalid("links.own_hosts"))?;
         let mut links = LinksConfig { code_shape, target_rules, more_own_hosts };
         links.know_own_hosts(base_url, listen);
         Ok(links)

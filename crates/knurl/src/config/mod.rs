@@ -20,7 +20,10 @@ pub use error::ConfigError;
 pub use load::{Layers, Loaded, Setting};
 pub use values::Source;
 
-use knurl_core::{short_code::CodeShape, target::TargetRules};
+use knurl_core::{
+    short_code::CodeShape,
+    target::{OwnHost, TargetRules},
+};
 
 /// The options `knurl serve` and the other commands run with.
 #[derive(Clone, Debug)]
@@ -201,19 +204,13 @@ pub struct LinksConfig {
     pub code_shape: CodeShape,
     pub target_rules: TargetRules,
     /// Names of ours besides those of the base URL and the address listened on.
-    pub more_own_hosts: Vec<String>,
+    pub more_own_hosts: Vec<OwnHost>,
 }
 
 impl LinksConfig {
     fn know_own_hosts(&mut self, base_url: &BaseUrl, listen: SocketAddr) {
-        let mut hosts = vec![base_url.authority().to_owned(), listen.to_string()];
-        if listen.ip().is_loopback() || listen.ip().is_unspecified() {
-            hosts.extend(["127.0.0.1", "[::1]", "localhost"].map(|host| format!("{host}:{}", listen.port())));
-        }
-        hosts.extend(self.more_own_hosts.iter().cloned());
-        hosts.sort();
-        hosts.dedup();
-        self.target_rules.own_hosts = hosts;
+        let base = OwnHost::parse(base_url.authority()).ok();
+        self.target_rules.set_own_hosts(base.into_iter().chain([OwnHost::from(listen)]).chain(self.more_own_hosts.iter().cloned()));
     }
 }
 
