@@ -5,6 +5,7 @@
 //! `store` is the trait itself; `migrate` and `backup` look after the file.
 
 mod backup;
+mod click_details;
 mod clicks;
 mod connection;
 mod events;
@@ -14,6 +15,7 @@ mod keys;
 mod links;
 mod migrate;
 mod readers;
+mod roll_up;
 mod salts;
 mod sql;
 mod stats;
