@@ -10,6 +10,7 @@ mod clicks;
 mod connection;
 mod events;
 mod failure;
+mod hash;
 mod import;
 mod keys;
 mod links;
@@ -20,6 +21,9 @@ mod salts;
 mod sql;
 mod stats;
 mod store;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;
 mod tx;
 mod users;
 mod writer;
