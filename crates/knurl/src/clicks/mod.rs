@@ -5,21 +5,44 @@
 //! The loops around the drain and the salts belong to [`crate::jobs`]; the syncer is a thread of its own.
 
 pub mod audit;
+pub mod drain;
+mod enrich;
+pub mod law;
 mod recorder;
+pub mod salts;
+mod shared;
+mod syncer;
 
-use std::{path::Path, sync::Arc};
+use std::{error::Error, path::Path, sync::Arc, thread::JoinHandle};
 
+use knurl_spool::{DirDisk, Disk, Medium, OpenError, Recovery, Spool, SpoolConfig};
 use knurl_store::{Store, StoreError};
+use shared::Shared;
+use syncer::Syncer;
+use tokio::task::{JoinError, spawn_blocking};
 
+pub use drain::Drain;
 pub use recorder::{BarrierTimeout, Recorded, Recorder};
+pub use syncer::{EXIT_LOST, OnLost, exit_when_lost};
 
-use crate::{config::ClicksConfig, telemetry::Metrics};
+use crate::{
+    config::{ClicksConfig, SpoolMedium},
+    telemetry::Metrics,
+};
 
-/// This node's clicks, open: the spool, its syncer thread, the handle that records.
+/// Empty segments kept ready: one to go on with while the next is made, one more for a burst.
+const SPARES: u32 = 2;
+
+/// This node's clicks, open: the spool, its syncer thread, the handle that records. Dropped without [`Clicks::stop`] it does what a kill
+/// does: nothing is lost, the next start recovers.
 #[derive(Debug)]
 pub struct Clicks {
     /// Cheap to clone; what the front holds.
     pub recorder: Recorder,
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    drain_rows_max: usize,
+    syncer: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -27,29 +50,178 @@ pub enum StartError {
     /// Without the store's cursor it is unknown which records were delivered: nothing is opened.
     #[error("the click cursor could not be read")]
     Store(#[from] StoreError),
-    #[error("the click spool in {dir} could not be opened")]
-    Spool {
-        dir: String,
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    #[error("the click spool could not be opened")]
+    Spool(#[from] OpenError),
+    #[error("the click spool's thread could not be started")]
+    Thread(#[source] std::io::Error),
+    #[error("opening the click spool was interrupted")]
+    Interrupted(#[from] JoinError),
 }
 
 /// Opens the spool in `spool_dir` (created where absent) after the store's cursor and starts the syncer thread. Clicks are delivered
 /// once [`crate::jobs::start`] runs.
 pub async fn start(
-    _config: &ClicksConfig,
-    _spool_dir: &Path,
-    _store: Arc<dyn Store>,
-    _metrics: Arc<Metrics>,
+    config: &ClicksConfig,
+    spool_dir: &Path,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
 ) -> Result<Clicks, StartError> {
-    todo!("clicks")
+    let disk = DirDisk::new(spool_dir).map_err(OpenError::Io)?;
+    start_on(Arc::new(disk), config, store, metrics, exit_when_lost()).await
+}
+
+/// [`start`] on any disk, with the say over what happens when the spool is lost.
+pub async fn start_on(
+    disk: Arc<dyn Disk>,
+    config: &ClicksConfig,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    on_lost: OnLost,
+) -> Result<Clicks, StartError> {
+    let of = Arc::clone(&disk);
+    let id = spawn_blocking(move || Spool::identity(&*of)).await??;
+    let delivered = store.cursor(id).await?.map(shared::position);
+    let spool_config = SpoolConfig {
+        segment_bytes: config.segment_bytes,
+        segments_max: config.segments_max,
+        spares: SPARES,
+        medium: match config.medium {
+            SpoolMedium::Mapped => Medium::Mapped,
+            SpoolMedium::Written => Medium::Written,
+        },
+    };
+    let (spool, recovery) = spawn_blocking(move || Spool::open(disk, spool_config, delivered)).await??;
+    keep_losses(&spool, &recovery);
+    let shared = Shared::new(spool, delivered.unwrap_or_default(), metrics);
+    shared.report_at_scrapes();
+    let syncer = Syncer::new(Arc::clone(&shared), on_lost).spawn(config.fsync_interval).map_err(StartError::Thread)?;
+    Ok(Clicks {
+        recorder: Recorder::new(Arc::clone(&shared), config),
+        shared,
+        store,
+        drain_rows_max: config.drain_batch_rows,
+        syncer: Some(syncer),
+    })
+}
+
+/// Answered clicks that did not survive (power loss, damage) stay in `answered`, so that the audit shows them for ever. Recorders count a
+/// click after it is written: a kill leaves records that were not counted, never the other way round.
+fn keep_losses(spool: &Spool, recovery: &Recovery) {
+    tracing::info!(?recovery, "click spool opened");
+    let lost = losses(recovery);
+    if lost == 0 {
+        return;
+    }
+    spool.count_answered(lost);
+    tracing::error!(
+        lost,
+        "answered clicks are missing since a power loss or a damage of the disk; `knurl audit` shows them as lost"
+    );
+}
+
+/// `discrepancy` is against what survived on the disk; what the store had already been given is not lost.
+fn losses(recovery: &Recovery) -> u64 {
+    let delivered_ahead = recovery.begins.seq.saturating_sub(recovery.survived.seq);
+    u64::try_from(recovery.discrepancy).unwrap_or(0).saturating_sub(delivered_ahead)
 }
 
 impl Clicks {
+    /// What makes the one that delivers, for the job around it. One at a time: two would only find each other's cursor.
+    pub fn drains(&self) -> Drains {
+        Drains { shared: Arc::clone(&self.shared), store: Arc::clone(&self.store), rows_max: self.drain_rows_max }
+    }
+
+    /// Where the salts job puts what it fetched.
+    pub fn salts(&self) -> Salts {
+        Salts { shared: Arc::clone(&self.shared) }
+    }
+
     /// To be called last, after [`crate::jobs::Jobs::stop`] has drained: syncs, seals and closes the spool. Records that come later are
     /// counted as dropped.
-    pub async fn stop(self) {
-        todo!("clicks")
+    pub async fn stop(mut self) {
+        let syncer = self.syncer.take();
+        let shared = Arc::clone(&self.shared);
+        let closed = spawn_blocking(move || {
+            end(&shared, syncer);
+            shared.spool.close()
+        });
+        match closed.await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(error = &error as &dyn Error, "the click spool could not be synced at its close"),
+            Err(error) => tracing::error!(error = &error as &dyn Error, "the click spool could not be closed"),
+        }
+    }
+}
+
+impl Drop for Clicks {
+    fn drop(&mut self) {
+        end(&self.shared, self.syncer.take());
+    }
+}
+
+/// Waits at most for the fsync in progress.
+fn end(shared: &Shared, syncer: Option<JoinHandle<()>>) {
+    shared.syncer.stop();
+    if let Some(syncer) = syncer
+        && syncer.join().is_err()
+    {
+        tracing::error!("the click syncer had panicked");
+    }
+}
+
+/// Makes a [`Drain`], at the start and after a panic of the one before.
+#[derive(Debug)]
+pub struct Drains {
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    rows_max: usize,
+}
+
+impl Drains {
+    pub fn make(&self) -> Drain {
+        Drain::new(Arc::clone(&self.shared), Arc::clone(&self.store), self.rows_max)
+    }
+}
+
+/// The place of the current [`salts::SaltBook`].
+#[derive(Clone, Debug)]
+pub struct Salts {
+    shared: Arc<Shared>,
+}
+
+impl Salts {
+    pub fn load(&self) -> salts::SaltBook {
+        **self.shared.salts.load()
+    }
+
+    pub fn store(&self, book: salts::SaltBook) {
+        self.shared.salts.store(Arc::new(book));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use knurl_spool::Position;
+
+    use super::*;
+
+    #[test]
+    fn only_clicks_that_neither_disk_nor_store_has_are_lost() {
+        let of = |survived: u64, begins: u64, discrepancy: i64| {
+            let at = |seq| Position { segment: 1, offset: 0, seq };
+            losses(&Recovery {
+                medium: Medium::Mapped,
+                segments: 1,
+                survived: at(survived),
+                begins: at(begins),
+                torn: Vec::new(),
+                discrepancy,
+            })
+        };
+        assert_eq!(of(10, 10, 0), 0, "nothing happened");
+        assert_eq!(of(10, 10, -2), 0, "killed between record and count");
+        assert_eq!(of(10, 10, 3), 3, "three were answered and are nowhere");
+        assert_eq!(of(10, 13, 3), 0, "the store has all three");
+        assert_eq!(of(10, 12, 3), 1, "the store has two of them");
     }
 }

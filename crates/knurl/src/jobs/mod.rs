@@ -1,11 +1,32 @@
 //! Workers: each a loop around a step, started and stopped in one place; the death of one is loud and ends no other.
+//!
+//! # Layout
+//! [`supervisor`] runs them; every other file is one job.
 
-use std::{sync::Arc, time::Duration};
+mod canary;
+mod coherence;
+mod drain;
+mod retention;
+mod salts;
+mod supervisor;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use futures_util::future::BoxFuture;
+use knurl_core::UnixMillis;
 use knurl_store::Store;
+use supervisor::{Job, Running, run};
+use tokio::time::{Instant, timeout};
 
 use crate::{clicks::Clicks, config::Config, resolve::Resolver, telemetry::Metrics};
+
+/// The first salts are waited for this long; then derived ones do until the job has them.
+const FIRST_SALTS_WAIT: Duration = Duration::from_secs(2);
+
+pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 /// What [`start`] is given. `on_foreign_change` runs after somebody else changed the database and the resolver has forgotten
 /// everything: the place to refresh the key ring.
@@ -24,20 +45,86 @@ impl std::fmt::Debug for Needs<'_> {
     }
 }
 
-/// The running jobs.
+/// The running jobs, in the order they were started.
 #[derive(Debug)]
-pub struct Jobs {}
+pub struct Jobs {
+    running: Vec<Running>,
+}
 
-/// Starts, on the current runtime: salts, drain, coherence, retention, canary. The salt of today is fetched (or derived) before this
+/// Starts, on the current runtime: drain, salts, coherence, canary, retention. The salt of today is fetched (or derived) before this
 /// returns.
-pub async fn start(_needs: Needs<'_>) -> Jobs {
-    todo!("jobs")
+pub async fn start(needs: Needs<'_>) -> Jobs {
+    start_at(needs, system_clock()).await
+}
+
+/// [`start`] under another clock.
+pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
+    let Needs { config, clicks, store, resolver, metrics, on_foreign_change } = needs;
+    let (drains, interval) = (clicks.drains(), config.clicks.drain_interval);
+    let mut running = vec![run(move || drain::DrainJob { drain: drains.make(), interval }, Arc::clone(&metrics))];
+
+    let salts = {
+        let (salts, store, clock, metrics) = (clicks.salts(), Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
+        move || salts::SaltsJob {
+            salts: salts.clone(),
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        }
+    };
+    if timeout(FIRST_SALTS_WAIT, salts().step()).await.is_err() {
+        tracing::warn!("the store did not give the visitor salts in time; derived ones are used until it does");
+    }
+    running.push(run(salts, Arc::clone(&metrics)));
+
+    let coherence = {
+        let (store, metrics, interval) = (Arc::clone(&store), Arc::clone(&metrics), config.cache.coherence_interval);
+        move || coherence::CoherenceJob {
+            store: Arc::clone(&store),
+            resolver: resolver.clone(),
+            on_foreign_change: Arc::clone(&on_foreign_change),
+            interval,
+            metrics: Arc::clone(&metrics),
+            seen: None,
+            away: false,
+        }
+    };
+    running.push(run(coherence, Arc::clone(&metrics)));
+
+    let canary = {
+        let (store, metrics) = (Arc::clone(&store), Arc::clone(&metrics));
+        move || canary::CanaryJob { store: Arc::clone(&store), metrics: Arc::clone(&metrics), up: false }
+    };
+    running.push(run(canary, Arc::clone(&metrics)));
+
+    if let Some(retention) = config.clicks.retention {
+        let (of, store) = (Arc::clone(&metrics), Arc::clone(&store));
+        let job = move || retention::RetentionJob {
+            store: Arc::clone(&store),
+            retention,
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&of),
+        };
+        running.push(run(job, metrics));
+    }
+    Jobs { running }
 }
 
 impl Jobs {
     /// Stops them in reverse order; the drain goes last, delivering what the spool holds, as far as `deadline` allows. What is left stays
     /// in the spool for the next start.
-    pub async fn stop(self, _deadline: Duration) {
-        todo!("jobs")
+    pub async fn stop(self, deadline: Duration) {
+        let deadline = Instant::now() + deadline;
+        for job in self.running.into_iter().rev() {
+            job.stop(deadline).await;
+        }
     }
+}
+
+/// The one place where the jobs read the time.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
+    })
 }

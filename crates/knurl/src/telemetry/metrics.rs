@@ -101,6 +101,10 @@ pub struct ClickMetrics {
     pub backlog_bytes: Gauge,
     pub fsync: Histogram,
     pub fsync_errors: Counter,
+    /// Answers that left although the fsync they waited for did not come in time (`durability = power`).
+    pub unsynced: Counter,
+    /// 1 while no room can be made for more clicks.
+    pub starved: Gauge,
     /// Batches that could not be delivered and are tried again.
     pub drain_errors: Counter,
     pub drain: Histogram,
@@ -111,6 +115,8 @@ pub struct StoreMetrics {
     /// Calls that failed because the database could not be reached, was locked or was full.
     pub unavailable: Counter,
     pub overloaded: Counter,
+    /// 1 while the canary's writes go through.
+    pub up: Gauge,
     /// Calls that failed by a bug or damage: each one needs a person.
     pub internal: Counter,
     pub queue: Gauge,
@@ -124,6 +130,16 @@ pub struct CacheMetrics {
     pub negative: Gauge,
     /// Everything was dropped because somebody else changed the database.
     pub forgotten: Counter,
+}
+
+#[derive(Debug, Default)]
+pub struct JobMetrics {
+    /// Panics of background jobs, each restarted.
+    pub panics: Counter,
+    /// Steps that failed and are tried again, the drain's apart.
+    pub errors: Counter,
+    /// Click events removed by retention.
+    pub purged: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -144,11 +160,12 @@ type Refresh = Box<dyn Fn(&Metrics) + Send + Sync>;
 #[derive(Default)]
 pub struct Metrics {
     pub redirects: Redirects,
-    pub connections: Arc<ConnectionMetrics>,
+    pub connections: ConnectionMetrics,
     pub clicks: ClickMetrics,
     pub store: StoreMetrics,
     pub cache: CacheMetrics,
     pub log: LogMetrics,
+    pub jobs: JobMetrics,
     /// Longest silence of the runtime the watchdog saw since the last scrape, in milliseconds.
     pub runtime_silence_ms: Gauge,
     api: RwLock<BTreeMap<&'static str, Arc<Route>>>,
@@ -244,6 +261,9 @@ impl Collector for Scrape {
             "Times all of memory was set aside after a foreign change.",
             &metrics.cache.forgotten,
         )?;
+        counter(out, "knurl_job_panics", "Panics of background jobs; each job is restarted.", &metrics.jobs.panics)?;
+        counter(out, "knurl_job_errors", "Steps of background jobs that failed and are tried again.", &metrics.jobs.errors)?;
+        counter(out, "knurl_clicks_purged", "Click events removed by retention.", &metrics.jobs.purged)?;
         counter(out, "knurl_log_dropped", "Log lines dropped because the reader was too slow.", &metrics.log.dropped)?;
         let silence_s = metrics.runtime_silence_ms.get() as f64 / 1e3;
         gauge(out, "knurl_runtime_silence_seconds", "Longest the runtime has not turned, as the watchdog saw it.", silence_s)?;
@@ -305,6 +325,8 @@ fn encode_clicks(clicks: &ClickMetrics, out: &mut DescriptorEncoder<'_>) -> Resu
     gauge(out, "knurl_clicks_backlog_bytes", "Bytes of the spool, not yet delivered.", clicks.backlog_bytes.get() as f64)?;
     histogram(out, "knurl_spool_fsync_duration_seconds", "Time of the spool's fsync.", &clicks.fsync)?;
     counter(out, "knurl_spool_fsync_errors", "Failed fsyncs of the spool.", &clicks.fsync_errors)?;
+    counter(out, "knurl_clicks_unsynced", "Answers that left before the fsync they waited for.", &clicks.unsynced)?;
+    gauge(out, "knurl_spool_starved", "1 while no room can be made for more clicks.", clicks.starved.get() as f64)?;
     histogram(out, "knurl_drain_duration_seconds", "Time to deliver one batch of clicks.", &clicks.drain)?;
     counter(out, "knurl_drain_errors", "Batches that could not be delivered and are tried again.", &clicks.drain_errors)
 }
@@ -316,6 +338,7 @@ fn encode_store(store: &StoreMetrics, out: &mut DescriptorEncoder<'_>) -> Result
         let labels = [("kind", kind)];
         ConstCounter::new(count.get()).encode(family.encode_family(&labels)?)?;
     }
+    gauge(out, "knurl_store_up", "1 while the canary's writes go through.", store.up.get() as f64)?;
     gauge(out, "knurl_store_queue", "Writes waiting for a commit.", store.queue.get() as f64)?;
     histogram(out, "knurl_store_commit_duration_seconds", "Time of one group commit.", &store.commit)
 }

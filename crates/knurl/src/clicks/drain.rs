@@ -1,0 +1,265 @@
+//! Delivers what the spool holds into the store, exactly once.
+//!
+//! Promised: clicks, roll-ups and cursor go in one transaction, so whatever happens in between (a kill, a lost reply, a restart) each
+//! record is applied once; errors are retried for ever, with a bounded wait; a record that cannot be read is counted, never waited for.
+//! Refused: giving up; deciding when to run (see [`crate::jobs`]).
+
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use knurl_spool::{Position, ReadError};
+use knurl_store::{Applied, ClickBatch, Cursor, Store, StoreError};
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::{
+    enrich::{Enriched, Enricher},
+    shared::{Shared, cursor, position},
+};
+
+/// First guess of what a record takes in the spool; learnt from the first batch on.
+const RECORD_BYTES_GUESS: usize = 256;
+/// A record is never shorter than this (frame, click header, code, target): keeps the guess from running to zero.
+const RECORD_BYTES_MIN: usize = 32;
+/// Bytes read for one batch at most, so that a batch of the longest clicks still fits a small memory.
+const BATCH_BYTES_MAX: usize = 8 << 20;
+/// The wait after the first failure, and after many.
+const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The one that delivers; there is one for each spool.
+#[derive(Debug)]
+pub struct Drain {
+    shared: Arc<Shared>,
+    store: Arc<dyn Store>,
+    rows_max: usize,
+    record_bytes: usize,
+    /// `None`: to be asked of the store.
+    cursor: Option<Cursor>,
+    /// `None` while a batch is being read on another thread, or was lost there.
+    enricher: Option<Enricher>,
+    failures: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stepped {
+    /// Everything that was in the spool when the step began is delivered.
+    CaughtUp,
+    /// Step again.
+    More,
+    /// Step again after this long. Logged and counted.
+    Failed { wait: Duration },
+}
+
+#[derive(Debug, thiserror::Error)]
+enum DrainError {
+    #[error("the store did not take the clicks")]
+    Store(#[from] StoreError),
+    #[error("the spool could not be read")]
+    Spool(#[from] ReadError),
+    #[error("a batch could not be read")]
+    Thread(#[from] JoinError),
+}
+
+/// Read from the spool, ready for the store.
+struct Ready {
+    batch: ClickBatch,
+    skipped: u64,
+    caught_up: bool,
+}
+
+impl Drain {
+    pub(super) fn new(shared: Arc<Shared>, store: Arc<dyn Store>, rows_max: usize) -> Self {
+        Self {
+            shared,
+            store,
+            rows_max: rows_max.max(1),
+            record_bytes: RECORD_BYTES_GUESS,
+            cursor: None,
+            enricher: None,
+            failures: 0,
+        }
+    }
+
+    /// One batch. Not cancel-safe in its timing, always in its effect: a step that was dropped is found out by the next one's cursor.
+    pub async fn step(&mut self) -> Stepped {
+        match self.deliver().await {
+            Ok(stepped) => {
+                if self.failures > 0 {
+                    tracing::info!(failures = self.failures, "clicks are delivered again");
+                }
+                self.failures = 0;
+                stepped
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Resolves when a barrier wants the clicks up to now.
+    pub async fn wanted(&self) {
+        self.shared.drain_wanted.notified().await;
+    }
+
+    async fn deliver(&mut self) -> Result<Stepped, DrainError> {
+        let from = self.from().await?;
+        let Some(ready) = self.read(from).await? else {
+            return Ok(Stepped::CaughtUp);
+        };
+        let (to, rows, lost) = (ready.batch.to, ready.batch.clicks.len(), ready.batch.undecodable);
+        let began = Instant::now();
+        fail::fail_point!("drain::before_apply");
+        let applied = self.store.apply_clicks(ready.batch).await?;
+        fail::fail_point!("drain::after_apply");
+        match applied {
+            Applied::Applied => {
+                self.shared.metrics.clicks.drain.observe(began.elapsed());
+                self.note_lost(lost, ready.skipped);
+                tracing::debug!(rows, seq = to.seq, "clicks delivered");
+                self.moved_to(from, to).await;
+                Ok(if ready.caught_up { Stepped::CaughtUp } else { Stepped::More })
+            }
+            Applied::CursorIs(actual) => {
+                tracing::warn!(
+                    expected = from.seq,
+                    actual = actual.seq,
+                    "the store's click cursor is elsewhere (the reply to a commit was lost, or the database was changed); going on from there"
+                );
+                self.moved_to(from, actual).await;
+                Ok(Stepped::More)
+            }
+        }
+    }
+
+    async fn from(&mut self) -> Result<Cursor, StoreError> {
+        if let Some(cursor) = self.cursor {
+            return Ok(cursor);
+        }
+        let spool_id = self.shared.spool.id();
+        let known = self.store.cursor(spool_id).await?.unwrap_or_else(|| cursor(spool_id, Position::default()));
+        self.shared.note_delivered(known);
+        self.cursor = Some(known);
+        Ok(known)
+    }
+
+    /// The next batch; `None` where there is none. Reading, decoding and classifying take milliseconds: on a thread that may block.
+    async fn read(&mut self, from: Cursor) -> Result<Option<Ready>, DrainError> {
+        let goal = self.shared.spool.written();
+        if goal.seq <= from.seq {
+            return Ok(None);
+        }
+        let (shared, rows_max, record_bytes) = (Arc::clone(&self.shared), self.rows_max, self.record_bytes);
+        let mut enricher = self.enricher.take().unwrap_or_default();
+        let (read, enricher) =
+            spawn_blocking(move || (read_batch(&shared, from, rows_max, record_bytes, &mut enricher), enricher)).await?;
+        self.enricher = Some(enricher);
+        let (to, skipped, enriched, record_bytes) = read?;
+        self.record_bytes = record_bytes;
+        if to == position(from) {
+            return Ok(None);
+        }
+        let undecodable = enriched.undecodable + skipped;
+        let batch = ClickBatch { from, to: cursor(from.spool_id, to), clicks: enriched.clicks, undecodable };
+        Ok(Some(Ready { batch, skipped, caught_up: to.seq >= goal.seq }))
+    }
+
+    /// Lets the barriers go and gives delivered segments back.
+    async fn moved_to(&mut self, from: Cursor, to: Cursor) {
+        self.cursor = Some(to);
+        self.shared.note_delivered(to);
+        if to.segment == from.segment {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        match spawn_blocking(move || shared.spool.release(position(to))).await {
+            Ok(Ok(released)) => {
+                if released > 0 {
+                    // There may be room again for those who wait.
+                    self.shared.syncer.ring();
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(
+                error = &error as &dyn Error,
+                "delivered click segments could not be deleted; tried again with the next ones"
+            ),
+            Err(error) => tracing::error!(error = &error as &dyn Error, "delivered click segments could not be deleted"),
+        }
+        fail::fail_point!("drain::after_release");
+    }
+
+    fn note_lost(&self, lost: u64, skipped: u64) {
+        if lost == 0 {
+            return;
+        }
+        self.shared.metrics.clicks.undecodable.add(lost);
+        tracing::error!(
+            skipped,
+            undecodable = lost - skipped,
+            "clicks in the spool could not be read and are lost: the disk is damaged or was changed by someone"
+        );
+    }
+
+    fn failed(&mut self, error: &DrainError) -> Stepped {
+        self.shared.metrics.clicks.drain_errors.inc();
+        let wait = retry_wait(self.failures, rand::random());
+        self.failures = self.failures.saturating_add(1);
+        let transient = matches!(error, DrainError::Store(error) if error.is_transient());
+        if !transient {
+            // Ours, or damage: loud at every try. What the store has is asked again, in case it is not what we think.
+            self.cursor = None;
+            tracing::error!(
+                error = error as &dyn Error,
+                failures = self.failures,
+                "clicks could not be delivered; they stay in the spool"
+            );
+        } else if self.failures == 1 {
+            tracing::warn!(error = error as &dyn Error, "the store is away: clicks stay in the spool until it is back");
+        }
+        Stepped::Failed { wait }
+    }
+}
+
+/// Where the batch ends, records skipped, its clicks, and what a record took on average.
+type Read = (Position, u64, Enriched, usize);
+
+/// Reads one batch of at most `rows_max` records.
+fn read_batch(
+    shared: &Shared,
+    from: Cursor,
+    rows_max: usize,
+    record_bytes: usize,
+    enricher: &mut Enricher,
+) -> Result<Read, ReadError> {
+    let mut bytes_max = rows_max.saturating_mul(record_bytes).min(BATCH_BYTES_MAX);
+    loop {
+        let batch = shared.spool.read(position(from), bytes_max)?;
+        let rows = batch.len();
+        if rows <= rows_max {
+            let bytes: usize = batch.records().map(<[u8]>::len).sum();
+            let average = bytes.checked_div(rows).map_or(record_bytes, |average| average.max(RECORD_BYTES_MIN));
+            return Ok((batch.next, batch.skipped, enricher.enrich(batch.records()), average));
+        }
+        // Shorter records than the last ones: ask for fewer bytes. Ends, because a read of one byte returns one record.
+        bytes_max = (bytes_max / rows).saturating_mul(rows_max).min(bytes_max / 2);
+    }
+}
+
+/// Doubles from the least to the most, less up to half of it by chance, so that nodes that failed together do not come back together.
+fn retry_wait(failures: u32, chance: u32) -> Duration {
+    let full = RETRY_WAIT_MIN.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX)).min(RETRY_WAIT_MAX);
+    full - full.mul_f64(f64::from(chance) / f64::from(u32::MAX) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_wait_longer_and_longer_but_never_longer_than_the_bound() {
+        for (failures, full_ms) in [(0, 50), (1, 100), (2, 200), (5, 1600), (6, 2000), (1000, 2000), (u32::MAX, 2000)] {
+            assert_eq!(retry_wait(failures, 0), Duration::from_millis(full_ms));
+            assert_eq!(retry_wait(failures, u32::MAX), Duration::from_millis(full_ms / 2));
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The conservation law as arithmetic: figures in, verdict out.
+//!
+//! 1. Every answered click is somewhere: `answered = delivered + backlog + dropped`, and `lost` is what is missing from that sum.
+//! 2. Every delivered click is counted: `delivered = raw + purged`, over all spools this store knows.
+//! 3. Every counted click has its event: `rolled_up = raw + purged + external`, roll-ups and events being written by different statements.
+//!
+//! A loss is never fine, whatever `durability` allows: it has its own figure and the law is broken. Clicks dropped because the spool was
+//! full were counted when it happened, and are part of the law.
+//!
+//! What the law cannot see: clicks whose record *and* count a power failure took together (at most `fsync_interval` of them, none with
+//! `durability = power`), and a spool directory that somebody deleted.
+
+use knurl_store::ClickLedger;
+use serde::Serialize;
+
+/// What the spool's files say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpoolFigures {
+    pub answered: u64,
+    pub dropped: u64,
+    /// Records ever written, by sequence.
+    pub written: u64,
+    /// Readable records above the store's cursor.
+    pub backlog: u64,
+}
+
+/// One look at everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub spool: SpoolFigures,
+    /// This spool's cursor in the store.
+    pub cursor: u64,
+    /// The store's figures, of all spools it ever knew.
+    pub store: ClickLedger,
+}
+
+/// `Serialize` is the shape of `knurl audit --json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Audit {
+    /// Clicks answered by this node, ever.
+    pub answered: u64,
+    /// Of those, in the store.
+    pub delivered: u64,
+    /// Of those, in the spool, not yet delivered.
+    pub backlog: u64,
+    /// Of those, given up because the spool was full or broken.
+    pub dropped: u64,
+    /// Of those, nowhere: gone with a power failure or a damaged disk. Never fine.
+    pub lost: u64,
+    /// Clicks in the roll-ups that came through a spool.
+    pub rolled_up: u64,
+    /// Click events from a spool in the table.
+    pub raw: u64,
+    /// Click events from a spool that retention removed.
+    pub purged: u64,
+    /// Click events from imports and `POST /events`, which are in the roll-ups too.
+    pub external: u64,
+    /// Clicks delivered from other spools than this (another node, or a data directory before this one).
+    pub elsewhere: u64,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The law holds: exit code 0.
+    Holds,
+    /// Clicks were recorded or delivered while the figures were read: they do not contradict the law, and do not prove it. Not exit code 0.
+    Moving,
+    /// The law does not hold.
+    Broken,
+}
+
+impl Audit {
+    /// `settled`: nothing moved while the figures were read.
+    pub fn of(figures: &Figures, settled: bool) -> Self {
+        let Figures { spool, cursor, store } = *figures;
+        // A power failure can take records off the disk that the store had already been given.
+        let kept = spool.written.max(cursor);
+        // A click in the spool is an answered one: a kill between record and count is set right at the next start, and here.
+        let answered = spool.answered.max(kept + spool.dropped);
+        let never_kept = answered - kept - spool.dropped;
+        let unreadable = (kept - cursor).saturating_sub(spool.backlog);
+        let undecodable = store.undecodable.min(cursor);
+        let mut audit = Self {
+            answered,
+            delivered: cursor - undecodable,
+            backlog: spool.backlog,
+            dropped: spool.dropped,
+            lost: never_kept + unreadable + undecodable,
+            rolled_up: store.rolled_up.saturating_sub(store.external),
+            raw: store.raw,
+            purged: store.purged,
+            external: store.external,
+            elsewhere: store.delivered.saturating_sub(cursor),
+            verdict: Verdict::Broken,
+        };
+        audit.verdict = audit.judge(&store, settled);
+        audit
+    }
+
+    fn judge(&self, store: &ClickLedger, settled: bool) -> Verdict {
+        let everywhere = self.answered == self.delivered + self.backlog + self.dropped && self.lost == 0;
+        // Of one moment by themselves: the store reads them in one transaction.
+        let counted = store.delivered == store.raw + store.purged + store.undecodable;
+        let rolled_up = store.rolled_up == store.raw + store.purged + store.external;
+        match (counted && rolled_up, everywhere, settled) {
+            (false, _, _) => Verdict::Broken,
+            (true, true, true) => Verdict::Holds,
+            (true, false, true) => Verdict::Broken,
+            (true, _, false) => Verdict::Moving,
+        }
+    }
+
+    pub fn holds(&self) -> bool {
+        self.verdict == Verdict::Holds
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole() -> Figures {
+        let spool = SpoolFigures { answered: 110, dropped: 3, written: 107, backlog: 7 };
+        let store = ClickLedger { delivered: 100, undecodable: 0, raw: 90, purged: 10, external: 5, rolled_up: 105 };
+        Figures { spool, cursor: 100, store }
+    }
+
+    type Judged = (Verdict, u64);
+
+    fn verdict(change: impl Fn(&mut Figures)) -> Judged {
+        let mut figures = whole();
+        change(&mut figures);
+        let audit = Audit::of(&figures, true);
+        (audit.verdict, audit.lost)
+    }
+
+    #[test]
+    fn the_law_holds_exactly_when_every_click_is_accounted_for() {
+        use Verdict::{Broken, Holds};
+        let table: [(&str, Judged, Judged); 12] = [
+            ("everything is accounted for", verdict(|_| {}), (Holds, 0)),
+            ("an empty node", verdict(|f| *f = Figures::default()), (Holds, 0)),
+            ("killed between record and count", verdict(|f| f.spool.answered -= 2), (Holds, 0)),
+            ("answered, and nowhere", verdict(|f| f.spool.answered += 1), (Broken, 1)),
+            ("in the spool, but unreadable", verdict(|f| f.spool.backlog -= 2), (Broken, 2)),
+            ("more in the spool than was written", verdict(|f| f.spool.backlog += 1), (Broken, 0)),
+            (
+                "delivered, but not decodable",
+                verdict(|f| (f.store.undecodable, f.store.raw, f.store.rolled_up) = (4, 86, 101)),
+                (Broken, 4),
+            ),
+            ("delivered twice", verdict(|f| (f.store.raw, f.store.rolled_up) = (91, 106)), (Broken, 0)),
+            ("delivered, but no event", verdict(|f| (f.store.raw, f.store.rolled_up) = (89, 104)), (Broken, 0)),
+            ("rolled up twice", verdict(|f| f.store.rolled_up += 1), (Broken, 0)),
+            ("not rolled up", verdict(|f| f.store.rolled_up -= 1), (Broken, 0)),
+            (
+                "another node's clicks",
+                verdict(|f| (f.store.delivered, f.store.raw, f.store.rolled_up) = (140, 130, 145)),
+                (Holds, 0),
+            ),
+        ];
+        for (case, got, expected) in table {
+            assert_eq!(got, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_power_failure_that_took_only_what_the_store_already_has_is_no_loss() {
+        let mut figures = whole();
+        figures.spool = SpoolFigures { answered: 103, dropped: 3, written: 95, backlog: 0 };
+        assert_eq!(Audit::of(&figures, true).verdict, Verdict::Holds);
+        figures.spool.answered = 104;
+        assert_eq!((Audit::of(&figures, true).verdict, Audit::of(&figures, true).lost), (Verdict::Broken, 1));
+    }
+
+    #[test]
+    fn figures_that_moved_prove_nothing_but_the_stores_own_are_judged_all_the_same() {
+        assert_eq!(Audit::of(&whole(), false).verdict, Verdict::Moving);
+        let mut figures = whole();
+        figures.store.rolled_up += 1;
+        assert_eq!(Audit::of(&figures, false).verdict, Verdict::Broken);
+    }
+
+    #[test]
+    fn the_figures_add_up_for_a_reader_whatever_was_lost() {
+        let mut figures = whole();
+        (figures.spool.answered, figures.spool.backlog, figures.store.undecodable) = (112, 6, 4);
+        let audit = Audit::of(&figures, true);
+        assert_eq!(audit.lost, 2 + 1 + 4);
+        assert_eq!(audit.answered, audit.delivered + audit.backlog + audit.dropped + audit.lost);
+    }
+}

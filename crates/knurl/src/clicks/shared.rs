@@ -1,0 +1,131 @@
+//! What recorder, syncer and drain share: the spool, and the signals between them.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use knurl_spool::{Position, Spool};
+use knurl_store::Cursor;
+use tokio::sync::{Notify, watch};
+
+use super::salts::SaltBook;
+use crate::telemetry::Metrics;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) spool: Spool,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) salts: ArcSwap<SaltBook>,
+    /// Recorders and drain -> syncer.
+    pub(super) syncer: Bell,
+    /// Syncer -> recorders: [`Spool::durable`] moved, or will move no more.
+    pub(super) durable_moved: Notify,
+    /// Syncer -> recorders: a segment is ready.
+    pub(super) segment_ready: Notify,
+    /// The last `prepare` left no segment: waiting for one is pointless until the next succeeds.
+    pub(super) starved: AtomicBool,
+    /// Barriers -> drain.
+    pub(super) drain_wanted: Notify,
+    /// Drain -> barriers: records the store has, by sequence.
+    pub(super) delivered: watch::Sender<u64>,
+    /// The segment the cursor is in.
+    pub(super) delivered_segment: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(spool: Spool, delivered: Position, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            spool,
+            metrics,
+            salts: ArcSwap::from_pointee(SaltBook::unshared()),
+            syncer: Bell::default(),
+            durable_moved: Notify::new(),
+            segment_ready: Notify::new(),
+            starved: AtomicBool::new(false),
+            drain_wanted: Notify::new(),
+            delivered: watch::Sender::new(delivered.seq),
+            delivered_segment: AtomicU64::new(delivered.segment),
+        })
+    }
+
+    pub(super) fn note_delivered(&self, cursor: Cursor) {
+        self.delivered_segment.store(cursor.segment, Ordering::Relaxed);
+        self.delivered.send_replace(cursor.seq);
+    }
+
+    pub(super) fn delivered_seq(&self) -> u64 {
+        *self.delivered.borrow()
+    }
+
+    /// Totals the spool keeps anyway are copied at a scrape: nothing is counted twice on the redirect.
+    pub(super) fn report_at_scrapes(self: &Arc<Self>) {
+        let weak = Arc::downgrade(self);
+        self.metrics.on_render(move |metrics| {
+            let Some(shared) = weak.upgrade() else { return };
+            let ledger = shared.spool.ledger();
+            let delivered =
+                Position { segment: shared.delivered_segment.load(Ordering::Relaxed), offset: 0, seq: shared.delivered_seq() };
+            metrics.clicks.answered.set(ledger.answered);
+            metrics.clicks.dropped.set(ledger.dropped);
+            metrics.clicks.delivered.set(delivered.seq);
+            metrics.clicks.backlog.set(shared.spool.backlog_records(delivered));
+            metrics.clicks.backlog_bytes.set(shared.spool.backlog_bytes(delivered));
+        });
+    }
+}
+
+/// Wakes the syncer's thread.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rung: Mutex<Rung>,
+    heard: Condvar,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Rung {
+    work: bool,
+    stop: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
+    Work,
+    Stop,
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        if !rung.work {
+            rung.work = true;
+            self.heard.notify_one();
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.rung.lock().unwrap_or_else(PoisonError::into_inner).stop = true;
+        self.heard.notify_one();
+    }
+
+    /// Until rung, or `at_most`.
+    pub(super) fn wait(&self, at_most: Duration) -> Woken {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut rung, _) =
+            self.heard.wait_timeout_while(rung, at_most, |rung| !rung.work && !rung.stop).unwrap_or_else(PoisonError::into_inner);
+        rung.work = false;
+        if rung.stop { Woken::Stop } else { Woken::Work }
+    }
+}
+
+pub(super) fn position(cursor: Cursor) -> Position {
+    Position { segment: cursor.segment, offset: cursor.offset, seq: cursor.seq }
+}
+
+pub(super) fn cursor(spool_id: u128, position: Position) -> Cursor {
+    Cursor { spool_id, segment: position.segment, offset: position.offset, seq: position.seq }
+}

@@ -1,0 +1,50 @@
+//! Asks the store, now and then, whether a write would go through: an outage is seen before a client sees it, and logged at its edges.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use knurl_store::Store;
+use tokio::time::timeout;
+
+use super::supervisor::{Job, Pause};
+use crate::telemetry::Metrics;
+
+const INTERVAL: Duration = Duration::from_secs(5);
+/// A store that takes longer is as good as away.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+
+pub(super) struct CanaryJob {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) up: bool,
+}
+
+impl Job for CanaryJob {
+    const NAME: &'static str = "canary";
+
+    async fn step(&mut self) -> Pause {
+        let up = match timeout(ANSWER_MAX, self.store.ping()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                if self.up {
+                    tracing::error!(
+                        error = &error as &dyn Error,
+                        "the store is down: redirects go on from memory, changes are refused"
+                    );
+                }
+                false
+            }
+            Err(_) => {
+                if self.up {
+                    tracing::error!("the store does not answer: redirects go on from memory, changes are refused");
+                }
+                false
+            }
+        };
+        if up && !self.up {
+            tracing::info!("the store is up");
+        }
+        self.metrics.store.up.set(u64::from(up));
+        self.up = up;
+        Pause::For(INTERVAL)
+    }
+}
