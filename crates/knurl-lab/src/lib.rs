@@ -1,1 +1,21 @@
+//! The lab: load, kills, ledgers and sample data.
+//!
+//! A black box to the product: it speaks HTTP and TCP, starts child processes, and links neither `knurl` nor `knurl-store`. What it
+//! believes about the product it has been told by an answer.
+//!
+//! # Layout
+//! - [`sample`]: users.csv, urls.csv, events.csv of any size from a seed
+//! - [`kill`]: the kill harness and its ledger (promise P-1)
+//! - [`load`]: closed-loop load; [`bench`]: the tables of `docs/reference/performance.md`
+//! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
+//! - [`dice`], [`shuffle`], [`zipf`]: chance, from a seed
 
+pub mod bench;
+pub mod dice;
+pub mod http;
+pub mod kill;
+pub mod load;
+pub mod process;
+pub mod sample;
+pub mod shuffle;
+pub mod zipf;
