@@ -1,0 +1,144 @@
+//! `POST /urls/bulk`: many links in one transaction, each judged by itself.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State};
+use http::Response;
+use knurl_core::{Link, UnixMillis};
+use knurl_store::{Conflict, StoreError};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::{
+    super::{
+        body::JsonBody,
+        fields::{Fields, malformed, utf8},
+        form::Form,
+        now, reply,
+    },
+    create::{DRAWS_MAX, code_for, refused},
+    draft::{Draft, DraftFields, NAMES, Way},
+    shape::LinkOut,
+};
+use crate::http::{
+    HttpState,
+    error::{Code, Error},
+};
+
+/// One group commit's worth of work: more would keep other writers waiting.
+const ITEMS_MAX: usize = 1_000;
+const ENVELOPE: &[&str; 1] = &["urls"];
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    /// Links created.
+    count: usize,
+    failed: usize,
+    results: Vec<Outcome<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Outcome<'a> {
+    Created { status: u16, url: Box<LinkOut<'a>> },
+    Failed(serde_json::Value),
+}
+
+/// An item on its way: what is asked, or how it ended.
+enum Item {
+    Pending(Draft),
+    Done(Result<Link, Error>),
+}
+
+pub(in crate::http::api) async fn create(
+    State(state): State<Arc<HttpState>>,
+    form: Form,
+    body: JsonBody,
+) -> Result<Response<Body>, Error> {
+    let mut items: Vec<_> = items(&body.0)?.into_iter().map(|text| parse(&state, text)).collect();
+    create_all(&state, &mut items, now()).await?;
+    let done: Vec<_> = items.into_iter().map(Item::outcome).collect();
+    let results: Vec<_> = done
+        .iter()
+        .map(|outcome| match outcome {
+            Ok(link) => Outcome::Created { status: 201, url: Box::new(LinkOut::of(link, Some(0), &state.config.base_url, form)) },
+            Err(error) => Outcome::Failed(error.to_item()),
+        })
+        .collect();
+    let count = done.iter().filter(|outcome| outcome.is_ok()).count();
+    reply::created(&Answer { count, failed: results.len() - count, results })
+}
+
+/// An array of link objects, bare or as `{"urls": […]}`.
+fn items(body: &[u8]) -> Result<Vec<&RawValue>, Error> {
+    let text = utf8(body)?.trim_ascii();
+    let array = if text.starts_with('[') {
+        text
+    } else {
+        let mut envelope = Fields::parse_text(text, ENVELOPE)?;
+        let array = envelope.required_array(0);
+        envelope.finish()?;
+        array.unwrap_or_default()
+    };
+    let items: Vec<&RawValue> = serde_json::from_str(array).map_err(|error| malformed(&error))?;
+    if items.is_empty() || items.len() > ITEMS_MAX {
+        return Err(Error::field("urls", "invalid", format!("Send 1 to {ITEMS_MAX} links at once.")));
+    }
+    Ok(items)
+}
+
+fn parse(state: &HttpState, item: &RawValue) -> Item {
+    let draft = DraftFields::parse_text(item.get(), NAMES)
+        .and_then(|fields| Draft::parse(fields, Way::Urls, &state.config.links.target_rules));
+    match draft {
+        Ok(draft) if draft.find_if_exists => {
+            let message = "find_if_exists works for one link at a time only.";
+            Item::Done(Err(Error::field("find_if_exists", "invalid", message)))
+        }
+        Ok(draft) => Item::Pending(draft),
+        Err(error) => Item::Done(Err(error)),
+    }
+}
+
+/// Creates what is pending; drawn codes that were taken are drawn again, all in one more transaction.
+async fn create_all(state: &HttpState, items: &mut [Item], now: UnixMillis) -> Result<(), Error> {
+    for attempt in 0..DRAWS_MAX {
+        let mut slots = Vec::new();
+        let mut links = Vec::new();
+        for item in &mut *items {
+            if let Item::Pending(draft) = item {
+                links.push(draft.to_link(code_for(state, draft, attempt)));
+                slots.push(item);
+            }
+        }
+        if links.is_empty() {
+            return Ok(());
+        }
+        let outcomes = state.store.create_links(links, now).await?;
+        for (slot, outcome) in slots.into_iter().zip(outcomes) {
+            slot.settle(state, outcome);
+        }
+    }
+    Ok(())
+}
+
+impl Item {
+    fn settle(&mut self, state: &HttpState, outcome: Result<Link, StoreError>) {
+        let Self::Pending(draft) = &*self else { return };
+        *self = match outcome {
+            Ok(link) => {
+                state.resolver.forget(link.short_code.as_str());
+                Self::Done(Ok(link))
+            }
+            Err(StoreError::Conflict(Conflict::ShortCode)) if draft.code.is_none() => return,
+            Err(error) => Self::Done(Err(refused(error, draft))),
+        };
+    }
+
+    fn outcome(self) -> Result<Link, Error> {
+        match self {
+            Self::Done(outcome) => outcome,
+            Self::Pending(_) => Err(Error::new(Code::NoFreeCode)),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `POST /urls` and `POST /shorten`.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State};
+use http::Response;
+use knurl_core::{Link, ShortCode, UnixMillis};
+use knurl_store::{Conflict, StoreError};
+
+use super::{
+    super::{
+        body::JsonBody,
+        clicks::{Freshness, totals},
+        form::Form,
+        now, reply,
+    },
+    draft::{Draft, DraftFields, NAMES, Way},
+    existing::existing,
+    shape::LinkOut,
+};
+use crate::http::{
+    HttpState,
+    error::{Code, Error, FieldError},
+};
+
+/// Codes drawn for one link before giving up. From the third collision on each is one character longer, so that the last ones are drawn
+/// from a space no table can fill: this many collisions mean a broken generator, not a full space.
+pub(super) const DRAWS_MAX: u32 = 32;
+
+pub(in crate::http::api) async fn create(
+    State(state): State<Arc<HttpState>>,
+    form: Form,
+    body: JsonBody,
+) -> Result<Response<Body>, Error> {
+    answer(&state, form, &body, Way::Urls).await
+}
+
+pub(in crate::http::api) async fn shorten(
+    State(state): State<Arc<HttpState>>,
+    form: Form,
+    body: JsonBody,
+) -> Result<Response<Body>, Error> {
+    answer(&state, form, &body, Way::Shorten).await
+}
+
+async fn answer(state: &HttpState, form: Form, body: &JsonBody, way: Way) -> Result<Response<Body>, Error> {
+    let draft = Draft::parse(DraftFields::parse(&body.0, NAMES)?, way, &state.config.links.target_rules)?;
+    let now = now();
+    if draft.find_if_exists
+        && let Some(link) = existing(state, &draft, now).await?
+    {
+        let freshness = Freshness::reach(state).await;
+        let clicks = totals(state, std::slice::from_ref(&link)).await?.get(&link.id).map_or(0, |total| total.total);
+        let shown = LinkOut::of(&link, Some(clicks), &state.config.base_url, form);
+        return reply::ok(&shown).map(|response| freshness.mark(response));
+    }
+    let link = create_link(state, &draft, now).await?;
+    reply::created(&LinkOut::of(&link, Some(0), &state.config.base_url, form))
+}
+
+async fn create_link(state: &HttpState, draft: &Draft, now: UnixMillis) -> Result<Link, Error> {
+    for attempt in 0..DRAWS_MAX {
+        match state.store.create_link(draft.to_link(code_for(state, draft, attempt)), now).await {
+            Ok(link) => {
+                // "No such code" may be remembered.
+                state.resolver.forget(link.short_code.as_str());
+                return Ok(link);
+            }
+            Err(StoreError::Conflict(Conflict::ShortCode)) if draft.code.is_none() => {}
+            Err(error) => return Err(refused(error, draft)),
+        }
+    }
+    Err(Error::new(Code::NoFreeCode))
+}
+
+/// The code asked for, or one drawn at random.
+pub(super) fn code_for(state: &HttpState, draft: &Draft, attempt: u32) -> ShortCode {
+    match &draft.code {
+        Some((code, _)) => code.clone(),
+        None => state.config.links.code_shape.draw(&mut rand::rng(), attempt),
+    }
+}
+
+/// Names the field that asked for the taken code.
+pub(super) fn refused(error: StoreError, draft: &Draft) -> Error {
+    match (error, &draft.code) {
+        (StoreError::Conflict(Conflict::ShortCode), Some((_, field))) => {
+            let message = Code::ShortCodeTaken.entry().sentence.into();
+            Error::new(Code::ShortCodeTaken).with_fields(vec![FieldError { field: (*field).into(), code: "taken", message }])
+        }
+        (error, _) => error.into(),
+    }
+}

@@ -1,0 +1,62 @@
+//! `GET /urls` and `GET /users/{id}/urls`.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State};
+use http::Response;
+use knurl_core::{Link, UserId, page::Listed};
+use knurl_store::LinkFilter;
+
+use super::{
+    super::{
+        clicks::{Freshness, totals},
+        form::Form,
+        paging::Paging,
+        path_id::PathId,
+        query::Query,
+        reply,
+    },
+    shape::LinkOut,
+};
+use crate::http::{
+    HttpState,
+    error::{Code, Error},
+};
+
+pub(in crate::http::api) async fn all(
+    State(state): State<Arc<HttpState>>,
+    form: Form,
+    query: Query,
+) -> Result<Response<Body>, Error> {
+    let owner = query.integer("user_id")?.map(UserId);
+    answer(&state, form, &query, owner).await
+}
+
+pub(in crate::http::api) async fn of_user(
+    State(state): State<Arc<HttpState>>,
+    id: PathId,
+    form: Form,
+    query: Query,
+) -> Result<Response<Body>, Error> {
+    let user = state.store.user(id.user()?).await?.ok_or_else(|| Error::new(Code::UserNotFound))?;
+    answer(&state, form, &query, Some(user.id)).await
+}
+
+async fn answer(state: &HttpState, form: Form, query: &Query, owner: Option<UserId>) -> Result<Response<Body>, Error> {
+    let filter = LinkFilter {
+        owner,
+        is_active: query.boolean("is_active")?,
+        short_code: query.text("short_code").map(Into::into),
+        title: query.text("title").map(Into::into),
+        target: query.text("original_url").map(Into::into),
+    };
+    let paging = Paging::of(query)?;
+    let Listed { rows, total } = state.store.list_links(filter, paging.page()).await?;
+    let freshness = Freshness::reach(state).await;
+    let totals = totals(state, &rows).await?;
+    let clicks = |link: &Link| totals.get(&link.id).map_or(0, |total| total.total);
+    let shown: Vec<_> = rows.iter().map(|link| LinkOut::of(link, Some(clicks(link)), &state.config.base_url, form)).collect();
+    let mut response = reply::ok(&shown)?;
+    paging.annotate(&mut response, query, total, rows.len(), rows.last().map(|link| link.id.0));
+    Ok(freshness.mark(response))
+}

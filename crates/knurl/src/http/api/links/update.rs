@@ -1,0 +1,105 @@
+//! `PUT`, `PATCH` and `DELETE /urls/{id}`.
+
+use std::sync::Arc;
+
+use axum::{body::Body, extract::State};
+use http::Response;
+use knurl_core::{link::LinkPatch, target::TargetRules};
+
+use super::{
+    super::{
+        body::JsonBody,
+        clicks::{Freshness, totals},
+        fields::{Fields, Given},
+        form::Form,
+        now,
+        path_id::PathId,
+        query::Query,
+        reply,
+        whole::whole,
+    },
+    draft,
+    shape::LinkOut,
+};
+use crate::http::{
+    HttpState,
+    error::{Code, Error},
+};
+
+const NAMES: &[&str; 5] = &["title", "is_active", "original_url", "redirect_status", "expires_at"];
+const TITLE: usize = 0;
+const IS_ACTIVE: usize = 1;
+const ORIGINAL_URL: usize = 2;
+const REDIRECT_STATUS: usize = 3;
+const EXPIRES_AT: usize = 4;
+
+/// What the `deleted` event tells where the client gives no reason.
+const REASON_DEFAULT: &str = "user_requested";
+const REASON_CHARS_MAX: usize = 256;
+
+pub(in crate::http::api) async fn update(
+    State(state): State<Arc<HttpState>>,
+    id: PathId,
+    form: Form,
+    body: JsonBody,
+) -> Result<Response<Body>, Error> {
+    let patch = patch(Fields::parse(&body.0, NAMES)?, &state.config.links.target_rules)?;
+    let id = id.link()?;
+    let changing = Arc::clone(&state);
+    let link = whole(async move {
+        let link = changing.store.update_link(id, patch, now()).await?.ok_or_else(Error::link_not_found)?;
+        changing.resolver.forget(link.short_code.as_str());
+        Ok(link)
+    })
+    .await?;
+    let freshness = Freshness::reach(&state).await;
+    // The change is made: that its clicks cannot be counted just now must not call it a failure.
+    let clicks = totals(&state, std::slice::from_ref(&link)).await.ok();
+    let clicks = clicks.map(|totals| totals.get(&link.id).map_or(0, |total| total.total));
+    let shown = LinkOut::of(&link, clicks, &state.config.base_url, form);
+    reply::ok(&shown).map(|response| freshness.mark(response))
+}
+
+fn patch(mut fields: Fields<'_, 5>, rules: &TargetRules) -> Result<LinkPatch, Error> {
+    if !fields.any() {
+        return Err(Error::new(Code::NoKnownField));
+    }
+    let target = fields.string_not_null(ORIGINAL_URL);
+    let patch = LinkPatch {
+        target: target.and_then(|text| draft::parse_target(&mut fields, ORIGINAL_URL, &text, rules)),
+        title: emptied(draft::title(&mut fields, TITLE)),
+        is_active: fields.boolean(IS_ACTIVE),
+        status: draft::status(&mut fields, REDIRECT_STATUS),
+        expires_at: emptied(draft::expires_at(&mut fields, EXPIRES_AT)),
+    };
+    fields.finish()?;
+    Ok(patch)
+}
+
+/// Null empties the field, absence leaves it.
+fn emptied<T>(given: Given<T>) -> Option<Option<T>> {
+    match given {
+        Given::Absent => None,
+        Given::Null => Some(None),
+        Given::Value(value) => Some(Some(value)),
+    }
+}
+
+pub(in crate::http::api) async fn delete(
+    State(state): State<Arc<HttpState>>,
+    id: PathId,
+    query: Query,
+) -> Result<Response<Body>, Error> {
+    let reason = query.text("reason").map_or_else(|| REASON_DEFAULT.to_owned(), Into::into);
+    if reason.chars().count() > REASON_CHARS_MAX || reason.contains('\0') {
+        return Err(Error::parameter("reason", format!("reason has at most {REASON_CHARS_MAX} characters.")));
+    }
+    let id = id.link()?;
+    whole(async move {
+        let link = state.store.delete_link(id, &reason, now()).await?.ok_or_else(Error::link_not_found)?;
+        state.resolver.forget(link.short_code.as_str());
+        Ok(())
+    })
+    .await?;
+    Ok(reply::no_content())
+}
