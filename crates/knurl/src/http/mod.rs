@@ -1,9 +1,21 @@
 //! Everything that speaks HTTP: the accept loop, the redirect front, the API, the one way errors leave.
 
+pub mod accept;
 pub mod api;
+pub mod client;
+mod connection;
+mod drain;
 pub mod error;
+pub mod front;
+mod observe;
+mod raw;
+mod server;
+mod vitals;
+mod wire;
 
 use std::sync::Arc;
+
+pub use server::Server;
 
 use knurl_store::Store;
 

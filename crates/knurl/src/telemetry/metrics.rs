@@ -160,7 +160,7 @@ type Refresh = Box<dyn Fn(&Metrics) + Send + Sync>;
 #[derive(Default)]
 pub struct Metrics {
     pub redirects: Redirects,
-    pub connections: ConnectionMetrics,
+    pub connections: Arc<ConnectionMetrics>,
     pub clicks: ClickMetrics,
     pub store: StoreMetrics,
     pub cache: CacheMetrics,

@@ -136,7 +136,8 @@ where
             };
             let response = match outcome {
                 Ok(mut response) => {
-                    response.headers_mut().insert(RequestId::HEADER, id.to_header());
+                    // A redirect that was refused carries its own already.
+                    response.headers_mut().entry(RequestId::HEADER).or_insert_with(|| id.to_header());
                     response
                 }
                 Err(error) => {

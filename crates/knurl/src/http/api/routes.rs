@@ -53,10 +53,12 @@ fn table() -> Vec<Route> {
         route("/urls/{id}", get(links::show).put(links::update::update).patch(links::update::update).delete(links::update::delete)),
         route("/urls/{id}/stats", get(stats::of_link)),
         route("/urls/{id}/events", get(events::of_link)),
+        route("/urls/{id}/redirect", get(system::redirect)).public(),
         route("/shorten", post(links::create::shorten)),
         route("/events", get(events::list).post(events::create)),
         route("/events/{id}", get(events::show)),
         route("/stats", get(stats::overall)),
+        route("/{short_code}", get(system::redirect)).public(),
     ]
 }
 

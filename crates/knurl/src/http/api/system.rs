@@ -2,10 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{body::Body, extract::State};
-use http::{HeaderValue, Response, header};
+use axum::{
+    body::Body,
+    extract::{RawPathParams, State},
+};
+use http::{HeaderValue, Request, Response, header};
 
-use crate::{http::HttpState, telemetry::metrics::CONTENT_TYPE};
+use crate::{
+    http::{HttpState, error::Error, front},
+    telemetry::metrics::CONTENT_TYPE,
+};
 
 /// Exactly this, and whatever the database does: it says that the process answers.
 pub(super) async fn health() -> Response<Body> {
@@ -18,4 +24,15 @@ pub(super) async fn metrics(State(state): State<Arc<HttpState>>) -> Response<Bod
     let mut response = Response::new(Body::from(state.metrics.render()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response
+}
+
+/// `GET /urls/{short_code}/redirect`; and `GET /{short_code}` where it did not come through the front, or stands under `/api/v1`.
+pub(super) async fn redirect(
+    State(state): State<Arc<HttpState>>,
+    params: RawPathParams,
+    request: Request<Body>,
+) -> Result<Response<Body>, Error> {
+    let Some((_, code)) = params.iter().next() else { return Err(Error::link_not_found()) };
+    let (parts, _) = request.into_parts();
+    Ok(front::redirect(&state, &parts, code).await)
 }

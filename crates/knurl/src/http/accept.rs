@@ -1,0 +1,131 @@
+//! Listening, and the loop that accepts.
+//!
+//! Promised: the loop outlives every error of `accept` (backing off where the machine is out of something), never waits for a peer, and
+//! holds the connections under a cap that leaves descriptors for files; a connection beyond it is answered 503 with `Retry-After` and
+//! closed, so that a balancer learns it is overload and not death. Health and metrics have a listener, and a cap, of their own.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{
+    connection::{self, Handler, Shared},
+    raw,
+};
+
+/// Connections the kernel completes for us ahead of `accept`; it cuts this to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// Descriptors kept for the database, the spool, logs and the metrics listener.
+const FDS_RESERVED: u64 = 256;
+/// Of `connections_max = 0`: what one process serves at most even where descriptors abound (about 20 KB each).
+const CONNECTIONS_MAX: usize = 65_536;
+/// Refused connections that are given a moment to read why; beyond it they are closed at once.
+const REFUSALS_LINGERING_MAX: usize = 128;
+const BACKOFF_MIN: Duration = Duration::from_millis(5);
+const BACKOFF_MAX: Duration = Duration::from_millis(500);
+
+/// Binds and listens; nothing is accepted before [`run`].
+pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the last process's closed connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Raises the soft limit of descriptors to the hard one and returns how many connections fit under it; `asked` 0 means as many as do.
+pub fn connections_max(asked: usize) -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if setrlimit(Resource::Nofile, raised).is_ok() {
+            limit = raised;
+        }
+    }
+    let fds = limit.current.unwrap_or(u64::MAX);
+    // Half of a limit so small that the reserve would eat it.
+    let fit = usize::try_from(fds.saturating_sub(FDS_RESERVED).max(fds / 2)).unwrap_or(usize::MAX);
+    if asked == 0 { fit.min(CONNECTIONS_MAX) } else { asked.min(fit) }
+}
+
+/// Accepts until the drain begins; then the listening socket is closed.
+pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>>, connections_max: usize) {
+    let lingering = Arc::new(AtomicUsize::new(0));
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let stopping = shared.drain.changed();
+        if shared.drain.has_begun() {
+            return;
+        }
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopping => continue,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                shared.metrics.accept_errors.inc();
+                // The peer left while it waited: the next one is not to blame.
+                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+                    tracing::warn!(%error, "accepting failed; trying again");
+                    tokio::time::sleep(backoff).await;
+                    backoff = (backoff * 2).min(BACKOFF_MAX);
+                }
+                continue;
+            }
+        };
+        backoff = BACKOFF_MIN;
+        shared.metrics.accepted.inc();
+        // Fails only on a connection that is gone, which the first read will tell.
+        let _ = stream.set_nodelay(true);
+        match shared.drain.open(connections_max) {
+            Some(open) => {
+                tokio::spawn(connection::serve(Arc::clone(&shared), stream, peer.ip(), open));
+            }
+            None => {
+                shared.metrics.refused.inc();
+                refuse(stream, &lingering);
+            }
+        }
+    }
+}
+
+fn refuse(stream: TcpStream, lingering: &Arc<AtomicUsize>) {
+    if lingering.fetch_add(1, SeqCst) >= REFUSALS_LINGERING_MAX {
+        lingering.fetch_sub(1, SeqCst);
+        // A fresh socket takes this much without waiting; if it does not, the close has to say it.
+        let _ = stream.try_write(&raw::OVERLOADED);
+        return;
+    }
+    let lingering = Arc::clone(lingering);
+    tokio::spawn(async move {
+        connection::linger(stream, Some(raw::OVERLOADED.clone())).await;
+        lingering.fetch_sub(1, SeqCst);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cap_stays_below_the_descriptors_there_are() {
+        let fds = usize::try_from(rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX));
+        let fds = fds.unwrap_or(usize::MAX);
+        assert!(connections_max(0) < fds);
+        assert!(connections_max(usize::MAX) < fds);
+        assert_eq!(connections_max(10), 10.min(fds / 2));
+    }
+}

@@ -1,0 +1,295 @@
+//! The redirect: a short code in, `302` and `Location` out, the click in the spool before the answer leaves.
+//!
+//! Promised: a link in memory is answered without waiting, without a lock that is held long and without the router; a visitor is never
+//! kept because a click could not be recorded; every way not to be redirected is problem+json.
+//!
+//! # Which requests
+//! A path of one segment made of the characters of a short code, at most [`ShortCode::LEN_MAX`] of them, that is not the name of a route
+//! ([`ROOT_ROUTES`]). One trailing slash is forgiven: people and chat programs add it. Nothing is percent-decoded: no character of a code
+//! ever needs it (RFC 3986, 2.3), and two spellings of one link would be two cache entries. The query is ignored. GET and HEAD are
+//! redirected, HEAD is not a click; other methods get 405, whether the code exists or not.
+//!
+//! # Caching
+//! 302 and 307: `private, no-store`, so every visit is seen. 301 and 308 say "permanent", which a browser takes as "for ever" unless
+//! told otherwise: `private, max-age=90` lets it skip the repeated question, and an edited or disabled link is right again, and its
+//! clicks seen, within a minute and a half. `Referrer-Policy` is left to the target and the page the visitor comes from.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
+use knurl_core::{
+    Click, ShortCode, UnixMillis,
+    click::{HEADER_BYTES_MAX, Purpose},
+    link::{Decision, RedirectStatus, decide},
+};
+use knurl_store::StoreError;
+
+use super::{
+    HttpState,
+    client::{self, Peer},
+    error::{Code, Error, RequestId},
+};
+use crate::{resolve::Resolved, telemetry::redirects::Outcome};
+
+/// First segments that belong to the API; never a short code. Each is reserved in `knurl_core::short_code`.
+pub const ROOT_ROUTES: [&str; 10] = ["api", "events", "health", "livez", "metrics", "readyz", "shorten", "stats", "urls", "users"];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// GET or HEAD of this code.
+    Redirect(&'a str),
+    /// Another method on what could be a code: 405.
+    WrongMethod,
+    /// Everything else is the router's.
+    Api,
+}
+
+/// Total: every method and path has its route.
+pub fn classify<'a>(method: &Method, path: &'a str) -> Route<'a> {
+    let Some(segment) = path.strip_prefix('/') else { return Route::Api };
+    let code = segment.strip_suffix('/').unwrap_or(segment);
+    let is_code = (1..=ShortCode::LEN_MAX).contains(&code.len())
+        && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if !is_code || ROOT_ROUTES.contains(&code) {
+        return Route::Api;
+    }
+    match *method {
+        Method::GET | Method::HEAD => Route::Redirect(code),
+        _ => Route::WrongMethod,
+    }
+}
+
+/// What the redirect looks at in a request.
+struct Asked<'a> {
+    is_head: bool,
+    peer: Peer,
+    headers: &'a HeaderMap,
+    referrer: Option<&'a [u8]>,
+    user_agent: Option<&'a [u8]>,
+    purpose: Purpose,
+    started: Instant,
+    now: UnixMillis,
+}
+
+impl<'a> Asked<'a> {
+    fn of(method: &Method, headers: &'a HeaderMap, peer: Peer) -> Self {
+        let mut asked = Self {
+            is_head: *method == Method::HEAD,
+            peer,
+            headers,
+            referrer: None,
+            user_agent: None,
+            purpose: Purpose::Visit,
+            started: Instant::now(),
+            now: now(),
+        };
+        // One walk instead of five lookups: each of those hashes its name.
+        for (name, value) in headers {
+            match name.as_str() {
+                "user-agent" if asked.user_agent.is_none() => asked.user_agent = Some(cut(value)),
+                "referer" if asked.referrer.is_none() => asked.referrer = Some(cut(value)),
+                "sec-purpose" | "purpose" | "x-moz" if announces_prefetch(value) => asked.purpose = Purpose::Prefetch,
+                _ => {}
+            }
+        }
+        asked
+    }
+
+    fn click<'b>(&'b self, state: &HttpState, code: &'b str, link: &'b Resolved) -> Click<'b> {
+        let client = client::address(self.peer, self.headers, &state.config.http.trusted_proxies);
+        Click {
+            link_id: link.id,
+            owner: link.owner,
+            at: self.now,
+            visitor: state.recorder.visitor(self.now, client, self.user_agent),
+            purpose: self.purpose,
+            short_code: code,
+            target: &link.target,
+            referrer: self.referrer,
+            user_agent: self.user_agent,
+        }
+    }
+}
+
+/// What came of it.
+enum Verdict {
+    Redirect(Arc<Resolved>, RedirectStatus),
+    NotFound,
+    Gone,
+    Unavailable(StoreError),
+}
+
+impl Verdict {
+    fn of(link: Option<Arc<Resolved>>, now: UnixMillis) -> Self {
+        let Some(link) = link else { return Self::NotFound };
+        match decide(link.is_active, link.status, link.expires_at, now) {
+            Decision::Redirect(status) => Self::Redirect(link, status),
+            Decision::NotFound => Self::NotFound,
+            Decision::Gone => Self::Gone,
+        }
+    }
+}
+
+/// The answer from memory, with the click recorded; `None` where something has to be waited for: then [`redirect`].
+pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Known) -> Option<Response<Body>> {
+    let path = parts.uri.path();
+    let code = &path[1..=code.0];
+    let asked = Asked::of(&parts.method, &parts.headers, peer);
+    let verdict = Verdict::of(state.resolver.cached(code, asked.now)?, asked.now);
+    let outcome = match &verdict {
+        Verdict::Redirect(link, _) if !asked.is_head => {
+            // A dropped click is the recorder's to count; the visitor goes on.
+            state.recorder.try_record(&asked.click(state, code, link))?;
+            Outcome::Redirected
+        }
+        verdict => outcome_of(verdict),
+    };
+    let (is_head, started) = (asked.is_head, asked.started);
+    let response = match verdict {
+        Verdict::Redirect(link, status) => {
+            // The request's map becomes the answer's: no allocation.
+            let headers = std::mem::take(&mut parts.headers);
+            found(&link, status, is_head, headers)
+        }
+        verdict => refusal(verdict, &parts.headers, path),
+    };
+    state.metrics.redirects.answered(outcome, started.elapsed());
+    Some(response)
+}
+
+/// The length of the code that [`classify`] found at the beginning of the path.
+#[derive(Clone, Copy)]
+pub(super) struct Known(pub(super) usize);
+
+/// Redirects from `code`, whatever path it came from: also `GET /urls/{short_code}/redirect`. Only GET and HEAD may get here.
+pub async fn redirect(state: &HttpState, parts: &Parts, code: &str) -> Response<Body> {
+    let asked = Asked::of(&parts.method, &parts.headers, Peer::of(&parts.extensions));
+    let verdict = match ShortCode::parse(code) {
+        // Memory first, then the database.
+        Ok(code) => match state.resolver.resolve(&code, asked.now).await {
+            Ok(link) => Verdict::of(link, asked.now),
+            Err(error) => Verdict::Unavailable(error),
+        },
+        Err(_) => Verdict::NotFound,
+    };
+    let outcome = match &verdict {
+        Verdict::Redirect(link, _) if !asked.is_head => {
+            state.recorder.record(&asked.click(state, code, link)).await;
+            Outcome::Redirected
+        }
+        verdict => outcome_of(verdict),
+    };
+    let response = match verdict {
+        Verdict::Redirect(link, status) => found(&link, status, asked.is_head, HeaderMap::with_capacity(4)),
+        verdict => refusal(verdict, &parts.headers, parts.uri.path()),
+    };
+    state.metrics.redirects.answered(outcome, asked.started.elapsed());
+    response
+}
+
+/// The 405 of a path that could be a short code.
+pub(super) fn wrong_method(parts: &Parts) -> Response<Body> {
+    Error::new(Code::MethodNotAllowed)
+        .with_allow(HeaderValue::from_static("GET, HEAD"))
+        .answer(&RequestId::of(&parts.headers), parts.uri.path())
+}
+
+fn outcome_of(verdict: &Verdict) -> Outcome {
+    match verdict {
+        Verdict::Redirect(..) => Outcome::Looked,
+        Verdict::NotFound => Outcome::NotFound,
+        Verdict::Gone => Outcome::Gone,
+        Verdict::Unavailable(_) => Outcome::Unavailable,
+    }
+}
+
+fn found(link: &Resolved, status: RedirectStatus, is_head: bool, mut headers: HeaderMap) -> Response<Body> {
+    let (status, caching) = match status {
+        RedirectStatus::MovedPermanently301 => (StatusCode::MOVED_PERMANENTLY, "private, max-age=90"),
+        RedirectStatus::Found302 => (StatusCode::FOUND, "private, no-store"),
+        RedirectStatus::Temporary307 => (StatusCode::TEMPORARY_REDIRECT, "private, no-store"),
+        RedirectStatus::Permanent308 => (StatusCode::PERMANENT_REDIRECT, "private, max-age=90"),
+    };
+    headers.clear();
+    headers.insert(header::LOCATION, link.location.clone());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    if is_head {
+        // hyper writes it for an empty answer to GET by itself.
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn refusal(verdict: Verdict, headers: &HeaderMap, path: &str) -> Response<Body> {
+    let error = match verdict {
+        Verdict::Redirect(..) | Verdict::NotFound => Error::link_not_found(),
+        Verdict::Gone => Error::new(Code::LinkExpired),
+        Verdict::Unavailable(error) => Error::from(error),
+    };
+    error.answer(&RequestId::of(headers), path)
+}
+
+fn cut(value: &HeaderValue) -> &[u8] {
+    let bytes = value.as_bytes();
+    &bytes[..bytes.len().min(HEADER_BYTES_MAX)]
+}
+
+/// `prefetch`, `prefetch;prerender`, `preview` …: all of them say that nobody has clicked yet.
+fn announces_prefetch(value: &HeaderValue) -> bool {
+    let value = value.as_bytes().trim_ascii_start();
+    ["prefetch", "prerender", "preview"]
+        .iter()
+        .any(|word| value.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes())))
+}
+
+fn now() -> UnixMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_segment_that_could_be_a_code_is_a_redirect() {
+        for path in ["/abc", "/a", "/A-b_9", "/abc/", "/healthy", "/URLS"] {
+            let code = path.trim_matches('/');
+            assert_eq!(classify(&Method::GET, path), Route::Redirect(code), "{path}");
+            assert_eq!(classify(&Method::HEAD, path), Route::Redirect(code), "{path}");
+            assert_eq!(classify(&Method::POST, path), Route::WrongMethod, "{path}");
+        }
+    }
+
+    #[test]
+    fn routes_of_ours_and_everything_else_are_the_routers() {
+        let long = format!("/{}", "a".repeat(ShortCode::LEN_MAX + 1));
+        for path in
+            ["", "*", "/", "//", "/abc//", "/a/b", "/users", "/urls/", "/health", "/favicon.ico", "/%61bc", "/é", "abc", &long]
+        {
+            assert_eq!(classify(&Method::GET, path), Route::Api, "{path}");
+            assert_eq!(classify(&Method::DELETE, path), Route::Api, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_root_route_is_reserved_so_that_no_link_is_created_behind_it() {
+        for route in ROOT_ROUTES {
+            assert!(ShortCode::custom(route).is_err(), "{route}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_prefetch_is_recognised() {
+        for value in ["prefetch", "prefetch;prerender", "Prefetch", " preview", "prerender"] {
+            assert!(announces_prefetch(&HeaderValue::from_str(value).unwrap()), "{value}");
+        }
+        for value in ["", "fetch", "pre", "navigate"] {
+            assert!(!announces_prefetch(&HeaderValue::from_str(value).unwrap()), "{value}");
+        }
+    }
+}

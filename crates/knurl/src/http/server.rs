@@ -1,0 +1,125 @@
+//! Both listeners, running: what `app` starts and stops.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tower::ServiceExt;
+
+use super::{
+    HttpState, accept, api,
+    client::Peer,
+    connection::{Answering, Handler, Shared},
+    drain::Drain,
+    error::{Code, Error, RequestId},
+    front::{self, Route},
+    observe::{self, Observe},
+};
+use crate::telemetry::metrics::ConnectionMetrics;
+
+/// The listeners' tasks.
+#[derive(Debug)]
+pub struct Server {
+    public: Running,
+    observed: Running,
+}
+
+#[derive(Debug)]
+struct Running {
+    drain: Arc<Drain>,
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves redirects and API on `public`, metrics and health on `observed`, on the current runtime.
+    pub fn start(state: &Arc<HttpState>, public: TcpListener, observed: TcpListener) -> Self {
+        let http = &state.config.http;
+        let front = Front { state: Arc::clone(state), router: api::router(Arc::clone(state)) };
+        let connections = Arc::clone(&state.metrics.connections);
+        let public = run(front, http, connections, public, accept::connections_max(http.connections_max));
+        let observe = Observe { metrics: Arc::clone(&state.metrics) };
+        // Its connections are not the visitors': they are counted nowhere.
+        let observed = run(observe, http, Arc::new(ConnectionMetrics::default()), observed, observe::CONNECTIONS_MAX);
+        Self { public, observed }
+    }
+
+    /// Stops accepting, finishes what is in flight, ends the rest at `deadline`. Metrics are served until the visitors are.
+    pub async fn stop(self, deadline: Duration) {
+        let left = self.public.stop(deadline).await;
+        if left > 0 {
+            tracing::warn!(left, "connections were still busy at the drain's deadline and were cut");
+        }
+        // A scrape takes no time worth waiting for.
+        self.observed.stop(Duration::ZERO).await;
+    }
+}
+
+impl Running {
+    async fn stop(self, deadline: Duration) -> usize {
+        let left = self.drain.finish(deadline).await;
+        // It ends by itself at the drain's beginning; aborted, it ends in any case.
+        self.accepting.abort();
+        left
+    }
+}
+
+fn run<H: Handler>(
+    handler: H,
+    http: &crate::config::HttpConfig,
+    metrics: Arc<ConnectionMetrics>,
+    listener: TcpListener,
+    connections_max: usize,
+) -> Running {
+    let drain = Arc::new(Drain::default());
+    let shared = Arc::new(Shared::new(handler, http, Arc::clone(&drain), metrics));
+    let accepting = tokio::spawn(accept::run(listener, shared, connections_max));
+    Running { drain, accepting }
+}
+
+struct Front {
+    state: Arc<HttpState>,
+    router: axum::Router,
+}
+
+impl Handler for Front {
+    fn handle(&self, peer: Peer, request: Request<Incoming>) -> Answering {
+        let (mut parts, body) = request.into_parts();
+        let uri_bytes = parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
+        if uri_bytes > self.state.config.http.uri_bytes_max {
+            let error = Error::new(Code::UriTooLong);
+            return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
+        }
+        let code = match front::classify(&parts.method, parts.uri.path()) {
+            Route::Redirect(code) => front::Known(code.len()),
+            Route::WrongMethod => return Answering::Now(front::wrong_method(&parts)),
+            Route::Api => {
+                parts.extensions.insert(peer);
+                return self.api(Request::from_parts(parts, Body::new(body)));
+            }
+        };
+        if let Some(answer) = front::at_once(&self.state, &mut parts, peer, code) {
+            return Answering::Now(answer);
+        }
+        parts.extensions.insert(peer);
+        let state = Arc::clone(&self.state);
+        Answering::Later(Box::pin(async move {
+            let code = parts.uri.path()[1..=code.0].to_owned();
+            front::redirect(&state, &parts, &code).await
+        }))
+    }
+}
+
+impl Front {
+    fn api(&self, request: Request<Body>) -> Answering {
+        let router = self.router.clone();
+        Answering::Later(Box::pin(async move {
+            let answer: Result<Response<Body>, std::convert::Infallible> = router.oneshot(request).await;
+            match answer {
+                Ok(response) => response,
+                Err(never) => match never {},
+            }
+        }))
+    }
+}
