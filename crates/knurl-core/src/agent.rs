@@ -11,7 +11,7 @@ use crate::click::{HEADER_BYTES_MAX, Purpose};
 mod rare;
 mod words;
 
-use words::Sign;
+use words::{Sign, Word};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AgentClass {
@@ -73,17 +73,12 @@ struct Signs {
 }
 
 fn read(user_agent: &str) -> Agent {
+    let mut lower = [0; HEADER_BYTES_MAX];
+    let lower = &mut lower[..user_agent.len().min(HEADER_BYTES_MAX)];
+    lower.copy_from_slice(&user_agent.as_bytes()[..lower.len()]);
+    lower.make_ascii_lowercase();
     let mut signs = Signs::default();
-    let bytes = user_agent.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        let len = bytes[at..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
-        if len > 0 {
-            let preceding = at.checked_sub(1).map(|before| bytes[before]);
-            signs.note(&bytes[at..at + len], preceding);
-        }
-        at += len + 1;
-    }
+    words::each_word(lower, |word| signs.note(&word));
     let os = signs.os.map_or(OTHER, |(_, os)| os);
     match signs {
         Signs { bot: Some(name), .. } => Agent { class: AgentClass::Bot, browser: name, os },
@@ -96,17 +91,15 @@ fn read(user_agent: &str) -> Agent {
 }
 
 impl Signs {
-    fn note(&mut self, word: &[u8], preceding: Option<u8>) {
-        match words::sign(word) {
+    fn note(&mut self, word: &Word<'_>) {
+        match word.sign() {
             Some(Sign::Bot(name)) => self.bot = self.bot.filter(|&known| known != OTHER).or(Some(name)),
             Some(Sign::Tool(name)) => self.tool = self.tool.or(Some(name)),
-            Some(Sign::ToolFirst(name)) if preceding.is_none() => self.tool = self.tool.or(Some(name)),
+            Some(Sign::ToolFirst(name)) if word.preceding.is_none() => self.tool = self.tool.or(Some(name)),
             Some(Sign::Browser(rank, name)) => self.browser = self.browser.max(Some((rank, name))),
             Some(Sign::Os(rank, name)) => self.os = self.os.max(Some((rank, name))),
             Some(Sign::ToolFirst(_) | Sign::Nothing) => {}
-            // Well-behaved crawlers say where to read about them: `(+https://…)`.
-            None if preceding == Some(b'+') && word.len() >= 4 && word[..4].eq_ignore_ascii_case(b"http") => self.note_bot(),
-            None if words::ends_like_a_bot(word) => self.note_bot(),
+            None if word.is_where_to_read() || word.ends_like_a_bot() => self.note_bot(),
             None => {}
         }
     }

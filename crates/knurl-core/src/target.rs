@@ -161,7 +161,7 @@ fn screen(text: &str, len_max: usize) -> Result<(), TargetError> {
     if text.len() > len_max {
         return Err(TargetError::TooLong(len_max));
     }
-    if text.chars().any(char::is_control) {
+    if !is_visible_ascii(text) && text.chars().any(char::is_control) {
         return Err(TargetError::Control);
     }
     Ok(())
@@ -180,8 +180,9 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
+/// Looks at every byte: without a way out the compiler looks at sixteen at a time.
 fn is_visible_ascii(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic())
+    text.bytes().fold(true, |visible, byte| visible & byte.is_ascii_graphic())
 }
 
 fn percent_encoded(text: &str) -> String {

@@ -68,7 +68,7 @@ impl UnixMillis {
         two(&mut out, 14, second_of_day / 60 % 60);
         two(&mut out, 17, second_of_day % 60);
         let mut text = String::with_capacity(out.len() + zone.len());
-        text.extend(out.iter().map(|&byte| char::from(byte)));
+        text.push_str(str::from_utf8(&out).unwrap_or_default());
         text.push_str(zone);
         text
     }

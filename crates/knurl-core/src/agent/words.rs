@@ -15,23 +15,99 @@ pub(super) enum Sign {
     Nothing,
 }
 
-/// Longer words are not in the table.
-const WORD_BYTES_MAX: usize = 24;
-
-/// What a word (letters and digits, in any case) says.
-pub(super) fn sign(word: &[u8]) -> Option<Sign> {
-    let mut lower = [0_u8; WORD_BYTES_MAX];
-    let lower = lower.get_mut(..word.len())?;
-    lower.copy_from_slice(word);
-    lower.make_ascii_lowercase();
-    let at = WORDS.binary_search_by(|(word, _)| word.as_bytes().cmp(lower)).ok()?;
-    Some(WORDS[at].1)
+/// A run of letters and digits, in lower case, with its hash.
+#[derive(Clone, Copy)]
+pub(super) struct Word<'a> {
+    text: &'a [u8],
+    hash: u32,
+    /// The byte before it; `None` at the very front.
+    pub(super) preceding: Option<u8>,
 }
 
-pub(super) fn ends_like_a_bot(word: &[u8]) -> bool {
-    let ends_in = |tail: &&str| word.len() >= tail.len() && word[word.len() - tail.len()..].eq_ignore_ascii_case(tail.as_bytes());
-    ["bot", "bots", "spider", "crawler", "crawl", "scraper", "fetcher", "preview", "archiver"].iter().any(ends_in)
+/// The words of a text that is already in lower case.
+pub(super) fn each_word(lower: &[u8], mut note: impl FnMut(Word<'_>)) {
+    let (mut from, mut hash) = (0, HASH_START);
+    for (at, &byte) in lower.iter().enumerate() {
+        if byte.is_ascii_lowercase() || byte.is_ascii_digit() {
+            hash = hash_step(hash, byte);
+            continue;
+        }
+        if from < at {
+            note(Word { text: &lower[from..at], hash, preceding: from.checked_sub(1).map(|before| lower[before]) });
+        }
+        (from, hash) = (at + 1, HASH_START);
+    }
+    if from < lower.len() {
+        note(Word { text: &lower[from..], hash, preceding: from.checked_sub(1).map(|before| lower[before]) });
+    }
 }
+
+impl Word<'_> {
+    pub(super) fn sign(&self) -> Option<Sign> {
+        let mut slot = slot_of(self.hash);
+        loop {
+            let (word, sign) = WORDS.get(usize::from(SLOTS[slot]))?;
+            if word.as_bytes() == self.text {
+                return Some(*sign);
+            }
+            slot = (slot + 1) % SLOTS.len();
+        }
+    }
+
+    /// Well-behaved crawlers say where to read about them: `(+https://…)`.
+    pub(super) fn is_where_to_read(&self) -> bool {
+        self.preceding == Some(b'+') && self.text.starts_with(b"http")
+    }
+
+    pub(super) fn ends_like_a_bot(&self) -> bool {
+        let tails: &[&str] = match self.text.last() {
+            Some(b't') => &["bot"],
+            Some(b's') => &["bots"],
+            Some(b'r') => &["spider", "crawler", "scraper", "fetcher", "archiver"],
+            Some(b'l') => &["crawl"],
+            Some(b'w') => &["preview"],
+            _ => &[],
+        };
+        tails.iter().any(|tail| self.text.ends_with(tail.as_bytes()))
+    }
+}
+
+/// FNV-1a: one multiplication a byte, and it can be run by the compiler.
+const HASH_START: u32 = 0x811c_9dc5;
+
+const fn hash_step(hash: u32, byte: u8) -> u32 {
+    (hash ^ byte as u32).wrapping_mul(0x0100_0193)
+}
+
+const fn slot_of(hash: u32) -> usize {
+    ((hash ^ (hash >> 15)) % SLOTS_LEN as u32) as usize
+}
+
+const SLOTS_LEN: usize = 1 << 10;
+const EMPTY: u16 = u16::MAX;
+
+/// Where in [`WORDS`] the word of a hash is; the next slot where another word sits there. A quarter full, so that nearly every word
+/// that is in no table is known to be so at the first look.
+static SLOTS: [u16; SLOTS_LEN] = {
+    assert!(WORDS.len() < SLOTS_LEN / 2);
+    let mut slots = [EMPTY; SLOTS_LEN];
+    let mut at = 0;
+    while at < WORDS.len() {
+        let word = WORDS[at].0.as_bytes();
+        let (mut hash, mut byte) = (HASH_START, 0);
+        while byte < word.len() {
+            hash = hash_step(hash, word[byte]);
+            byte += 1;
+        }
+        let mut slot = slot_of(hash);
+        while slots[slot] != EMPTY {
+            slot = (slot + 1) % SLOTS_LEN;
+        }
+        slots[slot] = at as u16;
+        at += 1;
+    }
+    slots
+};
 
 /// Sorted, lower case.
 #[rustfmt::skip]
@@ -291,10 +367,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_is_sorted_lower_case_and_short_enough_to_be_looked_up() {
+    fn every_word_of_the_table_is_found() {
         assert!(WORDS.is_sorted_by(|(a, _), (b, _)| a < b));
-        for (word, sign_of_it) in WORDS {
-            assert_eq!(sign(word.to_ascii_uppercase().as_bytes()), Some(*sign_of_it), "{word}");
+        for (word, expected) in WORDS {
+            let mut found = Vec::new();
+            each_word(format!("({word})").as_bytes(), |word| found.push((word.sign(), word.preceding)));
+            assert_eq!(found, [(Some(*expected), Some(b'('))], "{word}");
         }
+    }
+
+    #[test]
+    fn a_word_that_is_not_in_the_table_says_nothing() {
+        each_word(b"mozilla like gecko khtml x86 64", |word| assert_eq!(word.sign(), None));
     }
 }
