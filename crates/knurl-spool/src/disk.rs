@@ -1,8 +1,8 @@
 //! What a spool asks of a disk: a flat directory of files, positional I/O, two kinds of sync, mapping and one lock.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub trait Disk: Send + Sync + Debug {
@@ -16,13 +16,15 @@ pub trait Disk: Send + Sync + Debug {
     /// Makes names created, renamed and removed before durable.
     fn sync_dir(&self) -> io::Result<()>;
     /// The exclusive lock of the directory, held until the guard is dropped; `None` when somebody else has it.
-    fn lock(&self) -> io::Result<Option<Box<dyn Send + Sync>>>;
+    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send + Sync>>>;
     /// Whether a store into a mapped page of a fully written file can never fail for want of space.
     fn mappable(&self) -> io::Result<bool>;
+    /// Randomness for a new spool's identity.
+    fn entropy(&self) -> io::Result<u128>;
 }
 
 pub trait DiskFile: Send + Sync + Debug {
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
     /// May read less than asked; 0 at the end of the file.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
     /// May write less than asked.
@@ -41,49 +43,4 @@ pub trait Mapping: Send + Sync + Debug {
     /// Adds to the little-endian u64 at `offset` (a multiple of 8) atomically; returns the new value.
     fn add(&self, offset: usize, n: u64) -> u64;
     fn load(&self, offset: usize) -> u64;
-}
-
-/// Real files in one directory.
-#[derive(Clone, Debug)]
-pub struct DirDisk {
-    dir: PathBuf,
-}
-
-impl DirDisk {
-    /// Creates the directory (0700) when it is missing.
-    pub fn new(dir: impl Into<PathBuf>) -> io::Result<DirDisk> {
-        let _ = dir.into();
-        todo!("spool")
-    }
-
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-}
-
-impl Disk for DirDisk {
-    fn list(&self) -> io::Result<Vec<String>> {
-        todo!("spool")
-    }
-    fn create(&self, _name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        todo!("spool")
-    }
-    fn open(&self, _name: &str, _writable: bool) -> io::Result<Arc<dyn DiskFile>> {
-        todo!("spool")
-    }
-    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
-        todo!("spool")
-    }
-    fn remove(&self, _name: &str) -> io::Result<()> {
-        todo!("spool")
-    }
-    fn sync_dir(&self) -> io::Result<()> {
-        todo!("spool")
-    }
-    fn lock(&self) -> io::Result<Option<Box<dyn Send + Sync>>> {
-        todo!("spool")
-    }
-    fn mappable(&self) -> io::Result<bool> {
-        todo!("spool")
-    }
 }

@@ -18,23 +18,34 @@
 
 mod batch;
 mod config;
+mod dir_disk;
 mod disk;
 mod error;
+mod files;
+mod frame;
+mod frames;
 mod inspect;
 mod ledger;
+mod log;
+mod mapping;
 mod position;
+mod read;
 mod recovery;
+mod segment;
 mod spool;
+mod sync;
 
 pub use batch::Batch;
 pub use config::{Medium, SpoolConfig};
-pub use disk::{DirDisk, Disk, DiskFile, Mapping};
+pub use dir_disk::DirDisk;
+pub use disk::{Disk, DiskFile, Mapping};
 pub use error::{AppendError, OpenError, ReadError, SyncError};
+pub use files::Prepared;
 pub use inspect::{Inspection, inspect};
 pub use ledger::Ledger;
 pub use position::Position;
 pub use recovery::{Recovery, Torn};
-pub use spool::{Prepared, Spool};
+pub use spool::Spool;
 
 /// The longest record: 64 KiB with its frame header.
-pub const RECORD_BYTES_MAX: usize = (64 << 10) - 12;
+pub const RECORD_BYTES_MAX: usize = frame::FRAME_BYTES_MAX - frame::FRAME_HEADER_BYTES;

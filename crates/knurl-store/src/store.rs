@@ -112,6 +112,8 @@ pub enum RowNoteKind {
     AlreadyThere,
     /// Another row has this id: refused.
     IdTaken,
+    /// Not between 1 and 2^53 - 1: refused.
+    IdOutOfRange,
     /// Taken, although an earlier row has the same `field` (username, email or short_code); a duplicate of the file itself or of
     /// the store. A link whose code is another's already keeps it in its API object, but the earlier one answers redirects.
     Duplicate,

@@ -1,26 +1,149 @@
-//! Clicks: raw events, roll-ups and the cursor in one transaction.
+//! Clicks as the drain delivers them: raw events, roll-ups and the cursor in one transaction, so that each counts exactly once.
 
-use knurl_core::{LinkId, UnixMillis};
-use rusqlite::Connection;
+use knurl_core::{EventType, LinkId, UnixMillis, agent, click::Purpose};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::tx::Tx;
-use crate::store::*;
+use super::{
+    click_details,
+    events::{self, ClickSource, NewRow},
+    failure::store_error,
+    roll_up::{RollUp, RolledClick},
+    sql,
+    tx::Tx,
+};
+use crate::{
+    StoreError,
+    store::{Applied, ClickBatch, ClickLedger, Cursor, Result},
+};
 
+pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
+    let spool_id = batch.from.spool_id;
+    let stored = cursor(tx, spool_id)?.unwrap_or(Cursor { spool_id, segment: 0, offset: 0, seq: 0 });
+    // `seq` alone names a record: a position at a segment's end and the next segment's start are the same place.
+    if stored.seq != batch.from.seq {
+        return Ok(Applied::CursorIs(stored));
+    }
+    let undecodable = undecodable(batch)?;
+    let mut details = Vec::with_capacity(512);
+    let mut roll_up = RollUp::default();
+    for delivered in &batch.clicks {
+        let click = &delivered.click;
+        let row = NewRow {
+            link_id: click.link_id,
+            user_id: click.owner,
+            event_type: EventType::CLICK,
+            at: click.at,
+            details: Some(click_details::write(&mut details, delivered)?),
+            source: Some(ClickSource::Spool),
+        };
+        events::insert(tx, &row)?;
+        roll_up.add(&RolledClick {
+            link_id: click.link_id,
+            at: click.at,
+            visitor: Some(click.visitor),
+            agent: delivered.agent,
+            referrer_host: delivered.referrer_host.as_deref(),
+        });
+    }
+    roll_up.write(tx)?;
+    if undecodable > 0 {
+        tx.add_to_counter("clicks_undecodable", undecodable).map_err(store_error)?;
+    }
+    put_cursor(tx, batch.to)?;
+    Ok(Applied::Applied)
+}
+
+/// Every record of the range is a click or undecodable, else the conservation law would break here and be noticed much later.
+fn undecodable(batch: &ClickBatch) -> Result<i64> {
+    let records = batch.to.seq.checked_sub(batch.from.seq);
+    let Some(undecodable) = records.and_then(|records| records.checked_sub(batch.clicks.len() as u64)) else {
+        return Err(StoreError::Internal("a batch holds more clicks than records".into()));
+    };
+    if undecodable != batch.undecodable {
+        tracing::error!(
+            said = batch.undecodable,
+            found = undecodable,
+            "a batch miscounts its undecodable records; counted as found"
+        );
+    }
+    Ok(undecodable as i64)
+}
+
+pub(super) fn cursor(conn: &Connection, spool_id: u128) -> Result<Option<Cursor>> {
+    conn.prepare_cached(sql::CURSOR_GET)
+        .and_then(|mut query| {
+            let found = query.query_row([spool_id.to_be_bytes()], |row| {
+                Ok(Cursor {
+                    spool_id,
+                    segment: row.get::<_, i64>(0)? as u64,
+                    offset: row.get::<_, i64>(1)? as u64,
+                    seq: row.get::<_, i64>(2)? as u64,
+                })
+            });
+            found.optional()
+        })
+        .map_err(store_error)
+}
+
+fn put_cursor(tx: &Tx<'_>, cursor: Cursor) -> Result<()> {
+    let place = (cursor.spool_id.to_be_bytes(), cursor.segment as i64, cursor.offset as i64, cursor.seq as i64);
+    tx.prepare_cached(sql::CURSOR_PUT).and_then(|mut upsert| upsert.execute(place)).map_err(store_error)?;
+    Ok(())
+}
+
+/// Rolls up click events that did not come through a spool (their rows are written already). They name no visitor.
 pub(super) fn roll_up_external<'a>(
-    _tx: &Tx<'_>,
-    _clicks: impl IntoIterator<Item = (LinkId, UnixMillis, Option<&'a str>)>,
+    tx: &Tx<'_>,
+    clicks: impl IntoIterator<Item = (LinkId, UnixMillis, Option<&'a str>)>,
 ) -> Result<()> {
-    todo!("store")
+    let told: Vec<_> = clicks
+        .into_iter()
+        .map(|(link_id, at, details)| {
+            let told = click_details::read(details);
+            let purpose = if told.prefetch { Purpose::Prefetch } else { Purpose::Visit };
+            let agent = agent::classify(told.user_agent.as_deref(), purpose);
+            (link_id, at, agent, told.referrer.as_deref().and_then(agent::referrer_host))
+        })
+        .collect();
+    if told.is_empty() {
+        return Ok(());
+    }
+    tx.add_to_counter("clicks_external", told.len() as i64).map_err(store_error)?;
+    let mut roll_up = RollUp::default();
+    for (link_id, at, agent, referrer_host) in &told {
+        let referrer_host = referrer_host.as_deref();
+        roll_up.add(&RolledClick { link_id: *link_id, at: *at, visitor: None, agent: *agent, referrer_host });
+    }
+    roll_up.write(tx)
 }
-pub(super) fn apply(_tx: &Tx<'_>, _batch: &ClickBatch) -> Result<Applied> {
-    todo!("store")
+
+pub(super) fn ledger(conn: &Connection) -> Result<ClickLedger> {
+    conn.prepare_cached(sql::CLICK_LEDGER)
+        .and_then(|mut query| {
+            query.query_row([], |row| {
+                let figure = |column| row.get::<_, i64>(column).map(|value| value.max(0) as u64);
+                Ok(ClickLedger {
+                    delivered: figure(0)?,
+                    undecodable: figure(1)?,
+                    raw: figure(2)?,
+                    purged: figure(3)?,
+                    external: figure(4)?,
+                    rolled_up: figure(5)?,
+                })
+            })
+        })
+        .map_err(store_error)
 }
-pub(super) fn cursor(_conn: &Connection, _spool_id: u128) -> Result<Option<Cursor>> {
-    todo!("store")
-}
-pub(super) fn ledger(_conn: &Connection) -> Result<ClickLedger> {
-    todo!("store")
-}
-pub(super) fn purge(_tx: &Tx<'_>, _before: UnixMillis, _rows_max: u32) -> Result<u64> {
-    todo!("store")
+
+pub(super) fn purge(tx: &Tx<'_>, before: UnixMillis, rows_max: u32) -> Result<u64> {
+    let sources: Vec<i64> = tx
+        .prepare_cached(sql::CLICKS_PURGE)
+        .and_then(|mut delete| delete.query_map((before.0, rows_max), |row| row.get(0))?.collect())
+        .map_err(store_error)?;
+    let from_spools = sources.iter().filter(|source| **source == ClickSource::Spool as i64).count();
+    if from_spools > 0 {
+        tx.add_to_counter("clicks_purged", from_spools as i64).map_err(store_error)?;
+    }
+    tx.count_events(-(sources.len() as i64));
+    Ok(sources.len() as u64)
 }

@@ -1,16 +1,179 @@
-//! Imports: rows kept to the letter, judged as they go in.
+//! Imports: rows kept to the letter, with their ids and times, and judged as they go in.
+//!
+//! The same row again (same id, and the same in what never changes) inserts nothing. Refused: a row whose id is another row's, or
+//! is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
 
-use knurl_core::{Event, Link, User};
+use knurl_core::{Event, EventType, Link, User, UserId, user::fold};
+use rusqlite::OptionalExtension;
 
-use super::tx::Tx;
-use crate::store::{Imported, Numbered, Result};
+use super::{clicks, events as event_rows, events::ClickSource, failure::store_error, sql, tx::Tx, users as user_rows};
+use crate::store::{Imported, Numbered, Result, RowNote, RowNoteKind};
 
-pub(super) fn users(_tx: &Tx<'_>, _rows: &[Numbered<User>]) -> Result<Imported> {
-    todo!("store")
+/// Ids a JavaScript client can hold. Without a bound one row with the largest id would leave none for those created afterwards.
+pub(super) const ID_MAX: i64 = (1 << 53) - 1;
+
+pub(super) fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Imported> {
+    let mut imported = Imported::default();
+    for Numbered { line, row: user } in rows {
+        let mut notes = Notes { line: *line, imported: &mut imported };
+        if notes.refuses(user.id.0) {
+            continue;
+        }
+        let new = (user.id.0, &user.username, &user.email, fold(&user.username), fold(&user.email), user.created_at.0);
+        let twins = tx
+            .prepare_cached(sql::USER_IMPORT)
+            .and_then(|mut insert| insert.query_row(new, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional())
+            .map_err(store_error)?;
+        let Some((username_twin, email_twin)) = twins else {
+            let there = user_rows::by_id(tx, user.id)?;
+            notes.taken(there.is_some_and(|there| is_same_user(&there, user)));
+            continue;
+        };
+        tx.count_users(1);
+        notes.note(username_twin != 0, "username", RowNoteKind::Duplicate);
+        notes.note(email_twin != 0, "email", RowNoteKind::Duplicate);
+        notes.imported.inserted += 1;
+    }
+    Ok(imported)
 }
-pub(super) fn links(_tx: &Tx<'_>, _rows: &[Numbered<Link>]) -> Result<Imported> {
-    todo!("store")
+
+/// A user may have changed one of the two names since.
+fn is_same_user(a: &User, b: &User) -> bool {
+    a.created_at == b.created_at && (a.username == b.username || a.email == b.email)
 }
-pub(super) fn events(_tx: &Tx<'_>, _rows: &[Numbered<Event>]) -> Result<Imported> {
-    todo!("store")
+
+pub(super) fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
+    let mut imported = Imported::default();
+    for Numbered { line, row: link } in rows {
+        let mut notes = Notes { line: *line, imported: &mut imported };
+        if notes.refuses(link.id.0) {
+            continue;
+        }
+        let Some(twin) = insert_link(tx, link)? else {
+            notes.taken(is_same_link(tx, link)?);
+            continue;
+        };
+        if link.deleted_at.is_none() {
+            tx.count_links(1);
+        }
+        notes.note(twin != 0, "short_code", RowNoteKind::Duplicate);
+        if let Some(owner) = link.owner {
+            let since = user_created_at(tx, owner)?;
+            notes.note(since.is_none(), "user_id", RowNoteKind::DanglingReference);
+            notes.note(since.is_some_and(|since| link.created_at.0 < since), "created_at", RowNoteKind::OlderThanParent);
+        }
+        notes.imported.inserted += 1;
+    }
+    Ok(imported)
+}
+
+/// The column `twin`; `None` where the id is taken.
+fn insert_link(tx: &Tx<'_>, link: &Link) -> Result<Option<i64>> {
+    let row = (
+        link.id.0,
+        &link.domain,
+        link.short_code.as_str(),
+        link.target.as_str(),
+        &link.title,
+        link.is_active,
+        link.status.as_u16(),
+        link.owner.map(|owner| owner.0),
+        link.expires_at.map(|at| at.0),
+        link.created_at.0,
+        link.updated_at.0,
+        link.deleted_at.map(|at| at.0),
+        link.version,
+    );
+    tx.prepare_cached(sql::LINK_IMPORT)
+        .and_then(|mut insert| insert.query_row(row, |row| row.get(0)).optional())
+        .map_err(store_error)
+}
+
+/// Everything else of a link may have changed since.
+fn is_same_link(tx: &Tx<'_>, link: &Link) -> Result<bool> {
+    let there: (String, String, i64) = tx
+        .prepare_cached(sql::LINK_IDENTITY)
+        .and_then(|mut query| query.query_row([link.id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))
+        .map_err(store_error)?;
+    Ok(there.0 == link.domain && there.1 == link.short_code.as_str() && there.2 == link.created_at.0)
+}
+
+pub(super) fn events(tx: &Tx<'_>, rows: &[Numbered<Event>]) -> Result<Imported> {
+    let mut imported = Imported::default();
+    let mut click_rows = Vec::new();
+    for Numbered { line, row: event } in rows {
+        let mut notes = Notes { line: *line, imported: &mut imported };
+        if notes.refuses(event.id.0) {
+            continue;
+        }
+        let is_click = event.event_type.as_str() == EventType::CLICK;
+        if !insert_event(tx, event, is_click)? {
+            let there = event_rows::by_id(tx, event.id)?;
+            notes.taken(there.is_some_and(|there| there == *event));
+            continue;
+        }
+        tx.count_events(1);
+        if is_click {
+            click_rows.push((event.link_id, event.at, event.details.as_deref()));
+        }
+        let since = link_created_at(tx, event)?;
+        notes.note(since.is_none(), "url_id", RowNoteKind::DanglingReference);
+        notes.note(since.is_some_and(|since| event.at.0 < since), "timestamp", RowNoteKind::OlderThanParent);
+        if let Some(user) = event.user_id {
+            notes.note(!user_rows::exists(tx, user)?, "user_id", RowNoteKind::DanglingReference);
+        }
+        notes.imported.inserted += 1;
+    }
+    clicks::roll_up_external(tx, click_rows)?;
+    Ok(imported)
+}
+
+fn insert_event(tx: &Tx<'_>, event: &Event, is_click: bool) -> Result<bool> {
+    let row = (
+        event.id.0,
+        event.link_id.0,
+        event.user_id.map(|user| user.0),
+        event.event_type.as_str(),
+        event.at.0,
+        &event.details,
+        is_click.then_some(ClickSource::External as i64),
+    );
+    let inserted = tx.prepare_cached(sql::EVENT_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
+    Ok(inserted > 0)
+}
+
+fn user_created_at(tx: &Tx<'_>, user: UserId) -> Result<Option<i64>> {
+    tx.prepare_cached(sql::USER_CREATED_AT)
+        .and_then(|mut query| query.query_row([user.0], |row| row.get(0)).optional())
+        .map_err(store_error)
+}
+
+fn link_created_at(tx: &Tx<'_>, event: &Event) -> Result<Option<i64>> {
+    tx.prepare_cached(sql::LINK_IDENTITY)
+        .and_then(|mut query| query.query_row([event.link_id.0], |row| row.get(2)).optional())
+        .map_err(store_error)
+}
+
+/// What is said about one row.
+struct Notes<'a> {
+    line: u64,
+    imported: &'a mut Imported,
+}
+
+impl Notes<'_> {
+    fn note(&mut self, applies: bool, field: &'static str, kind: RowNoteKind) {
+        if applies {
+            self.imported.notes.push(RowNote { line: self.line, field, kind });
+        }
+    }
+
+    fn refuses(&mut self, id: i64) -> bool {
+        let out = !(1..=ID_MAX).contains(&id);
+        self.note(out, "id", RowNoteKind::IdOutOfRange);
+        out
+    }
+
+    fn taken(&mut self, by_the_same: bool) {
+        self.note(true, "id", if by_the_same { RowNoteKind::AlreadyThere } else { RowNoteKind::IdTaken });
+    }
 }

@@ -5,19 +5,25 @@
 //! `store` is the trait itself; `migrate` and `backup` look after the file.
 
 mod backup;
+mod click_details;
 mod clicks;
 mod connection;
 mod events;
 mod failure;
+mod hash;
 mod import;
 mod keys;
 mod links;
 mod migrate;
 mod readers;
+mod roll_up;
 mod salts;
 mod sql;
 mod stats;
 mod store;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;
 mod tx;
 mod users;
 mod writer;

@@ -11,9 +11,17 @@ macro_rules! queries {
 }
 
 queries! {
+    CLICK_LEDGER = "click_ledger";
+    CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
     COUNTER_GET = "counter_get";
+    CURSOR_GET = "cursor_get";
+    CURSOR_PUT = "cursor_put";
+    DAY_ADD = "day_add";
+    DAY_SKETCH = "day_sketch";
+    DAYS_OF_LINK = "days_of_link";
     EVENT_BY_ID = "event_by_id";
+    EVENT_IMPORT = "event_import";
     EVENT_INSERT = "event_insert";
     EVENTS_COUNT_OF_LINK = "events_count_of_link";
     EVENTS_COUNT_OF_TYPE = "events_count_of_type";
@@ -22,6 +30,9 @@ queries! {
     EVENTS_LIST_OF_LINK = "events_list_of_link";
     EVENTS_LIST_OF_TYPE = "events_list_of_type";
     EVENTS_LIST_OF_USER = "events_list_of_user";
+    HOUR_ADD = "hour_add";
+    HOUR_SKETCH = "hour_sketch";
+    HOURS_OF_LINK = "hours_of_link";
     KEY_BY_HASH = "key_by_hash";
     KEY_BY_ID = "key_by_id";
     KEY_INSERT = "key_insert";
@@ -30,6 +41,8 @@ queries! {
     LINK_BY_CODE = "link_by_code";
     LINK_BY_ID = "link_by_id";
     LINK_DELETE = "link_delete";
+    LINK_IDENTITY = "link_identity";
+    LINK_IMPORT = "link_import";
     LINK_INSERT = "link_insert";
     LINK_UPDATE = "link_update";
     LINKS_COUNT = "links_count";
@@ -38,12 +51,21 @@ queries! {
     LINKS_LIST = "links_list";
     LINKS_LIST_OF_CODE = "links_list_of_code";
     LINKS_LIST_OF_OWNER = "links_list_of_owner";
+    LINKS_TOP = "links_top";
     SALT_GET = "salt_get";
     SALT_PUT = "salt_put";
     SALTS_DESTROY = "salts_destroy";
+    SHARE_ADD = "share_add";
+    SHARE_GROW = "share_grow";
+    SHARE_VALUES = "share_values";
+    SHARES_OF_LINK = "shares_of_link";
+    TOTAL_ADD = "total_add";
+    TOTAL_OF_LINK = "total_of_link";
     USER_BY_ID = "user_by_id";
+    USER_CREATED_AT = "user_created_at";
     USER_DELETE = "user_delete";
     USER_EXISTS = "user_exists";
+    USER_IMPORT = "user_import";
     USER_INSERT = "user_insert";
     USER_LINKS_CODES = "user_links_codes";
     USER_LINKS_DELETE = "user_links_delete";

@@ -113,7 +113,7 @@ impl Store for SqliteStore {
     }
 
     async fn click_ledger(&self) -> Result<ClickLedger> {
-        self.inner.readers.long(move |conn| clicks::ledger(conn)).await
+        self.inner.readers.long(clicks::ledger).await
     }
 
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {
@@ -145,7 +145,7 @@ impl Store for SqliteStore {
     }
 
     async fn counts(&self) -> Result<Counts> {
-        self.inner.readers.point(|conn| stats::counts(conn))
+        self.inner.readers.point(stats::counts)
     }
 
     async fn create_key(&self, name: &str, hash: KeyHash, now: UnixMillis) -> Result<Key> {
@@ -154,7 +154,7 @@ impl Store for SqliteStore {
     }
 
     async fn list_keys(&self) -> Result<Vec<Key>> {
-        self.inner.readers.long(move |conn| keys::list(conn)).await
+        self.inner.readers.long(keys::list).await
     }
 
     async fn revoke_key(&self, id: KeyId, now: UnixMillis) -> Result<Option<Key>> {

@@ -76,6 +76,7 @@ impl Remark {
         let (fate, reason) = match note.kind {
             RowNoteKind::AlreadyThere => (Fate::AlreadyThere, "the same row is there already"),
             RowNoteKind::IdTaken => (Fate::Refused, "another row has this id"),
+            RowNoteKind::IdOutOfRange => (Fate::Refused, "is not between 1 and 2^53 - 1"),
             RowNoteKind::Duplicate => (Fate::Taken, "an earlier row has the same"),
             RowNoteKind::DanglingReference => (Fate::Taken, "names a row that does not exist"),
             RowNoteKind::OlderThanParent => (Fate::Taken, "is older than what it belongs to"),
