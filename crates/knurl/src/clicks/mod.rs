@@ -216,6 +216,9 @@ mod tests {
                 begins: at(begins),
                 torn: Vec::new(),
                 discrepancy,
+                ledger_rebuilt: false,
+                moved: false,
+                leftovers: 0,
             })
         };
         assert_eq!(of(10, 10, 0), 0, "nothing happened");
