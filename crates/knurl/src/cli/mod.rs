@@ -1,1 +1,81 @@
 //! The command line: parse, call, print.
+//!
+//! Promised: results on standard output and nothing else there; `--json` in shapes that do not change; a failure is one line on standard
+//! error and an exit code: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration. Every command works on the data directory, beside a
+//! running server or without one. What strangers typed (titles, agents) never reaches a terminal unescaped.
+
+mod args;
+mod audit;
+mod backup;
+mod config;
+mod doctor;
+mod export;
+mod failure;
+mod import;
+mod key;
+mod link;
+mod link_stats;
+mod open;
+mod out;
+mod reference;
+mod restore;
+mod serve;
+mod shape;
+mod table;
+mod user;
+mod when;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser as _;
+use knurl_core::UnixMillis;
+
+use args::{Args, Command};
+use failure::Failure;
+use out::Out;
+
+/// Everything the binary does.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match Args::try_parse_from(args) {
+        Ok(args) => args,
+        Err(answer) => {
+            // Help and version are answers too, on standard output; clap knows which.
+            let _ = answer.print();
+            return ExitCode::from(if answer.use_stderr() { Failure::USAGE } else { 0 });
+        }
+    };
+    match dispatch(args) {
+        Ok(code) => code,
+        Err(failure) => {
+            if !failure.is_silent() {
+                eprintln!("knurl: {failure}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn dispatch(args: Args) -> Result<ExitCode, Failure> {
+    let out = Out::new(args.global.json);
+    let global = &args.global;
+    match args.command {
+        Command::Serve(serve) => serve::run(global, &serve),
+        Command::Link(link) => link::run(global, out, link),
+        Command::User(user) => user::run(global, out, user),
+        Command::Key(key) => key::run(global, out, key),
+        Command::Import(import) => import::run(global, out, &import),
+        Command::Export(export) => export::run(global, out, &export),
+        Command::Backup(backup) => backup::run(global, out, &backup),
+        Command::Restore(restore) => restore::run(global, out, &restore),
+        Command::Doctor => doctor::run(global, out),
+        Command::Audit => audit::run(global, out),
+        Command::Config(config) => config::run(global, out, &config),
+        Command::Reference { page } => reference::run(out, page),
+    }
+}
+
+/// The one place of the command line that reads a clock.
+fn now() -> UnixMillis {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX))
+}

@@ -24,6 +24,7 @@ use knurl_core::{
     short_code::CodeShape,
     target::{OwnHost, TargetRules},
 };
+use knurl_store::sqlite::SqliteOptions;
 
 /// The options `knurl serve` and the other commands run with.
 #[derive(Clone, Debug)]
@@ -265,6 +266,20 @@ pub struct StoreConfig {
     pub group_max: usize,
     pub busy_timeout: Duration,
     pub page_cache_bytes: u64,
+}
+
+impl StoreConfig {
+    /// What the embedded store is opened with; what is not an option here is the store's own default.
+    pub fn sqlite_options(&self) -> SqliteOptions {
+        SqliteOptions {
+            group_max: self.group_max,
+            queue_max: self.queue_max,
+            readers: self.readers,
+            cache_kib: u32::try_from(self.page_cache_bytes / 1024).unwrap_or(u32::MAX),
+            busy_timeout: self.busy_timeout,
+            ..SqliteOptions::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! `parser` (all of these, pure, fuzzed), `import` (parser -> store), `export` (store -> bytes), `source` (files as streams).
 
 mod csv_row;
+mod export;
 mod import;
 mod json_row;
 mod kind;
@@ -13,6 +14,7 @@ mod row;
 mod source;
 mod splitter;
 
+pub use export::{ExportError, Exported, Format, export};
 pub use import::{CHUNK_BYTES, CHUNK_ROWS, ImportError, Watcher, import, users};
 pub use kind::{Kind, Refusal, Row};
 pub use parser::{HeaderError, Parser};

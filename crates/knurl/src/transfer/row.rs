@@ -12,9 +12,9 @@ use knurl_core::{
 use super::kind::Refusal;
 
 /// Imported ids leave room for those that are given afterwards.
-const ID_MAX: i64 = 1 << 53;
+const ID_MAX: i64 = (1 << 53) - 1;
 
-pub(super) const NOT_AN_ID: &str = "must be a whole number from 1 to 9007199254740992";
+pub(super) const NOT_AN_ID: &str = "must be a whole number from 1 to 9007199254740991";
 const NOT_A_TIME: &str = "must be a time such as 2026-04-03 12:00:00";
 pub(super) const NOT_A_FLAG: &str = "must be True, False, 1 or 0";
 const NOT_A_STATUS: &str = "must be 301, 302, 307 or 308";

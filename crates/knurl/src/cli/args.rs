@@ -1,0 +1,78 @@
+//! What may be typed. Help texts are the manual: `docs/reference/cli.md` is made of them.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::{
+    backup::BackupArgs, config::ConfigArgs, export::ExportArgs, import::ImportArgs, key::KeyCommand, link::LinkCommand,
+    reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
+};
+
+/// A URL shortener that does not slip.
+#[derive(Debug, Parser)]
+#[command(name = "knurl", version, propagate_version = true, disable_help_subcommand = true, arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Flags every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Global {
+    /// Read options from this file (else from the one `KNURL_CONFIG` names)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The directory that holds the database and the spool
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve redirects and the API until told to stop
+    Serve(ServeArgs),
+    /// Create, show and change links
+    #[command(subcommand)]
+    Link(LinkCommand),
+    /// Create, show and change users
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Create and revoke API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Take in users, urls and events from CSV or JSON Lines files
+    ///
+    /// Every row keeps its id and its values. Rows that cannot be taken are reported and left out; the same file again changes nothing,
+    /// so an import that was cut off is continued by running it again. Files are recognised by their header and taken in the order
+    /// users, urls, events, whatever the order they are named in.
+    Import(ImportArgs),
+    /// Write users, urls and events as CSV or JSON Lines files
+    ///
+    /// What `knurl import` reads. Deleted links are left out (their events are not); `knurl backup` keeps everything. Fields are written
+    /// as they are: a spreadsheet may take a title that begins with `=` for a formula.
+    Export(ExportArgs),
+    /// Copy the database while it is being served, and verify the copy
+    Backup(BackupArgs),
+    /// Put a backup in the place of the database; no server may run
+    ///
+    /// The backup is verified first, copied beside the database and put in its place in one step; the database that was there is kept
+    /// under another name. What happened after the backup was taken is gone from the restored database: links, and also the clicks
+    /// that had been delivered by then (`knurl audit` shows those as lost). Clicks that still wait in the spool stay there and are
+    /// delivered by the next `knurl serve`.
+    Restore(RestoreArgs),
+    /// Check configuration, directories, database and spool, and say what to do
+    Doctor,
+    /// Check that every answered click is delivered, waiting or counted as dropped
+    Audit,
+    /// Print every option, its value and where it comes from
+    Config(ConfigArgs),
+    /// Print a page of the reference
+    #[command(hide = true)]
+    Reference { page: Page },
+}

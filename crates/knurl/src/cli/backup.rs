@@ -1,0 +1,107 @@
+//! `knurl backup`: a copy of the database that has been opened and compared, or none.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+
+use indicatif::ProgressBar;
+use knurl_store::sqlite::{self, Verified};
+use serde::Serialize;
+
+use super::{
+    args::Global,
+    failure::Failure,
+    now,
+    open::{Database, existing, load},
+    out::Out,
+    table::Table,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArgs {
+    /// The file to write, or a directory that gets a file named after the time
+    dest: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct CopyShape {
+    file: String,
+    bytes: u64,
+    rows: u64,
+    schema_version: i64,
+    elapsed_ms: u64,
+    verified: bool,
+    tables: Vec<TableShape>,
+}
+
+#[derive(Serialize)]
+struct TableShape {
+    table: String,
+    rows: u64,
+    sha256: String,
+}
+
+pub(super) fn run(global: &Global, out: Out, args: &BackupArgs) -> Result<ExitCode, Failure> {
+    let config = load(global, Vec::new())?.config;
+    let source = existing(&config, Database::MustExist)?;
+    let dest = destination(&args.dest);
+    if dest.exists() && !args.force {
+        return Err(Failure::failed(format!("{} is there already; --force replaces it", dest.display())));
+    }
+    let began = Instant::now();
+    let verified = copy(&source, &dest)?;
+    let shape = CopyShape::new(&dest, &verified, began)?;
+    out.show(&shape, || shape.text(out))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Online and verified; with a bar on a terminal.
+pub(super) fn copy(source: &Path, dest: &Path) -> Result<Verified, Failure> {
+    let bar = ProgressBar::new(0);
+    let verified = sqlite::backup(source, dest, &mut |progress| {
+        bar.set_length(progress.pages_total);
+        bar.set_position(progress.pages_done);
+    });
+    bar.finish_and_clear();
+    Ok(verified?)
+}
+
+fn destination(dest: &Path) -> PathBuf {
+    if !dest.is_dir() {
+        return dest.to_owned();
+    }
+    dest.join(format!("knurl-{}.db", timestamp()))
+}
+
+/// `20260403T120000`: sorts by time.
+pub(super) fn timestamp() -> String {
+    now().to_contract().replace(['-', ':'], "")
+}
+
+impl CopyShape {
+    pub(super) fn new(file: &Path, verified: &Verified, began: Instant) -> Result<Self, Failure> {
+        let meta = std::fs::metadata(file).map_err(|error| Failure::failed(format!("cannot read {}: {error}", file.display())))?;
+        let tables = verified.tables.iter().map(|t| TableShape { table: t.table.clone(), rows: t.rows, sha256: t.sha256.clone() });
+        Ok(Self {
+            file: file.display().to_string(),
+            bytes: meta.len(),
+            rows: verified.tables.iter().map(|t| t.rows).sum(),
+            schema_version: verified.schema_version,
+            elapsed_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            verified: true,
+            tables: tables.collect(),
+        })
+    }
+
+    pub(super) fn text(&self, out: Out) -> String {
+        let mut table = Table::new(out, &["TABLE", "#ROWS", "SHA-256"]);
+        self.tables.iter().for_each(|t| table.row(&[t.table.clone(), t.rows.to_string(), t.sha256.chars().take(16).collect()]));
+        let seconds = self.elapsed_ms as f64 / 1_000.0;
+        format!("{}\n\n{}: {} bytes, {} rows, verified, {seconds:.1} s", table.text(), self.file, self.bytes, self.rows)
+    }
+}

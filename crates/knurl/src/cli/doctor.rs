@@ -1,0 +1,274 @@
+//! `knurl doctor`: looks at everything a start needs and says what to do. Changes nothing.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::SystemTime,
+};
+
+use knurl_store::{Store, sqlite, sqlite::SqliteStore};
+use serde::Serialize;
+
+use super::{
+    args::Global,
+    failure::{Failure, chain},
+    now,
+    open::{load, runtime},
+    out::Out,
+    restore::{Lock, spool_lock},
+};
+use crate::{
+    clicks::audit::{Verdict, audit},
+    config::{Auth, Config},
+};
+
+/// Less than this and a start may fail in the middle.
+const FREE_BYTES_MIN: u64 = 64 << 20;
+/// Below this, new connections would soon be refused.
+const FILES_MIN: u64 = 4_096;
+/// 2025-01-01: a clock before this was never set.
+const CLOCK_MIN_MS: i64 = 1_735_689_600_000;
+const CLOCK_BACK_MAX_MS: i64 = 3_600_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    health: Health,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, health: Health::Ok, found: found.into(), remedy: None }
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, health: Health::Warn, found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    fn fail(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, health: Health::Fail, found: found.into(), remedy: Some(remedy.into()) }
+    }
+}
+
+#[derive(Serialize)]
+struct DoctorShape {
+    health: Health,
+    checks: Vec<Check>,
+}
+
+pub(super) fn run(global: &Global, out: Out) -> Result<ExitCode, Failure> {
+    let loaded = load(global, Vec::new())?;
+    let config = &loaded.config;
+    let mut checks = vec![configuration(&loaded.notes), directory(config), space(config), open_files()];
+    checks.extend(database_and_clicks(config)?);
+    checks.push(clock(config));
+    checks.push(keys(config));
+    let serving = matches!(spool_lock(config), Lock::Held);
+    checks.push(port("listen", config.http.listen, serving));
+    checks.push(port("metrics_listen", config.http.metrics_listen, serving));
+    let worst = |health| checks.iter().any(|check| check.health == health);
+    let health = if worst(Health::Fail) {
+        Health::Fail
+    } else if worst(Health::Warn) {
+        Health::Warn
+    } else {
+        Health::Ok
+    };
+    let shape = DoctorShape { health, checks };
+    out.show(&shape, || text(&shape))?;
+    Ok(if health == Health::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn text(shape: &DoctorShape) -> String {
+    let line = |check: &Check| {
+        let mark = match check.health {
+            Health::Ok => "ok  ",
+            Health::Warn => "WARN",
+            Health::Fail => "FAIL",
+        };
+        let remedy = check.remedy.as_ref().map(|remedy| format!("\n{:22}-> {remedy}", "")).unwrap_or_default();
+        format!("{mark}  {:<15} {}{remedy}", check.name, check.found)
+    };
+    shape.checks.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn configuration(notes: &[String]) -> Check {
+    match notes.first() {
+        None => Check::ok("configuration", "every option is valid"),
+        Some(note) => Check::warn("configuration", note.clone(), "unset them, or ignore this"),
+    }
+}
+
+fn directory(config: &Config) -> Check {
+    let dir = &config.data_dir;
+    let Ok(meta) = fs::metadata(dir) else {
+        return match nearest(dir).filter(|parent| is_writable(parent)) {
+            Some(_) => Check::ok("data directory", format!("{} will be created", dir.display())),
+            None => Check::fail(
+                "data directory",
+                format!("{} cannot be created", dir.display()),
+                "create it, or name another with --data-dir",
+            ),
+        };
+    };
+    if !meta.is_dir() {
+        return Check::fail("data directory", format!("{} is no directory", dir.display()), "name another with --data-dir");
+    }
+    if !is_writable(dir) {
+        return Check::fail(
+            "data directory",
+            format!("{} cannot be written", dir.display()),
+            "give it to the user knurl runs as (chown)",
+        );
+    }
+    Check::ok("data directory", dir.display().to_string())
+}
+
+fn is_writable(dir: &Path) -> bool {
+    rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+/// The directory itself or the closest parent that is there.
+fn nearest(dir: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(dir).ok()?;
+    absolute.ancestors().find(|dir| dir.is_dir()).map(Path::to_owned)
+}
+
+fn space(config: &Config) -> Check {
+    let stat = nearest(&config.data_dir).and_then(|dir| rustix::fs::statvfs(dir).ok());
+    let Some(stat) = stat else {
+        return Check::warn("free space", "cannot be read", "look at `df`");
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let wanted = config.clicks.segment_bytes.saturating_mul(u64::from(config.clicks.segments_max));
+    let found = format!("{} MiB", free >> 20);
+    if free < FREE_BYTES_MIN {
+        return Check::fail(
+            "free space",
+            found,
+            "make room: with a full disk links cannot be created and clicks are dropped (and counted)",
+        );
+    }
+    if free < wanted {
+        let wanted = wanted >> 20;
+        return Check::warn(
+            "free space",
+            found,
+            format!("the spool may grow to {wanted} MiB while the database is away; make room or lower clicks.segments_max"),
+        );
+    }
+    Check::ok("free space", found)
+}
+
+fn open_files() -> Check {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    match limit.maximum {
+        Some(most) if most < FILES_MIN => Check::warn(
+            "open files",
+            format!("at most {most}"),
+            "raise the limit (`ulimit -n`, LimitNOFILE=): each connection needs one",
+        ),
+        most => Check::ok("open files", most.map_or("unlimited".to_owned(), |most| format!("at most {most}"))),
+    }
+}
+
+fn database_and_clicks(config: &Config) -> Result<Vec<Check>, Failure> {
+    let path = config.database_path();
+    if !path.exists() {
+        return Ok(vec![Check::ok("database", format!("{} will be created", path.display()))]);
+    }
+    let broken = "restore a backup (`knurl restore FILE --force`); the damaged file is kept";
+    let verified = match sqlite::verify(&path) {
+        Ok(verified) => verified,
+        Err(error) => return Ok(vec![Check::fail("database", chain(&error), broken)]),
+    };
+    let rows: u64 = verified.tables.iter().map(|table| table.rows).sum();
+    let mut checks = vec![Check::ok("database", format!("whole, schema {}, {rows} rows", verified.schema_version))];
+    let store = match SqliteStore::open(&path, &config.store.sqlite_options()) {
+        Ok(store) => store,
+        Err(error) => {
+            checks.push(Check::fail("database", chain(&error), broken));
+            return Ok(checks);
+        }
+    };
+    let audited = runtime()?.block_on(async {
+        let audited = if config.spool_dir().exists() { Some(audit(&store, &config.spool_dir()).await) } else { None };
+        store.close().await;
+        audited
+    });
+    checks.push(match audited {
+        None => Check::ok("clicks", "no spool yet"),
+        Some(Err(error)) => Check::fail("clicks", chain(&error), "see docs/failures.md"),
+        Some(Ok(found)) if found.verdict == Verdict::Broken => Check::fail(
+            "clicks",
+            format!("the law does not hold ({} lost)", found.lost),
+            "`knurl audit` shows the figures; see docs/failures.md",
+        ),
+        Some(Ok(found)) if found.dropped > 0 => Check::warn(
+            "clicks",
+            format!("{} delivered, {} waiting, {} dropped", found.delivered, found.backlog, found.dropped),
+            "the spool was full or broken at some time: look at space and disk",
+        ),
+        Some(Ok(found)) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
+    });
+    Ok(checks)
+}
+
+fn clock(config: &Config) -> Check {
+    let now = now();
+    let shown = now.to_rfc3339();
+    if now.0 < CLOCK_MIN_MS {
+        return Check::fail("clock", shown, "set the clock: links would expire, and clicks be counted, at the wrong time");
+    }
+    let written = fs::metadata(config.database_path()).and_then(|meta| meta.modified()).ok();
+    let written_ms = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |at| at.as_millis() as i64);
+    if written_ms > now.0 + CLOCK_BACK_MAX_MS {
+        return Check::warn("clock", shown, "the database was written later than now: has the clock been set back?");
+    }
+    Check::ok("clock", shown)
+}
+
+fn keys(config: &Config) -> Check {
+    if config.auth == Auth::Open {
+        return Check::warn("admin key", "auth = open: everybody who reaches the API may change every link", "auth = \"required\"");
+    }
+    if config.admin_key.is_some() {
+        return Check::ok("admin key", "configured");
+    }
+    let path = config.admin_key_path();
+    let Ok(meta) = fs::metadata(&path) else {
+        return Check::ok("admin key", "will be generated at the first start");
+    };
+    if meta.permissions().mode() & 0o077 != 0 {
+        return Check::warn(
+            "admin key",
+            format!("{} can be read by others", path.display()),
+            format!("chmod 600 {}", path.display()),
+        );
+    }
+    Check::ok("admin key", path.display().to_string())
+}
+
+fn port(name: &'static str, addr: SocketAddr, serving: bool) -> Check {
+    match TcpListener::bind(addr) {
+        Ok(_) => Check::ok(name, format!("{addr} is free")),
+        Err(_) if serving => Check::ok(name, format!("{addr} is in use; a server is running on this data directory")),
+        Err(error) => {
+            Check::fail(name, format!("{addr}: {error}"), format!("stop who has it (`ss -ltnp`), or choose another {name}"))
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The configuration and the store as a command needs them.
+
+use std::{future::Future, path::PathBuf, sync::Arc};
+
+use knurl_store::{Store, sqlite::SqliteStore};
+
+use super::{args::Global, failure::Failure};
+use crate::config::{Config, Layers, Loaded};
+
+/// One flag that sets an option: (key, text, flag).
+pub(super) type Flag = (&'static str, String, &'static str);
+
+pub(super) fn load(global: &Global, mut flags: Vec<Flag>) -> Result<Loaded, Failure> {
+    if let Some(dir) = &global.data_dir {
+        let dir = dir.to_str().ok_or_else(|| Failure::usage("--data-dir is not UTF-8"))?;
+        flags.push(("data_dir", dir.to_owned(), "--data-dir"));
+    }
+    Ok(Layers::of_process(global.config.clone(), flags).load()?)
+}
+
+/// Whether a command may bring the database into being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Database {
+    MustExist,
+    MayCreate,
+}
+
+/// Runs a command's work against the store, then closes it.
+pub(super) fn with_store<T, F, Fut>(global: &Global, database: Database, work: F) -> Result<T, Failure>
+where
+    F: FnOnce(Arc<dyn Store>, Config) -> Fut,
+    Fut: Future<Output = Result<T, Failure>>,
+{
+    let config = load(global, Vec::new())?.config;
+    let path = existing(&config, database)?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path, &config.store.sqlite_options())?);
+    runtime()?.block_on(async {
+        let done = work(Arc::clone(&store), config).await;
+        store.close().await;
+        done
+    })
+}
+
+/// The database's path; a command that only looks creates nothing in a directory named by mistake.
+pub(super) fn existing(config: &Config, database: Database) -> Result<PathBuf, Failure> {
+    let path = config.database_path();
+    if path.exists() {
+        return Ok(path);
+    }
+    if database == Database::MustExist {
+        return Err(Failure::failed(format!(
+            "there is no database at {} (name its directory with --data-dir; `knurl serve` creates one)",
+            path.display()
+        )));
+    }
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        std::fs::create_dir_all(dir).map_err(|error| Failure::failed(format!("cannot create {}: {error}", dir.display())))?;
+    }
+    Ok(path)
+}
+
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    built.map_err(|error| Failure::failed(format!("cannot start threads: {error}")))
+}
