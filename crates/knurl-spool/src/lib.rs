@@ -32,6 +32,8 @@ mod position;
 mod read;
 mod recovery;
 mod segment;
+#[cfg(feature = "testing")]
+pub mod sim;
 mod spool;
 mod sync;
 

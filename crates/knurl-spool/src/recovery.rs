@@ -98,8 +98,13 @@ pub(crate) fn survey(disk: &dyn Disk, spool_id: u128) -> Result<Survey, OpenErro
                 let first_seq = survey.end.seq;
                 let before = survey.end;
                 survey.end = Position { segment: number, offset: SEGMENT_HEADER_BYTES, seq: first_seq };
+                let torn = survey.torn.len();
                 if survey.scan(disk, spool_id, number, first_seq..bound.min(first_seq.saturating_add(HEADERLESS_SEQS)))? == 0 {
                     survey.end = before;
+                    // A copy of a tail that was being moved: the originals are where they were.
+                    if survey.scan_copies(disk, spool_id, number, first_seq)? {
+                        survey.torn.truncate(torn);
+                    }
                     survey.obsolete.push(segment::file_name(number));
                 } else {
                     survey.segments.push(SegmentMeta { number, first_seq });
@@ -131,6 +136,12 @@ impl Survey {
             self.torn.push(Torn { segment: number, offset: frames.offset(), bytes, records: 0 });
         }
         Ok(found_n)
+    }
+
+    fn scan_copies(&self, disk: &dyn Disk, spool_id: u128, number: u64, below: u64) -> io::Result<bool> {
+        let file = disk.open(&segment::file_name(number), false)?;
+        let mut frames = Frames::new(&*file, segment::key(spool_id, number), SEGMENT_HEADER_BYTES, file.size()?);
+        Ok(frames.next(&(below.saturating_sub(HEADERLESS_SEQS)..below))?.is_some())
     }
 }
 
