@@ -1,0 +1,140 @@
+//! Clicks, the cursor, the conservation law, retention and salts.
+
+use knurl_core::{
+    Page,
+    click::Purpose,
+    event::NewEvent,
+    stats::{Dimension, StatsQuery, Unit},
+    time::DAY_MS,
+    visitor::Salt,
+};
+use knurl_store::{Applied, ClickBatch, ClickLedger, Cursor, EventFilter, StoreError};
+
+use crate::bench::*;
+
+pub(crate) async fn a_delivered_click_becomes_an_event_of_the_links_owner(b: Bench) {
+    let owner = b.user("ada").await;
+    let link = b.link_of(&owner, "abc").await;
+    let mut delivered = click(&link, after(50), 1);
+    delivered.click.referrer = Some("https://news.example/\"x\"".into());
+    delivered.click.user_agent = Some("Mozilla/5.0".into());
+    delivered.click.purpose = Purpose::Prefetch;
+    assert_eq!(b.store.apply_clicks(batch(0, vec![delivered])).await.unwrap(), Applied::Applied);
+    let events = b.events_of(link.id).await;
+    assert_eq!((events[1].event_type.as_str(), events[1].user_id, events[1].at), ("click", Some(owner.id), after(50)));
+    assert_eq!(
+        events[1].details.as_deref(),
+        Some(concat!(
+            r#"{"short_code":"abc","original_url":"https://example.com/abc","referrer":"https://news.example/\"x\"","#,
+            r#""user_agent":"Mozilla/5.0","agent":"human","browser":"firefox","os":"linux","purpose":"prefetch"}"#
+        ))
+    );
+    b.assert_books_balance().await;
+}
+
+pub(crate) async fn a_batch_moves_the_cursor_and_counts_once_however_often_it_comes(b: Bench) {
+    let link = b.link("abc").await;
+    assert_eq!(b.store.cursor(SPOOL).await.unwrap(), None);
+    let first = batch(0, vec![click(&link, T0, 1), click(&link, T0, 2)]);
+    assert_eq!(b.store.apply_clicks(first.clone()).await.unwrap(), Applied::Applied);
+    assert_eq!(b.store.cursor(SPOOL).await.unwrap(), Some(cursor(2)));
+    assert_eq!(b.store.apply_clicks(first).await.unwrap(), Applied::CursorIs(cursor(2)));
+    let ledger = b.store.click_ledger().await.unwrap();
+    assert_eq!(ledger, ClickLedger { delivered: 2, raw: 2, rolled_up: 2, ..Default::default() });
+}
+
+pub(crate) async fn a_batch_from_the_future_is_not_applied(b: Bench) {
+    let link = b.link("abc").await;
+    let answer = b.store.apply_clicks(batch(5, vec![click(&link, T0, 1)])).await.unwrap();
+    assert_eq!(answer, Applied::CursorIs(Cursor { spool_id: SPOOL, segment: 0, offset: 0, seq: 0 }));
+    assert_eq!(b.store.click_ledger().await.unwrap(), ClickLedger::default());
+}
+
+pub(crate) async fn a_segments_end_and_the_next_ones_start_are_the_same_place(b: Bench) {
+    let link = b.link("abc").await;
+    b.store.apply_clicks(batch(0, vec![click(&link, T0, 1)])).await.unwrap();
+    let mut next = batch(1, vec![click(&link, T0, 2)]);
+    next.from = Cursor { segment: 2, offset: 0, ..next.from };
+    assert_eq!(b.store.apply_clicks(next).await.unwrap(), Applied::Applied);
+}
+
+pub(crate) async fn spools_are_counted_each_by_itself(b: Bench) {
+    let link = b.link("abc").await;
+    let mut other = batch(0, vec![click(&link, T0, 1)]);
+    other.from.spool_id = 7;
+    other.to.spool_id = 7;
+    b.store.apply_clicks(batch(0, vec![click(&link, T0, 2)])).await.unwrap();
+    b.store.apply_clicks(other).await.unwrap();
+    assert_eq!(b.store.cursor(7).await.unwrap().unwrap().seq, 1);
+    assert_eq!(b.store.click_ledger().await.unwrap().delivered, 2);
+    b.assert_books_balance().await;
+}
+
+pub(crate) async fn undecodable_records_are_delivered_and_counted(b: Bench) {
+    let link = b.link("abc").await;
+    let clicks = vec![click(&link, T0, 1)];
+    let honest = ClickBatch { from: cursor(0), to: cursor(4), clicks: clicks.clone(), undecodable: 3 };
+    b.store.apply_clicks(honest).await.unwrap();
+    // A batch that forgets to say so is counted all the same.
+    let forgetful = ClickBatch { from: cursor(4), to: cursor(6), clicks: clicks.clone(), undecodable: 0 };
+    b.store.apply_clicks(forgetful).await.unwrap();
+    let impossible = ClickBatch { from: cursor(6), to: cursor(6), clicks, undecodable: 0 };
+    assert!(matches!(b.store.apply_clicks(impossible).await, Err(StoreError::Internal(_))));
+    let ledger = b.store.click_ledger().await.unwrap();
+    assert_eq!((ledger.delivered, ledger.undecodable, ledger.raw), (6, 4, 2));
+    b.assert_books_balance().await;
+}
+
+pub(crate) async fn a_posted_click_is_rolled_up_and_counted_as_external(b: Bench) {
+    let link = b.link("abc").await;
+    let details = r#"{"user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0","referrer":"https://www.news.example/a"}"#;
+    b.store.post_event(NewEvent { details: Some(details.into()), ..new_event(link.id, "click") }).await.unwrap();
+    b.store.post_event(NewEvent { details: Some(r#"{"referrer":7}"#.into()), ..new_event(link.id, "click") }).await.unwrap();
+    let ledger = b.store.click_ledger().await.unwrap();
+    assert_eq!(ledger, ClickLedger { external: 2, rolled_up: 2, ..Default::default() });
+    let total = b.store.link_totals(&[link.id]).await.unwrap()[&link.id];
+    assert_eq!((total.total, total.human, total.bot, total.last_click_at), (2, 1, 1, Some(T0)));
+    let query = StatsQuery { link: Some(link.id), from: T0, to: after(1), unit: Unit::Day };
+    let shares = b.store.shares(query, Dimension::Referrer, 10).await.unwrap();
+    let shares: Vec<_> = shares.iter().map(|share| (share.value.as_str(), share.total)).collect();
+    assert_eq!(shares, [("(direct)", 1), ("news.example", 1)]);
+    b.assert_books_balance().await;
+}
+
+pub(crate) async fn retention_removes_the_oldest_clicks_and_keeps_every_figure(b: Bench) {
+    let link = b.link("abc").await;
+    let clicks = (0..6).map(|n| click(&link, after((5 - n) * DAY_MS), n as u64)).collect();
+    b.store.apply_clicks(batch(0, clicks)).await.unwrap();
+    b.store.post_event(NewEvent { at: after(DAY_MS), ..new_event(link.id, "click") }).await.unwrap();
+    let before = b.store.click_ledger().await.unwrap();
+    assert_eq!(b.store.purge_clicks(after(3 * DAY_MS), 2).await.unwrap(), 2);
+    let filter = EventFilter { event_type: Some("click".into()), ..Default::default() };
+    let left = b.store.list_events(filter.clone(), Page::first(100)).await.unwrap().rows;
+    assert_eq!(left.iter().map(|event| event.at).min(), Some(after(DAY_MS)));
+    assert_eq!(b.store.purge_clicks(after(3 * DAY_MS), 100).await.unwrap(), 2);
+    assert_eq!(b.store.purge_clicks(after(3 * DAY_MS), 100).await.unwrap(), 0);
+    assert_eq!(b.store.list_events(filter, Page::first(100)).await.unwrap().total, 3);
+    let ledger = b.store.click_ledger().await.unwrap();
+    assert_eq!(ledger, ClickLedger { raw: 3, purged: 3, ..before });
+    assert_eq!(b.events_of(link.id).await[0].event_type.as_str(), "created");
+    b.assert_books_balance().await;
+}
+
+pub(crate) async fn a_days_salt_is_the_first_candidate_and_old_salts_are_destroyed(b: Bench) {
+    let salt = |byte| Salt([byte; 16]);
+    assert_eq!(b.store.visitor_salt(100, salt(1)).await.unwrap(), salt(1));
+    assert_eq!(b.store.visitor_salt(100, salt(2)).await.unwrap(), salt(1));
+    assert_eq!(b.store.visitor_salt(101, salt(3)).await.unwrap(), salt(3));
+    assert_eq!(b.store.visitor_salt(100, salt(4)).await.unwrap(), salt(1));
+    assert_eq!(b.store.visitor_salt(102, salt(5)).await.unwrap(), salt(5));
+    // Day 100 is forgotten: asking again cannot bring the old salt back.
+    assert_eq!(b.store.visitor_salt(100, salt(6)).await.unwrap(), salt(6));
+}
+
+pub(crate) async fn a_click_of_a_deleted_link_still_counts(b: Bench) {
+    let link = b.link("abc").await;
+    b.store.delete_link(link.id, "gone", T0).await.unwrap();
+    b.store.apply_clicks(batch(0, vec![click(&link, T0, 1)])).await.unwrap();
+    assert_eq!(b.store.link_totals(&[link.id]).await.unwrap()[&link.id].total, 1);
+    b.assert_books_balance().await;
+}

@@ -1,0 +1,130 @@
+//! What every store promises: each sentence written once, and run on every backend there is.
+//!
+//! A sentence that is not in the list below is dead code, which the compiler reports.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod bench;
+mod clicks;
+mod events;
+mod imports;
+mod keys;
+mod links;
+mod model;
+mod stats;
+mod together;
+mod users;
+
+use std::future::Future;
+
+use bench::Bench;
+
+fn run<F: Future<Output = ()>>(bench: Bench, sentence: fn(Bench) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    runtime.block_on(sentence(bench));
+}
+
+/// A backend joins by one line at the end of the expansion.
+macro_rules! on_every_backend {
+    ($($module:ident { $($sentence:ident,)* })*) => {
+        on_every_backend! { @ sqlite $($module { $($sentence,)* })* }
+    };
+    (@ $backend:ident $($module:ident { $($sentence:ident,)* })*) => {
+        mod $backend {
+            $(mod $module {
+                $(#[test]
+                fn $sentence() {
+                    crate::run(crate::Bench::$backend(), crate::$module::$sentence);
+                })*
+            })*
+
+            mod model {
+                #[test]
+                fn roll_ups_are_the_raw_law_after_any_history() {
+                    crate::model::roll_ups_are_the_raw_law_after_any_history(crate::Bench::$backend, 48);
+                }
+            }
+        }
+    };
+}
+
+on_every_backend! {
+    links {
+        a_created_link_reads_back_as_it_was_answered,
+        what_never_existed_is_none,
+        creating_writes_one_created_event,
+        a_taken_code_is_a_conflict_and_writes_nothing,
+        codes_differ_by_case_and_by_domain,
+        an_owner_who_does_not_exist_is_a_missing_reference,
+        each_row_of_a_bulk_create_succeeds_or_fails_by_itself,
+        an_update_changes_what_differs_and_writes_an_event_for_each_field,
+        an_update_can_clear_title_and_expiry,
+        an_update_that_changes_nothing_leaves_no_trace,
+        an_inactive_link_is_still_found_by_its_code,
+        a_deleted_link_is_hidden_but_its_events_and_its_code_stay,
+        lists_ascend_by_id_and_pages_by_number_and_by_key_agree,
+        filters_select_alone_and_together,
+        a_filter_takes_wildcards_literally,
+    }
+    users {
+        a_created_user_reads_back,
+        names_and_addresses_are_unique_in_any_case,
+        an_update_changes_what_is_given,
+        an_update_to_a_taken_name_changes_nothing,
+        deleting_a_user_deletes_the_links_and_keeps_the_events,
+        ids_are_never_given_twice,
+        a_name_stays_taken_as_long_as_an_imported_twin_bears_it,
+        a_twin_may_change_the_case_of_its_name_but_take_no_other,
+    }
+    events {
+        a_posted_event_reads_back_with_its_details_to_the_letter,
+        an_event_of_nobody_is_a_missing_reference,
+        event_filters_select_alone_and_together,
+        event_pages_by_number_and_by_key_agree,
+    }
+    keys {
+        a_key_is_created_once_however_often_it_is_asked_for,
+        a_revoked_key_stays_listed_with_the_time_of_its_first_revocation,
+    }
+    clicks {
+        a_delivered_click_becomes_an_event_of_the_links_owner,
+        a_batch_moves_the_cursor_and_counts_once_however_often_it_comes,
+        a_batch_from_the_future_is_not_applied,
+        a_segments_end_and_the_next_ones_start_are_the_same_place,
+        spools_are_counted_each_by_itself,
+        undecodable_records_are_delivered_and_counted,
+        a_posted_click_is_rolled_up_and_counted_as_external,
+        retention_removes_the_oldest_clicks_and_keeps_every_figure,
+        a_days_salt_is_the_first_candidate_and_old_salts_are_destroyed,
+        a_click_of_a_deleted_link_still_counts,
+    }
+    stats {
+        buckets_count_clicks_people_and_visitors_of_each_unit,
+        a_range_takes_the_whole_units_it_touches,
+        shares_descend_and_name_every_dimension,
+        a_day_names_500_referrers_and_counts_the_rest_as_other,
+        top_links_descend_then_ascend_by_id,
+        totals_leave_links_without_clicks_out,
+        counts_are_of_what_is_there,
+    }
+    imports {
+        imported_rows_keep_ids_and_times_and_later_ids_come_after_them,
+        the_same_chunk_again_inserts_nothing_and_says_so,
+        a_row_changed_since_is_still_the_same_row,
+        an_id_of_another_row_or_out_of_range_is_refused,
+        duplicates_are_taken_and_noted_and_uniqueness_holds_afterwards,
+        of_links_with_one_code_the_earlier_answers,
+        dangling_and_too_old_rows_are_taken_and_noted,
+        a_dry_run_judges_everything_and_leaves_nothing,
+        an_imported_deleted_link_stays_deleted,
+        imported_clicks_are_rolled_up_as_external,
+    }
+    together {
+        of_a_hundred_creates_of_one_code_one_wins,
+        a_failing_write_takes_no_other_with_it,
+        a_write_is_seen_by_every_read_after_its_answer,
+        a_caller_who_left_is_nobodys_problem,
+        only_foreign_writes_change_the_coherence_number,
+        two_processes_write_side_by_side,
+        closing_finishes_what_is_queued_and_refuses_what_comes_later,
+    }
+}
