@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::Position;
+use crate::frame::FRAME_HEADER_BYTES;
 
 /// What [`crate::Spool::read`] found: `next.seq = from.seq + len() + skipped`, always.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,11 @@ impl Batch {
 
     pub fn len(&self) -> usize {
         self.ranges.len()
+    }
+
+    /// Headers count, so that empty records fill a batch too; one record always fits.
+    pub(crate) fn is_full(&self, bytes_max: usize) -> bool {
+        !self.is_empty() && self.bytes.len() + self.len() * FRAME_HEADER_BYTES >= bytes_max
     }
 
     /// No records; `skipped` may still be above zero, and `next` ahead of `from`.

@@ -21,7 +21,7 @@ impl Spool {
             return Err(ReadError::Ahead { from, written });
         }
         let mut batch = Batch { next: from, ..Batch::default() };
-        while batch.next.seq < written.seq && (batch.is_empty() || batch.bytes.len() < bytes_max) {
+        while batch.next.seq < written.seq && !batch.is_full(bytes_max) {
             let place = self.log().place(batch.next.seq);
             match place {
                 Place::Below { resume } => {
@@ -73,7 +73,7 @@ fn read_segment(
     if hint.is_none() {
         expected = meta.first_seq;
     }
-    while batch.next.seq < end_seq && (batch.is_empty() || batch.bytes.len() < bytes_max) {
+    while batch.next.seq < end_seq && !batch.is_full(bytes_max) {
         let found = frames.next(&(expected..end_seq))?;
         if hint.take().is_some() && !found.as_ref().is_some_and(|found| found.gap_bytes == 0 && found.seq == expected) {
             // Not where a record begins, or damage right there: only the whole segment can tell.
