@@ -1,12 +1,46 @@
 //! Start in order, run, stop in reverse.
 //!
 //! Promised: [`App::start`] returns once redirects are served, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
-//! ends within `http.drain_timeout` plus the time the store needs to close, whatever the clients do.
+//! ends within `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
 //! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
 
-use std::net::SocketAddr;
+mod admin_key;
+mod sd_notify;
+mod serve;
+pub mod watchdog;
 
-use crate::config::Config;
+use std::{
+    fs::DirBuilder,
+    io,
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use knurl_core::UnixMillis;
+use knurl_store::{
+    Store, StoreError,
+    sqlite::{SqliteOptions, SqliteStore},
+};
+use tokio::net::TcpListener;
+
+pub use serve::serve;
+
+use crate::{
+    clicks::{self, Clicks},
+    config::{Config, ConfigError},
+    http::{HttpState, Server, accept, api::auth::KeyRing},
+    jobs::{self, Jobs, Needs},
+    resolve::Resolver,
+    telemetry::Metrics,
+};
+
+/// Beyond the drain, for sealing the spool and closing the database. Both survive being cut off here.
+pub const CLOSE_TIME: Duration = Duration::from_secs(5);
+/// Of the drain's time, this part at the end belongs to delivering clicks.
+const DELIVERY_SHARE: u32 = 4;
 
 /// A running server. Dropping it without [`App::stop`] leaves its tasks to the runtime.
 #[derive(Debug)]
@@ -14,17 +48,76 @@ pub struct App {
     addr: SocketAddr,
     metrics_addr: SocketAddr,
     admin_key: Option<String>,
+    state: Arc<HttpState>,
+    server: Server,
+    jobs: Jobs,
+    clicks: Clicks,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    #[error("{0}")]
-    Config(String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{what} at {path} cannot be used: {source}")]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the database cannot be used: {}", chain(.0))]
+    Store(#[source] StoreError),
+    #[error("{}", chain(.0))]
+    Clicks(#[from] clicks::StartError),
+    #[error("{addr} is in use: is another knurl running? Choose another address with {option}")]
+    InUse { addr: SocketAddr, option: &'static str },
+    #[error("cannot listen on {addr} ({option}): {source}")]
+    Listen {
+        addr: SocketAddr,
+        option: &'static str,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the runtime cannot be built: {0}")]
+    Runtime(#[source] io::Error),
+    #[error("stopping took longer than its deadline and was cut off; nothing acknowledged is lost")]
+    StopCutOff,
 }
 
 impl App {
-    pub async fn start(_config: Config) -> Result<App, AppError> {
-        todo!("app")
+    pub async fn start(mut config: Config) -> Result<App, AppError> {
+        config.refuse_open_to_strangers()?;
+        make_data_dir(&config.data_dir)?;
+        let metrics = Arc::new(Metrics::new());
+        let store = open_store(&config, &metrics).await?;
+        let admin_key = admin_key::register(&config, &*store, now()).await?;
+        let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
+
+        let (public, addr) = listen(config.http.listen, "KNURL_LISTEN")?;
+        let (observed, metrics_addr) = listen(config.http.metrics_listen, "KNURL_METRICS_LISTEN")?;
+        config.bound(addr);
+        config.http.metrics_listen = metrics_addr;
+
+        let resolver = Resolver::counting(Arc::clone(&store), &config.cache, Arc::clone(&metrics));
+        let keys = KeyRing::default();
+        keys.refresh(&*store).await.map_err(AppError::Store)?;
+        metrics.on_render({
+            let resolver = resolver.clone();
+            move |_| resolver.measure()
+        });
+        let state =
+            Arc::new(HttpState { config, store, resolver, recorder: clicks.recorder.clone(), metrics: Arc::clone(&metrics), keys });
+        let jobs = jobs::start(Needs {
+            config: &state.config,
+            clicks: &clicks,
+            store: Arc::clone(&state.store),
+            resolver: state.resolver.clone(),
+            metrics,
+            on_foreign_change: refresh_keys(&state),
+        })
+        .await;
+        let server = Server::start(&state, public, observed);
+        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks })
     }
 
     /// Where the API and the redirects are served; the real port where 0 was asked for.
@@ -42,14 +135,95 @@ impl App {
         self.admin_key.as_deref()
     }
 
+    /// What the handlers share; the addresses in its config are the bound ones.
+    pub fn state(&self) -> &Arc<HttpState> {
+        &self.state
+    }
+
     /// Stops accepting, finishes what is in flight, drains the clicks, closes spool and store.
     pub async fn stop(self) {
-        todo!("app")
+        let drain = self.state.config.http.drain_timeout;
+        let begun = Instant::now();
+        let for_delivery = drain / DELIVERY_SHARE;
+        self.server.stop(drain - for_delivery).await;
+        self.jobs.stop(drain.saturating_sub(begun.elapsed()).max(for_delivery)).await;
+        let store = Arc::clone(&self.state.store);
+        let closed = async {
+            self.clicks.stop().await;
+            store.close().await;
+        };
+        if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
+            tracing::error!("spool and database could not be closed in time and are left as after a crash: nothing acknowledged is lost");
+        }
     }
 }
 
-/// `knurl serve`: builds the runtime, starts the [`App`], prints the ready line to standard output, calls `on_ready` (the CLI's
-/// `--welcome`), runs until SIGTERM or SIGINT and stops. Blocks. A second signal ends the process at once.
-pub fn serve(_config: Config, _on_ready: impl FnOnce(&App)) -> Result<(), AppError> {
-    todo!("app")
+fn refresh_keys(state: &Arc<HttpState>) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, ()> + Send + Sync> {
+    let state = Arc::clone(state);
+    Arc::new(move || {
+        let state = Arc::clone(&state);
+        Box::pin(async move {
+            if let Err(error) = state.keys.refresh(&*state.store).await {
+                tracing::warn!(%error, "keys could not be read again; the known ones stay in force");
+            }
+        })
+    })
+}
+
+/// Only ours to read: it holds visitors' user agents and the admin key. An existing directory keeps the mode its owner gave it.
+fn make_data_dir(path: &Path) -> Result<(), AppError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|source| AppError::Io {
+        what: "the data directory",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+async fn open_store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, AppError> {
+    let path = config.database_path();
+    let options = SqliteOptions {
+        group_max: config.store.group_max,
+        queue_max: config.store.queue_max,
+        readers: config.store.readers,
+        cache_kib: u32::try_from(config.store.page_cache_bytes / 1024).unwrap_or(u32::MAX),
+        busy_timeout: config.store.busy_timeout,
+        ..SqliteOptions::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, &options)).await;
+    let store = match opened {
+        Ok(store) => store.map_err(AppError::Store)?,
+        Err(join) => return Err(AppError::Store(StoreError::Internal(Box::new(join)))),
+    };
+    metrics.on_render({
+        let store = store.clone();
+        move |metrics| metrics.store.queue.set(store.writes_queued() as u64)
+    });
+    Ok(Arc::new(store))
+}
+
+fn listen(addr: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), AppError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => AppError::InUse { addr, option },
+        _ => AppError::Listen { addr, option, source },
+    };
+    let listener = accept::listen(addr).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn now() -> UnixMillis {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// One line for the operator: the sentence and its causes.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        line.push_str(": ");
+        line.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    line
 }

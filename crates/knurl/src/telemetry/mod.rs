@@ -1,6 +1,7 @@
 //! Metrics and logs: what we named, never what a visitor typed.
 
 pub mod histogram;
+pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod redirects;
