@@ -153,7 +153,9 @@ impl App {
             store.close().await;
         };
         if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
-            tracing::error!("spool and database could not be closed in time and are left as after a crash: nothing acknowledged is lost");
+            tracing::error!(
+                "spool and database could not be closed in time and are left as after a crash: nothing acknowledged is lost"
+            );
         }
     }
 }

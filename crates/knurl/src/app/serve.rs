@@ -19,7 +19,8 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
 /// until SIGTERM or SIGINT and stops. Blocks. A second signal ends the process at once.
 pub fn serve(config: Config, on_ready: impl FnOnce(&App)) -> Result<(), AppError> {
     let logging = log::start(&config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("knurl").build().map_err(AppError::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("knurl").build().map_err(AppError::Runtime)?;
     let served = runtime.block_on(run(config, &logging, on_ready));
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN);
     logging.finish();
