@@ -5,9 +5,9 @@
 //!
 //! # Which requests
 //! A path of one segment made of the characters of a short code, at most [`ShortCode::LEN_MAX`] of them, that is not the name of a route
-//! ([`ROOT_ROUTES`]). One trailing slash is forgiven: people and chat programs add it. Nothing is percent-decoded: no character of a code
-//! ever needs it (RFC 3986, 2.3), and two spellings of one link would be two cache entries. The query is ignored. GET and HEAD are
-//! redirected, HEAD is not a click; other methods get 405, whether the code exists or not.
+//! ([`ROOT_ROUTES`]). One trailing slash is forgiven: people and chat programs add it. No character of a code ever needs percent-encoding
+//! (RFC 3986, 2.3), so such a spelling takes the router's slower way, which decodes it and calls [`redirect`]. The query is ignored. GET
+//! and HEAD are redirected, HEAD is not a click; other methods get 405, whether the code exists or not.
 //!
 //! # Caching
 //! 302 and 307: `private, no-store`, so every visit is seen. 301 and 308 say "permanent", which a browser takes as "for ever" unless
