@@ -81,8 +81,7 @@ impl From<StoreError> for Failure {
 impl From<AppError> for Failure {
     fn from(error: AppError) -> Self {
         match error {
-            AppError::Config(sentence) => Self::Config(sentence),
-            #[allow(unreachable_patterns, reason = "more ways to fail come with the app")]
+            AppError::Config(error) => error.into(),
             other => Self::Failed(chain(&other)),
         }
     }
