@@ -20,7 +20,7 @@ pub struct SpoolFigures {
     pub dropped: u64,
     /// Records ever written, by sequence.
     pub written: u64,
-    /// Readable records above the store's cursor.
+    /// Records above the store's cursor. One that cannot be read any more is found out, and becomes `undecodable`, when it is drained.
     pub backlog: u64,
 }
 

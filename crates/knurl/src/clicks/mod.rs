@@ -104,25 +104,19 @@ pub async fn start_on(
     })
 }
 
-/// Answered clicks that did not survive (power loss, damage) stay in `answered`, so that the audit shows them for ever. Recorders count a
-/// click after it is written: a kill leaves records that were not counted, never the other way round.
+/// `open` sets the ledger's `answered` to what is there. Clicks that were answered and are nowhere (power loss, damage) are put back on it,
+/// so that the audit shows them for ever. Recorders count a click after it is written: what a kill leaves behind are records that were not
+/// counted, never the other way round.
 fn keep_losses(spool: &Spool, recovery: &Recovery) {
     tracing::info!(?recovery, "click spool opened");
-    let lost = losses(recovery);
-    if lost == 0 {
+    let Some(lost) = u64::try_from(recovery.discrepancy).ok().filter(|lost| *lost > 0) else {
         return;
-    }
+    };
     spool.count_answered(lost);
     tracing::error!(
         lost,
         "answered clicks are missing since a power loss or a damage of the disk; `knurl audit` shows them as lost"
     );
-}
-
-/// `discrepancy` is against what survived on the disk; what the store had already been given is not lost.
-fn losses(recovery: &Recovery) -> u64 {
-    let delivered_ahead = recovery.begins.seq.saturating_sub(recovery.survived.seq);
-    u64::try_from(recovery.discrepancy).unwrap_or(0).saturating_sub(delivered_ahead)
 }
 
 impl Clicks {
@@ -196,35 +190,5 @@ impl Salts {
 
     pub fn store(&self, book: salts::SaltBook) {
         self.shared.salts.store(Arc::new(book));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use knurl_spool::Position;
-
-    use super::*;
-
-    #[test]
-    fn only_clicks_that_neither_disk_nor_store_has_are_lost() {
-        let of = |survived: u64, begins: u64, discrepancy: i64| {
-            let at = |seq| Position { segment: 1, offset: 0, seq };
-            losses(&Recovery {
-                medium: Medium::Mapped,
-                segments: 1,
-                survived: at(survived),
-                begins: at(begins),
-                torn: Vec::new(),
-                discrepancy,
-                ledger_rebuilt: false,
-                moved: false,
-                leftovers: 0,
-            })
-        };
-        assert_eq!(of(10, 10, 0), 0, "nothing happened");
-        assert_eq!(of(10, 10, -2), 0, "killed between record and count");
-        assert_eq!(of(10, 10, 3), 3, "three were answered and are nowhere");
-        assert_eq!(of(10, 13, 3), 0, "the store has all three");
-        assert_eq!(of(10, 12, 3), 1, "the store has two of them");
     }
 }

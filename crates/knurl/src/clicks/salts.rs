@@ -45,3 +45,33 @@ impl SaltBook {
 pub fn fresh() -> Salt {
     Salt(rand::random())
 }
+
+#[cfg(test)]
+mod tests {
+    use knurl_core::time::DAY_MS;
+
+    use super::*;
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+
+    #[test]
+    fn a_visitor_is_the_same_until_midnight_utc_and_another_after_it() {
+        let book = SaltBook::new(100, Salt([1; 16]), Some(Salt([2; 16])));
+        let at = |ms: i64| book.visitor(UnixMillis(ms), CLIENT, Some(b"agent"));
+        let (midnight, next) = (101 * DAY_MS, 102 * DAY_MS);
+        assert_eq!(at(100 * DAY_MS), at(midnight - 1));
+        assert_ne!(at(midnight - 1), at(midnight));
+        assert_eq!(at(midnight), at(next - 1));
+        assert_eq!(at(midnight), Salt([2; 16]).visitor(CLIENT, Some(b"agent")), "tomorrow's salt was there before tomorrow");
+    }
+
+    #[test]
+    fn without_the_store_every_day_has_a_salt_of_its_own_that_stays() {
+        for book in [SaltBook::unshared(), SaltBook::new(100, Salt([1; 16]), None), SaltBook::new(i64::MAX, Salt([1; 16]), None)] {
+            let days: std::collections::BTreeSet<[u8; 16]> = (101..131).map(|day| book.of(day).0).collect();
+            assert_eq!(days.len(), 30);
+            assert_eq!(book.of(101), book.of(101));
+        }
+        assert_ne!(SaltBook::unshared().of(101), SaltBook::unshared().of(101));
+    }
+}

@@ -1,0 +1,13 @@
+//! A click's life on the real store and the real disk, with every fault we can cause in between.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod audited;
+mod barrier;
+mod delivery;
+mod faulty_disk;
+mod full;
+mod jobs;
+mod model;
+mod synced;
+mod world;

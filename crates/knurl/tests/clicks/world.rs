@@ -1,0 +1,134 @@
+//! One data directory and what runs on it.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use knurl::{
+    clicks::{self, Clicks, Drain, Recorded, audit::Audit, drain::Stepped},
+    config::{ClicksConfig, Config},
+    telemetry::Metrics,
+};
+use knurl_core::{Click, LinkId, UnixMillis, UserId, click::Purpose};
+use knurl_store::{
+    FaultyStore, Store,
+    sqlite::{SqliteOptions, SqliteStore},
+};
+use tempfile::TempDir;
+
+use super::faulty_disk::FaultyDisk;
+
+/// No wait in these tests is longer, unless something hangs.
+pub const HANG: Duration = Duration::from_secs(30);
+
+pub struct World {
+    pub dir: TempDir,
+    pub config: Config,
+    pub store: FaultyStore,
+    pub disk: FaultyDisk,
+    pub metrics: Arc<Metrics>,
+    pub lost: Arc<AtomicBool>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// Small segments, so that a test passes over several.
+    pub fn with(change: impl FnOnce(&mut ClicksConfig)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config { data_dir: dir.path().to_owned(), ..Config::default() };
+        config.clicks.segment_bytes = 64 << 10;
+        config.clicks.segments_max = 64;
+        change(&mut config.clicks);
+        let sqlite = SqliteStore::open(&dir.path().join("knurl.db"), &SqliteOptions::default()).unwrap();
+        let disk = FaultyDisk::new(&config.spool_dir());
+        Self {
+            config,
+            store: FaultyStore::new(Arc::new(sqlite)),
+            disk,
+            metrics: Arc::new(Metrics::new()),
+            lost: Arc::default(),
+            dir,
+        }
+    }
+
+    pub fn store(&self) -> Arc<dyn Store> {
+        Arc::new(self.store.clone())
+    }
+
+    pub fn spool_dir(&self) -> PathBuf {
+        self.config.spool_dir()
+    }
+
+    /// On the faulty disk.
+    pub async fn start(&self) -> Clicks {
+        let lost = Arc::clone(&self.lost);
+        let on_lost: clicks::OnLost = Arc::new(move || lost.store(true, Ordering::SeqCst));
+        let disk = Arc::new(self.disk.clone());
+        clicks::start_on(disk, &self.config.clicks, self.store(), Arc::clone(&self.metrics), on_lost).await.unwrap()
+    }
+
+    pub async fn audit(&self) -> Audit {
+        clicks::audit::audit(&self.store, &self.spool_dir()).await.unwrap()
+    }
+
+    /// The law holds, and these are its figures.
+    pub async fn assert_holds(&self, answered: u64, delivered: u64, dropped: u64) {
+        let audit = self.audit().await;
+        assert!(audit.holds(), "{audit:?}");
+        assert_eq!((audit.answered, audit.delivered, audit.dropped), (answered, delivered, dropped), "{audit:?}");
+        assert_eq!(audit.rolled_up, delivered, "{audit:?}");
+    }
+}
+
+/// The `n`-th click: told apart by its visitor.
+pub fn click(n: u64) -> Click<'static> {
+    Click {
+        link_id: LinkId(1 + (n % 3).cast_signed()),
+        owner: Some(UserId(1)),
+        at: UnixMillis(1_770_000_000_000 + n.cast_signed()),
+        visitor: n,
+        purpose: Purpose::Visit,
+        short_code: "knurl42",
+        target: "https://example.org/somewhere",
+        referrer: Some(b"https://news.example/today"),
+        user_agent: Some(b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    }
+}
+
+/// How many of them were kept.
+pub async fn record(clicks: &Clicks, range: std::ops::Range<u64>) -> u64 {
+    let mut kept = 0;
+    for n in range {
+        kept += u64::from(clicks.recorder.record(&click(n)).await == Recorded::Kept);
+    }
+    kept
+}
+
+/// Steps until there is nothing more. Failures are not expected.
+pub async fn drain_all(drain: &mut Drain) {
+    loop {
+        match drain.step().await {
+            Stepped::More => {}
+            Stepped::CaughtUp => return,
+            Stepped::Failed { .. } => panic!("the drain failed"),
+        }
+    }
+}
+
+/// Waits for something that another task or thread brings about.
+pub async fn until(what: &str, mut true_at_last: impl FnMut() -> bool) {
+    let waited = tokio::time::timeout(HANG, async {
+        while !true_at_last() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{what} never came true");
+}
