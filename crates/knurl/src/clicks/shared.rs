@@ -25,7 +25,7 @@ pub(super) struct Shared {
     pub(super) syncer: Bell,
     /// Syncer -> recorders: [`Spool::durable`] moved, or will move no more.
     pub(super) durable_moved: Notify,
-    /// Syncer -> recorders: a segment is ready.
+    /// Syncer -> recorders: a segment is ready, or `starved` changed.
     pub(super) segment_ready: Notify,
     /// The last `prepare` left no segment: waiting for one is pointless until the next succeeds.
     pub(super) starved: AtomicBool,

@@ -120,9 +120,8 @@ impl Syncer {
         let prepared = self.shared.spool.prepare();
         let (space, starved) = judge(prepared.as_ref().ok());
         self.shared.starved.store(starved, Ordering::Release);
-        if !starved {
-            self.shared.segment_ready.notify_waiters();
-        }
+        // Those who wait are told either way: there is a segment, or waiting has become pointless.
+        self.shared.segment_ready.notify_waiters();
         self.shared.metrics.clicks.starved.set(u64::from(starved));
         if space == self.space {
             return;

@@ -7,7 +7,7 @@ use knurl::{
     jobs::{self, Jobs, Needs},
     resolve::Resolver,
 };
-use knurl_store::{Fault, Store};
+use knurl_store::{Store, faulty::Fault};
 
 use super::world::{HANG, World, click, record, until};
 

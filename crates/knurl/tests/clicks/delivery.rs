@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use knurl::clicks::drain::Stepped;
 use knurl_spool::{DirDisk, Disk, Spool, SpoolConfig};
-use knurl_store::{Fault, Store};
+use knurl_store::{Store, faulty::Fault};
 
 use super::world::{World, click, drain_all, record};
 
@@ -16,7 +16,7 @@ async fn a_recorded_click_becomes_an_event_and_is_rolled_up() {
     world.assert_holds(3, 0, 0).await;
     drain_all(&mut clicks.drains().make()).await;
     world.assert_holds(3, 3, 0).await;
-    let listed = world.store.list_events(knurl_store::EventFilter::default(), knurl_core::Page::default()).await.unwrap();
+    let listed = world.store.list_events(knurl_store::EventFilter::default(), knurl_core::Page::first(100)).await.unwrap();
     assert_eq!(listed.rows.len(), 3);
     let details = listed.rows[0].details.clone().unwrap();
     assert!(

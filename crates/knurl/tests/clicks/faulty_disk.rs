@@ -12,19 +12,19 @@ use std::{
 use knurl_spool::{DirDisk, Disk, DiskFile, Mapping};
 
 #[derive(Clone, Debug)]
-pub struct FaultyDisk {
+pub(crate) struct FaultyDisk {
     inner: Arc<DirDisk>,
-    pub faults: Arc<Faults>,
+    pub(crate) faults: Arc<Faults>,
 }
 
 #[derive(Debug, Default)]
-pub struct Faults {
+pub(crate) struct Faults {
     /// New files get no space.
-    pub full: AtomicBool,
+    pub(crate) full: AtomicBool,
     /// This many fsyncs of segments fail.
-    pub syncs_to_fail: AtomicU32,
+    pub(crate) syncs_to_fail: AtomicU32,
     /// Fsyncs that were tried.
-    pub syncs: AtomicU32,
+    pub(crate) syncs: AtomicU32,
     gate: Mutex<Gate>,
     moved: Condvar,
 }
@@ -37,17 +37,17 @@ struct Gate {
 
 impl Faults {
     /// Fsyncs begun from now on do not return until [`Faults::open_gate`].
-    pub fn close_gate(&self) {
+    pub(crate) fn close_gate(&self) {
         self.gate.lock().unwrap().closed = true;
     }
 
-    pub fn open_gate(&self) {
+    pub(crate) fn open_gate(&self) {
         self.gate.lock().unwrap().closed = false;
         self.moved.notify_all();
     }
 
     /// Blocks until an fsync waits at the gate.
-    pub fn wait_for_a_sync(&self) {
+    pub(crate) fn wait_for_a_sync(&self) {
         drop(self.moved.wait_while(self.gate.lock().unwrap(), |gate| gate.waiting == 0).unwrap());
     }
 
@@ -64,7 +64,7 @@ impl Faults {
 }
 
 impl FaultyDisk {
-    pub fn new(dir: &std::path::Path) -> Self {
+    pub(crate) fn new(dir: &std::path::Path) -> Self {
         Self { inner: Arc::new(DirDisk::new(dir).unwrap()), faults: Arc::default() }
     }
 

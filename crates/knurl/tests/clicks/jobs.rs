@@ -19,7 +19,7 @@ use knurl_core::{
     time::DAY_MS,
     user::{Email, Username},
 };
-use knurl_store::{Fault, Store, sqlite::SqliteStore};
+use knurl_store::{Store, faulty::Fault, sqlite::SqliteStore};
 
 use super::world::{HANG, World, drain_all, record, until};
 

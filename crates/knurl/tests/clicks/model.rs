@@ -2,7 +2,7 @@
 
 use knurl::clicks::Recorded;
 use knurl_core::UnixMillis;
-use knurl_store::{Fault, Store};
+use knurl_store::{Store, faulty::Fault};
 use proptest::prelude::*;
 
 use super::world::{World, click, drain_all};
