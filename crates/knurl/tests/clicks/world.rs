@@ -6,15 +6,16 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use knurl::{
-    clicks::{self, Clicks, Drain, Recorded, audit::Audit, drain::Stepped},
+    clicks::{self, Clicks, Drain, Recorded, StartError, audit::Audit, drain::Stepped},
     config::{ClicksConfig, Config},
     telemetry::Metrics,
 };
 use knurl_core::{Click, LinkId, UnixMillis, UserId, click::Purpose};
+use knurl_spool::OpenError;
 use knurl_store::{
     Store,
     faulty::FaultyStore,
@@ -70,12 +71,20 @@ impl World {
         self.config.spool_dir()
     }
 
-    /// On the faulty disk.
+    /// On the faulty disk. A drain that was cut off may still be reading on another thread, and so hold the spool a moment longer.
     pub(crate) async fn start(&self) -> Clicks {
-        let lost = Arc::clone(&self.lost);
-        let on_lost: clicks::OnLost = Arc::new(move || lost.store(true, Ordering::SeqCst));
-        let disk = Arc::new(self.disk.clone());
-        clicks::start_on(disk, &self.config.clicks, self.store(), Arc::clone(&self.metrics), on_lost).await.unwrap()
+        let begun = Instant::now();
+        loop {
+            let lost = Arc::clone(&self.lost);
+            let on_lost: clicks::OnLost = Arc::new(move || lost.store(true, Ordering::SeqCst));
+            let (disk, metrics) = (Arc::new(self.disk.clone()), Arc::clone(&self.metrics));
+            match clicks::start_on(disk, &self.config.clicks, self.store(), metrics, on_lost).await {
+                Err(StartError::Spool(OpenError::Locked)) if begun.elapsed() < HANG => {
+                    tokio::time::sleep(Duration::from_millis(1)).await
+                }
+                started => return started.unwrap(),
+            }
+        }
     }
 
     pub(crate) async fn audit(&self) -> Audit {
