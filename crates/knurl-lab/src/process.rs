@@ -25,10 +25,10 @@ const POLL: Duration = Duration::from_millis(2);
 pub enum ProcessError {
     #[error("cannot run {path}: {source}")]
     Spawn { path: PathBuf, source: io::Error },
-    #[error("the server ended before it was ready ({status}); its log: {log}")]
-    EndedEarly { status: ExitStatus, log: PathBuf },
-    #[error("the server was not ready within {within:?}; its log: {log}")]
-    NotReady { within: Duration, log: PathBuf },
+    #[error("the server ended before it was ready ({status}); its last words: {words}")]
+    EndedEarly { status: ExitStatus, words: String },
+    #[error("the server was not ready within {within:?}; its last words: {words}")]
+    NotReady { within: Duration, words: String },
     #[error("the first line on standard output is not the ready line: {0}")]
     NotAReadyLine(String),
     #[error("the server did not end within {0:?} of SIGTERM")]
@@ -51,6 +51,11 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// Where servers of this launch write their log, one after the other.
+    pub fn log(&self) -> PathBuf {
+        self.dir.join("server.log")
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.join("data")
     }
@@ -77,7 +82,7 @@ impl Launch {
 
     /// The server, not yet ready.
     pub fn spawn(&self) -> Result<Server, ProcessError> {
-        let log = self.dir.join("server.log");
+        let log = self.log();
         let mut child = self
             .command(&["serve", "--open"])
             .env("KNURL_LISTEN", "127.0.0.1:0")
@@ -123,10 +128,10 @@ impl Server {
         let line = match self.lines.recv_timeout(READY_WITHIN) {
             Ok(line) => line,
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                return Err(ProcessError::NotReady { within: READY_WITHIN, log: self.log.clone() });
+                return Err(ProcessError::NotReady { within: READY_WITHIN, words: last_words(&self.log) });
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
-                return Err(ProcessError::EndedEarly { status: self.child.wait()?, log: self.log.clone() });
+                return Err(ProcessError::EndedEarly { status: self.child.wait()?, words: last_words(&self.log) });
             }
         };
         let ready: serde_json::Value = serde_json::from_str(&line).map_err(|_| ProcessError::NotAReadyLine(line.clone()))?;
@@ -188,6 +193,13 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+const LAST_WORDS_BYTES: usize = 1000;
+
+fn last_words(log: &Path) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(LAST_WORDS_BYTES)..]).trim().to_owned()
 }
 
 /// Whether it died of SIGKILL (ours, or its own at a fail point).

@@ -11,7 +11,7 @@ use std::{
 use serde_json::json;
 
 use super::{
-    DurabilityChoice, KillError, KillReport, KillSpec,
+    DurabilityChoice, EPOCH_KILLS, KillError, KillReport, KillSpec, MIGRATE,
     check::{self, Finding},
     ledger::{Face, LinkEntry, Tally},
     observe::{self, ObserveError, Observer},
@@ -31,24 +31,30 @@ const UNDER_LOAD_MS_MAX: u64 = 250;
 const STARTING_MS_MAX: u64 = 60;
 const STARTING_PER_MILLE: u64 = 120;
 const FAILPOINT_PER_MILLE: u64 = 400;
-/// A fail point strikes at its n-th hit, n up to this.
-const FAILPOINT_HITS_MAX: u64 = 12;
+/// A fail point strikes at its n-th hit, n up to 2 to the power of this, small ones more often.
+const FAILPOINT_HITS_LOG2_MAX: u64 = 8;
+/// These are hit once a segment: a life of the server sees only a few.
+const ONCE_A_SEGMENT: [&str; 3] = ["spool::prepare", "spool::release", "spool::roll"];
 /// A fail point that is not reached by then is not: the cycle ends with an ordinary kill.
 const FAILPOINT_WITHIN: Duration = Duration::from_millis(1500);
-/// In half of the epochs: small enough that a life of the server fills several.
+/// In half of the epochs, and where a fail point needs it: small enough that a life of the server fills several.
 const SMALL_SEGMENT_BYTES: u64 = 64 << 10;
 /// Of the links touched in a cycle whose state is certain, so many are looked at right after it (all in doubt are).
 const LOOKS_MAX: usize = 16;
 const AUDIT_EVERY_CYCLES: u64 = 10;
-/// A cycle whose kill did not count (a fail point before the first request) is repeated; not for ever.
-const CYCLES_PER_KILL_MAX: u64 = 4;
+/// So often a new data directory's first start is its first death.
+const AT_BIRTH_PER_MILLE: u64 = 700;
 
 #[derive(Debug)]
 pub(super) struct Epoch<'a> {
     spec: &'a KillSpec,
     launch: Launch,
     dir: tempfile::TempDir,
+    number: u64,
+    /// Of the current cycle, so that a seed means the same plan whatever the clients did before.
     dice: Dice,
+    /// In the order in which they are next.
+    failpoints: Vec<String>,
     stage: Stage,
     common: Vec<LinkEntry>,
     workers: Vec<Worker>,
@@ -64,7 +70,7 @@ enum Death {
 }
 
 impl<'a> Epoch<'a> {
-    pub(super) fn begin(spec: &'a KillSpec, number: u64) -> Result<Self, KillError> {
+    pub(super) fn begin(spec: &'a KillSpec, number: u64, report: &mut KillReport) -> Result<Self, KillError> {
         let dir = tempfile::Builder::new().prefix("knurl-kill-").tempdir()?;
         let durability = match spec.durability {
             DurabilityChoice::Process => "process",
@@ -75,30 +81,25 @@ impl<'a> Epoch<'a> {
         let mut env = vec![("KNURL_DURABILITY".to_owned(), durability.to_owned())];
         let mut dice = Dice::new(spec.seed, &[number]);
         if dice.chance(500) {
-            env.push(("KNURL_CLICKS_SEGMENT_BYTES".to_owned(), SMALL_SEGMENT_BYTES.to_string()));
+            env.push(small_segments());
         }
         let launch = Launch { binary: spec.binary.clone(), dir: dir.path().to_owned(), env, cores: None };
+        die_at_birth(&launch, spec, &mut dice, report)?;
         let server = launch.start()?;
         let (stage, common) = set_stage(&server, number)?;
         let workers = (0..spec.workers).map(|worker| Worker::new(format!("e{number}w{worker}"), &stage)).collect();
-        Ok(Self { spec, launch, dir, dice, stage, common, workers, running: Some(server), unknown_ever: 0 })
+        let failpoints = spec.failpoints.iter().filter(|name| *name != MIGRATE).cloned().collect();
+        Ok(Self { spec, launch, dir, number, dice, failpoints, stage, common, workers, running: Some(server), unknown_ever: 0 })
     }
 
-    pub(super) fn run(mut self, kills: u64, report: &mut KillReport, starts: &mut Vec<Duration>) -> Result<(), KillError> {
-        let goal = report.kills() + kills;
-        let mut cycle = 0;
+    /// Adds to the report what happened; a harness that cannot go on is a finding too, since the product is why.
+    pub(super) fn run(mut self, report: &mut KillReport, starts: &mut Vec<Duration>) {
         let mut findings = Vec::new();
-        while report.kills() < goal && findings.is_empty() && cycle < kills * CYCLES_PER_KILL_MAX {
-            cycle += 1;
-            match self.cycle(cycle, starts, &mut findings)? {
-                Death::Random => report.kills_random += 1,
-                Death::Starting => report.kills_starting += 1,
-                Death::At(name) => *report.kills_at.entry(name).or_default() += 1,
-            }
+        if let Err(error) = self.live(report, starts, &mut findings) {
+            findings.push(Finding::Trouble(error.to_string()));
         }
-        if findings.is_empty() {
-            self.final_check(starts, &mut findings)?;
-        }
+        let log = std::fs::read_to_string(self.launch.log()).unwrap_or_default();
+        findings.extend(log.lines().filter(|line| line.contains("panicked at")).map(|line| Finding::Trouble(line.to_owned())));
         report.requests += self.workers.iter().map(|worker| worker.requests).sum::<u64>();
         report.links += self.entries().count() as u64;
         report.clicks += self.entries().map(|entry| entry.clicks.sure).sum::<u64>();
@@ -107,7 +108,22 @@ impl<'a> Epoch<'a> {
         if !report.findings.is_empty() {
             report.kept = Some(self.dir.keep());
         }
-        Ok(())
+    }
+
+    fn live(&mut self, report: &mut KillReport, starts: &mut Vec<Duration>, findings: &mut Vec<Finding>) -> Result<(), KillError> {
+        let goal = self.spec.kills.min(report.kills() + EPOCH_KILLS);
+        for cycle in 1..=EPOCH_KILLS {
+            if report.kills() >= goal || !findings.is_empty() {
+                break;
+            }
+            self.dice = Dice::new(self.spec.seed, &[self.number, cycle]);
+            match self.cycle(cycle, starts, findings)? {
+                Death::Random => report.kills_random += 1,
+                Death::Starting => report.kills_starting += 1,
+                Death::At(name) => *report.kills_at.entry(name).or_default() += 1,
+            }
+        }
+        if findings.is_empty() { self.final_check(starts, findings) } else { Ok(()) }
     }
 
     fn entries(&self) -> impl Iterator<Item = &LinkEntry> {
@@ -122,9 +138,10 @@ impl<'a> Epoch<'a> {
             note_own_death(server.kill()?, findings);
             return Ok(Death::Starting);
         }
-        let failpoints = &self.spec.failpoints;
-        if !failpoints.is_empty() && self.running.is_none() && self.dice.chance(FAILPOINT_PER_MILLE) {
-            let name = failpoints[self.dice.below(failpoints.len() as u64) as usize].clone();
+        if !self.failpoints.is_empty() && self.running.is_none() && self.dice.chance(FAILPOINT_PER_MILLE) {
+            // In turn, so that each has its share however short the run.
+            self.failpoints.rotate_left(1);
+            let name = self.failpoints[0].clone();
             return self.failpoint_cycle(&name, findings);
         }
         let mut server = match self.running.take() {
@@ -147,8 +164,13 @@ impl<'a> Epoch<'a> {
 
     /// As [`Self::cycle`], the server being its own executioner.
     fn failpoint_cycle(&mut self, name: &str, findings: &mut Vec<Finding>) -> Result<Death, KillError> {
-        let hits = self.dice.between(1, FAILPOINT_HITS_MAX);
         let mut launch = self.launch.clone();
+        let rare = ONCE_A_SEGMENT.contains(&name);
+        if rare {
+            launch.env.push(small_segments());
+        }
+        let hits_max = 1 << self.dice.below(if rare { 2 } else { FAILPOINT_HITS_LOG2_MAX + 1 });
+        let hits = self.dice.between(1, hits_max);
         launch.env.push(("KNURL_FAILPOINT".to_owned(), format!("{name}@{hits}")));
         let mut server = launch.spawn()?;
         match server.wait_ready() {
@@ -278,6 +300,35 @@ fn look(
 fn note_own_death(status: ExitStatus, findings: &mut Vec<Finding>) {
     if !was_killed(status) {
         findings.push(Finding::Trouble(format!("it had ended by itself: {status}")));
+    }
+}
+
+fn small_segments() -> (String, String) {
+    ("KNURL_CLICKS_SEGMENT_BYTES".to_owned(), SMALL_SEGMENT_BYTES.to_string())
+}
+
+/// The first start of a data directory, cut short: in the middle of making the tables, or anywhere.
+fn die_at_birth(launch: &Launch, spec: &KillSpec, dice: &mut Dice, report: &mut KillReport) -> Result<(), KillError> {
+    if report.kills() >= spec.kills || !dice.chance(AT_BIRTH_PER_MILLE) {
+        return Ok(());
+    }
+    if !spec.failpoints.iter().any(|name| name == MIGRATE) {
+        let mut server = launch.spawn()?;
+        thread::sleep(Duration::from_millis(dice.below(STARTING_MS_MAX)));
+        server.kill()?;
+        report.kills_starting += 1;
+        return Ok(());
+    }
+    let mut launch = launch.clone();
+    launch.env.push(("KNURL_FAILPOINT".to_owned(), format!("{MIGRATE}@1")));
+    match launch.start() {
+        Err(ProcessError::EndedEarly { status, .. }) if was_killed(status) => {
+            *report.kills_at.entry(MIGRATE.to_owned()).or_default() += 1;
+            Ok(())
+        }
+        // Not reached: the server is dropped, and with it killed.
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -121,8 +121,25 @@ impl fmt::Display for KillReport {
     }
 }
 
-/// Every fail point of the product that a served request can reach.
-pub const FAILPOINTS: &[&str] = &["spool::roll", "store::before_commit", "store::after_commit", "drain::after_apply"];
+/// Every fail point of the product that the clients' requests reach.
+pub const FAILPOINTS: &[&str] = &[
+    "clicks::before_append",
+    "drain::after_apply",
+    "drain::after_release",
+    "drain::before_apply",
+    "spool::after_append",
+    "spool::after_sync",
+    "spool::before_sync",
+    "spool::prepare",
+    "spool::release",
+    "spool::roll",
+    "store::after_commit",
+    "store::before_commit",
+    MIGRATE,
+];
+
+/// Reached once in the life of a data directory: at its first start.
+const MIGRATE: &str = "store::migrate";
 
 /// What `--failpoints` means: none, all, or those named; refused where the binary has none.
 pub fn failpoints_named(asked: &[String], binary: &Path) -> Result<Vec<String>, KillError> {
@@ -142,8 +159,7 @@ pub fn run(spec: &KillSpec) -> Result<KillReport, KillError> {
     let mut starts = Vec::new();
     let mut number = 0;
     while report.kills() < spec.kills && report.findings.is_empty() {
-        let kills = EPOCH_KILLS.min(spec.kills - report.kills());
-        Epoch::begin(spec, number)?.run(kills, &mut report, &mut starts)?;
+        Epoch::begin(spec, number, &mut report)?.run(&mut report, &mut starts);
         number += 1;
         if spec.talk {
             eprintln!(
