@@ -25,12 +25,15 @@ as_root() {
 need_debian() {
   local command=$1
   shift
-  command -v "$command" >/dev/null && return 0
+  command -v "$command" >/dev/null || install_debian "$@"
+}
+
+install_debian() {
   if ! command -v apt-get >/dev/null; then
-    say "$command is missing and this is not Debian: install it (Debian's packages: $*)"
+    say "this is not Debian: install what its packages $* are called here"
     return 1
   fi
-  say "installing $* (for $command)"
+  say "installing $*"
   # A daemon that a package would start is not ours to run: the usual veto, for as long as we install.
   local veto=/usr/sbin/policy-rc.d ours=no
   if [ ! -e "$veto" ]; then
@@ -52,7 +55,7 @@ need_cargo_tool() {
   local name=$1 version=$2
   command -v "cargo-$name" >/dev/null && return 0
   if [ ! -x "$tools_dir/bin/pip" ]; then
-    command -v python3 >/dev/null && python3 -c 'import ensurepip' 2>/dev/null || need_debian python3-venv-missing python3 python3-venv || return 1
+    python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
     python3 -m venv "$tools_dir" || return 1
   fi
   say "installing cargo-$name $version into target/tools"
