@@ -1,7 +1,7 @@
 //! An epoch: one data directory, its clients, and its kills.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitStatus,
     sync::Arc,
     thread,
@@ -23,6 +23,8 @@ use crate::{
     process::{Launch, ProcessError, Server, was_killed},
 };
 
+/// The product's variable: `NAME@N`.
+const FAILPOINT: &str = "KNURL_FAILPOINT";
 /// Links that every client clicks.
 const COMMON_LINKS: usize = 8;
 /// Under load, a kill comes at most this much later.
@@ -171,7 +173,7 @@ impl<'a> Epoch<'a> {
         }
         let hits_max = 1 << self.dice.below(if rare { 2 } else { FAILPOINT_HITS_LOG2_MAX + 1 });
         let hits = self.dice.between(1, hits_max);
-        launch.env.push(("KNURL_FAILPOINT".to_owned(), format!("{name}@{hits}")));
+        launch.env.push((FAILPOINT.to_owned(), format!("{name}@{hits}")));
         let mut server = launch.spawn()?;
         match server.wait_ready() {
             Ok(()) => {}
@@ -320,7 +322,7 @@ fn die_at_birth(launch: &Launch, spec: &KillSpec, dice: &mut Dice, report: &mut 
         return Ok(());
     }
     let mut launch = launch.clone();
-    launch.env.push(("KNURL_FAILPOINT".to_owned(), format!("{MIGRATE}@1")));
+    launch.env.push((FAILPOINT.to_owned(), format!("{MIGRATE}@1")));
     match launch.start() {
         Err(ProcessError::EndedEarly { status, .. }) if was_killed(status) => {
             *report.kills_at.entry(MIGRATE.to_owned()).or_default() += 1;
@@ -366,16 +368,15 @@ fn set_stage(server: &Server, number: u64) -> Result<(Stage, Vec<LinkEntry>), Ki
     Ok((Stage { user_id, common: Arc::from(codes) }, common))
 }
 
-/// Whether the binary has fail points: one that every create passes must end it.
+/// Whether the binary has fail points: without them it refuses to start with one.
 pub(super) fn has_failpoints(binary: &Path) -> Result<bool, KillError> {
-    const PROBE: &str = "store::before_commit@1";
+    const PROBE: &str = "store::before_commit@1000000000";
     let dir = tempfile::Builder::new().prefix("knurl-probe-").tempdir()?;
-    let env = vec![("KNURL_FAILPOINT".to_owned(), PROBE.to_owned())];
-    let launch = Launch { binary: PathBuf::from(binary), dir: dir.path().to_owned(), env, cores: None };
-    let mut server = launch.spawn()?;
-    match server.wait_ready() {
-        Ok(()) => Ok(set_stage(&server, 0).is_err()),
-        Err(ProcessError::EndedEarly { status, .. }) => Ok(was_killed(status)),
+    let env = vec![(FAILPOINT.to_owned(), PROBE.to_owned())];
+    let launch = Launch { binary: binary.to_owned(), dir: dir.path().to_owned(), env, cores: None };
+    match launch.start() {
+        Ok(_) => Ok(true),
+        Err(ProcessError::EndedEarly { words, .. }) if words.contains(FAILPOINT) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

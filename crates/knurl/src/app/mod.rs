@@ -5,6 +5,7 @@
 //! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
 
 mod admin_key;
+mod fail_point;
 mod sd_notify;
 mod serve;
 pub mod watchdog;

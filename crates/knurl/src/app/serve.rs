@@ -4,7 +4,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, AppError, CLOSE_TIME, sd_notify, watchdog};
+use super::{App, AppError, CLOSE_TIME, fail_point, sd_notify, watchdog};
 use crate::{
     config::Config,
     telemetry::log::{self, Logging},
@@ -19,6 +19,7 @@ const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
 /// until SIGTERM or SIGINT and stops. Blocks. A second signal ends the process at once.
 pub fn serve(config: Config, on_ready: impl FnOnce(&App)) -> Result<(), AppError> {
     let logging = log::start(&config.log);
+    fail_point::arm(std::env::var_os(fail_point::VARIABLE).as_deref())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("knurl").build().map_err(AppError::Runtime)?;
     let served = runtime.block_on(run(config, &logging, on_ready));
