@@ -1,0 +1,20 @@
+//! The REST contract, from outside: every endpoint, every riddle, every quirk of the lists.
+
+mod test_app;
+
+#[path = "contract/auth.rs"]
+mod auth;
+#[path = "contract/bulk.rs"]
+mod bulk;
+#[path = "contract/codes.rs"]
+mod codes;
+#[path = "contract/endpoints.rs"]
+mod endpoints;
+#[path = "contract/events.rs"]
+mod events;
+#[path = "contract/lists.rs"]
+mod lists;
+#[path = "contract/riddles.rs"]
+mod riddles;
+#[path = "contract/stats.rs"]
+mod stats;

@@ -1,0 +1,1 @@
+//! Documents that cannot drift: the pages and the tables are read together.

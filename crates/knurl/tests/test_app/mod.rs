@@ -1,0 +1,178 @@
+//! A whole server in this process, on a port of its own, over a store that can be made to fail; and a client that hides nothing.
+
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+mod answer;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use futures_util::FutureExt;
+use http::Method;
+use knurl::{
+    clicks::{self, Clicks},
+    config::{Auth, Config},
+    http::{HttpState, Server, api::auth},
+    jobs::{self, Jobs},
+    resolve::Resolver,
+    telemetry::Metrics,
+};
+use knurl_core::UnixMillis;
+use knurl_store::{
+    Store,
+    faulty::FaultyStore,
+    sqlite::{SqliteOptions, SqliteStore},
+};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+pub use answer::Answer;
+
+/// Admitted where keys are required.
+pub const KEY: &str = "a-key-of-the-tests";
+
+pub struct TestApp {
+    pub addr: SocketAddr,
+    pub store: FaultyStore,
+    pub state: Arc<HttpState>,
+    server: Server,
+    jobs: Jobs,
+    clicks: Clicks,
+    dir: tempfile::TempDir,
+}
+
+impl TestApp {
+    /// Without keys, as the contract's clients expect it.
+    pub async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config { data_dir: dir.path().to_owned(), auth: Auth::Open, ..Config::default() };
+        change(&mut config);
+        let listen = || TcpListener::bind("127.0.0.1:0");
+        let (public, observed) = (listen().await.unwrap(), listen().await.unwrap());
+        let addr = public.local_addr().unwrap();
+        config.bound(addr);
+
+        let sqlite = SqliteStore::open(&config.database_path(), &SqliteOptions::default()).unwrap();
+        let store = FaultyStore::new(Arc::new(sqlite));
+        store.create_key("tests", auth::hash(KEY.as_bytes()), UnixMillis(0)).await.unwrap();
+        let shared: Arc<dyn Store> = Arc::new(store.clone());
+        let metrics = Arc::new(Metrics::new());
+        let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&shared), Arc::clone(&metrics)).await.unwrap();
+        let state = Arc::new(HttpState {
+            resolver: Resolver::new(Arc::clone(&shared), &config.cache),
+            recorder: clicks.recorder.clone(),
+            keys: auth::KeyRing::default(),
+            store: shared,
+            metrics,
+            config,
+        });
+        state.keys.refresh(&*state.store).await.unwrap();
+        let refreshing = Arc::clone(&state);
+        let jobs = jobs::start(jobs::Needs {
+            config: &state.config,
+            clicks: &clicks,
+            store: Arc::clone(&state.store),
+            resolver: state.resolver.clone(),
+            metrics: Arc::clone(&state.metrics),
+            on_foreign_change: Arc::new(move || {
+                let state = Arc::clone(&refreshing);
+                async move {
+                    let _ = state.keys.refresh(&*state.store).await;
+                }
+                .boxed()
+            }),
+        })
+        .await;
+        let server = Server::start(&state, public, observed);
+        Self { addr, store, state, server, jobs, clicks, dir }
+    }
+
+    pub async fn stop(self) {
+        self.store.heal();
+        let soon = std::time::Duration::from_secs(5);
+        self.server.stop(soon).await;
+        self.jobs.stop(soon).await;
+        self.clicks.stop().await;
+        self.store.close().await;
+        drop(self.dir);
+    }
+
+    // -- requests ---------------------------------------------------------------------------------------------------------
+
+    /// One request on a connection of its own. `Content-Length` is added where there is a body.
+    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.addr);
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !body.is_empty() {
+            request.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        request.push_str("\r\n");
+        let answer = self.raw(&[request.as_bytes(), body].concat()).await;
+        Answer::parse(&answer, method, target)
+    }
+
+    /// Sends these bytes, reads until the server closes.
+    pub async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        answer
+    }
+
+    pub async fn get(&self, target: &str) -> Answer {
+        self.send("GET", target, &[], b"").await
+    }
+
+    pub async fn head(&self, target: &str) -> Answer {
+        self.send("HEAD", target, &[], b"").await
+    }
+
+    pub async fn delete(&self, target: &str) -> Answer {
+        self.send("DELETE", target, &[], b"").await
+    }
+
+    pub async fn with_json(&self, method: &Method, target: &str, body: &Value) -> Answer {
+        self.send(method.as_str(), target, &[("content-type", "application/json")], body.to_string().as_bytes()).await
+    }
+
+    pub async fn post(&self, target: &str, body: Value) -> Answer {
+        self.with_json(&Method::POST, target, &body).await
+    }
+
+    pub async fn put(&self, target: &str, body: Value) -> Answer {
+        self.with_json(&Method::PUT, target, &body).await
+    }
+
+    // -- verbs ------------------------------------------------------------------------------------------------------------
+
+    /// A user of this name; returns the id.
+    pub async fn user(&self, name: &str) -> i64 {
+        let user = self.post("/users", json!({"username": name, "email": format!("{name}@example.org")})).await;
+        user.is(201)["id"].as_i64().unwrap()
+    }
+
+    /// A link of a user to `target`; the URL object.
+    pub async fn link(&self, user: i64, target: &str) -> Value {
+        self.post("/urls", json!({"user_id": user, "original_url": target})).await.is(201)
+    }
+
+    /// Visits the link once.
+    pub async fn click(&self, link: &Value) -> Answer {
+        self.get(&format!("/{}", link["short_code"].as_str().unwrap())).await
+    }
+
+    /// The events of this kind, oldest first.
+    pub async fn events(&self, filter: &str) -> Vec<Value> {
+        self.get(&format!("/events?{filter}")).await.is(200).as_array().unwrap().clone()
+    }
+}
