@@ -49,6 +49,12 @@ struct Checkpoint {
     counters: Counters,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    checkpoint: Checkpoint,
+    durable: bool,
+}
+
 /// What a page says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Page {
@@ -63,7 +69,7 @@ pub(crate) struct Page {
 pub(crate) struct LedgerPage {
     file: Arc<dyn DiskFile>,
     live: Live,
-    checkpoint: Mutex<Checkpoint>,
+    last: Mutex<Last>,
     sync_failures: AtomicU64,
 }
 
@@ -167,8 +173,9 @@ impl LedgerPage {
             let (answered, dropped) = (AtomicU64::new(counters.answered), AtomicU64::new(counters.dropped));
             Live::Written { answered, dropped, turn: Mutex::new(()) }
         };
-        let checkpoint = Mutex::new(Checkpoint { generation: page.generation, counters });
-        let ledger = LedgerPage { file, live, checkpoint, sync_failures: AtomicU64::new(0) };
+        let checkpoint = Checkpoint { generation: page.generation, counters };
+        let last = Mutex::new(Last { checkpoint, durable: false });
+        let ledger = LedgerPage { file, live, last, sync_failures: AtomicU64::new(0) };
         ledger.write_live();
         ledger.checkpoint();
         Ok(ledger)
@@ -212,20 +219,23 @@ impl LedgerPage {
         Ledger { answered, dropped, sync_failures: self.sync_failures.load(Ordering::Relaxed) }
     }
 
-    /// Drops that no checkpoint holds yet: what a power loss would forget. (`answered` follows from the records themselves.)
+    /// Whether drops would be forgotten by a power loss. (`answered` follows from the records themselves.)
     pub(crate) fn checkpoint_due(&self) -> bool {
-        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).counters.dropped != self.counters().dropped
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        !last.durable || last.checkpoint.counters.dropped != self.counters().dropped
     }
 
-    /// Makes the counters durable. A failure is counted and not retried: the next checkpoint is a new write to the other slot.
+    /// Makes the counters durable. A failure is counted; the next checkpoint is a new write to the other slot, which makes the page dirty
+    /// again, so that its sync is no retry of the failed one.
     pub(crate) fn checkpoint(&self) {
-        let mut last = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = Checkpoint { generation: last.generation + 1, counters: self.counters() };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = Checkpoint { generation: last.checkpoint.generation + 1, counters: self.counters() };
         let at = CHECKPOINTS_AT[(next.generation % 2) as usize] as u64;
-        if write_full(&*self.file, &next.encode(), at).and_then(|()| self.file.sync()).is_err() {
+        let durable = write_full(&*self.file, &next.encode(), at).and_then(|()| self.file.sync()).is_ok();
+        if !durable {
             self.sync_failures.fetch_add(1, Ordering::Relaxed);
         }
-        *last = next;
+        *last = Last { checkpoint: next, durable };
     }
 
     fn write_live(&self) {
