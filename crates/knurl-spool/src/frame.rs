@@ -98,3 +98,80 @@ fn mix64(mut x: u64) -> u64 {
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     x ^ (x >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(key: &FrameKey, seq: u64, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![0; FRAME_HEADER_BYTES];
+        frame.extend_from_slice(payload);
+        key.seal(&mut frame, seq);
+        frame
+    }
+
+    fn is_record(decoded: Decoded) -> bool {
+        matches!(decoded, Decoded::Record { .. })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_to_something_and_random_ones_never_to_a_record(
+            bytes in proptest::collection::vec(any::<u8>(), 0..600),
+            id: u128, segment: u64, from: u64, len in 0..1_u64 << 31,
+        ) {
+            let decoded = FrameKey::new(id, segment).decode(&bytes, &(from..from.saturating_add(len)));
+            prop_assert!(!is_record(decoded), "{:?}", decoded);
+        }
+
+        #[test]
+        fn a_frame_decodes_to_its_record_wherever_the_expected_sequence_stands(
+            payload in proptest::collection::vec(any::<u8>(), 0..600),
+            id: u128, segment: u64, seq in 0..u64::MAX - 1, behind in 0..1_u64 << 31, rest in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let key = FrameKey::new(id, segment);
+            let mut bytes = frame(&key, seq, &payload);
+            bytes.extend_from_slice(&rest);
+            let seqs = seq.saturating_sub(behind)..seq + 1;
+            prop_assert_eq!(key.decode(&bytes, &seqs), Decoded::Record { seq, len: payload.len() });
+            prop_assert_eq!(key.decode(&bytes, &(seqs.start..seq)), Decoded::Damaged);
+            prop_assert_eq!(&bytes[FRAME_HEADER_BYTES..][..payload.len()], &payload);
+        }
+
+        #[test]
+        fn a_frame_of_another_spool_segment_or_sequence_is_not_a_record(
+            payload in proptest::collection::vec(any::<u8>(), 0..200), id: u128, segment: u64, seq: u32, other in 1..u64::MAX,
+        ) {
+            let seq = u64::from(seq);
+            let bytes = frame(&FrameKey::new(id, segment), seq, &payload);
+            let seqs = seq..seq + 1;
+            for key in [FrameKey::new(id ^ u128::from(other), segment), FrameKey::new(id, segment ^ other)] {
+                prop_assert!(!is_record(key.decode(&bytes, &seqs)));
+            }
+            // The same low half of the sequence, 2^32 records later.
+            let later = seq + (1 << 32);
+            prop_assert!(!is_record(FrameKey::new(id, segment).decode(&bytes, &(later..later + 1))));
+        }
+
+        #[test]
+        fn a_frame_cut_short_is_not_a_record(payload in proptest::collection::vec(any::<u8>(), 1..200), seq: u32, cut in 0.0..1.0_f64) {
+            let key = FrameKey::new(7, 1);
+            let bytes = frame(&key, seq.into(), &payload);
+            let cut = (bytes.len() as f64 * cut) as usize;
+            let decoded = key.decode(&bytes[..cut], &(u64::from(seq)..u64::from(seq) + 1));
+            prop_assert!(!is_record(decoded));
+        }
+    }
+
+    #[test]
+    fn every_single_flipped_bit_is_noticed() {
+        let key = FrameKey::new(0xfeed, 3);
+        let bytes = frame(&key, 41, &[0x5a; 100]);
+        for bit in 0..bytes.len() * 8 {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(!is_record(key.decode(&bytes, &(41..42))), "bit {bit}");
+        }
+    }
+}

@@ -137,3 +137,45 @@ pub(crate) fn write_full(file: &dyn DiskFile, bytes: &[u8], offset: u64) -> io::
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Disk;
+    use crate::sim::{Dice, SimDisk};
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Long frames and a file larger than the window, so that frames and damage straddle its edges.
+        #[test]
+        fn every_intact_frame_is_found_in_order_whatever_lies_between(
+            frames in proptest::collection::vec((0..40_000_usize, 0..3_000_usize, any::<bool>()), 1..40), seed: u64,
+        ) {
+            let (key, mut dice) = (FrameKey::new(5, 9), Dice::new(seed));
+            let (mut content, mut expected) = (Vec::new(), Vec::new());
+            for (seq, (len, garbage, zeros)) in (100_u64..).zip(frames) {
+                // Some sequences are missing together with their frames.
+                if seq % 3 == 1 {
+                    content.extend((0..garbage).map(|_| if zeros { 0 } else { dice.roll() as u8 }));
+                    continue;
+                }
+                let at = content.len();
+                content.resize(at + FRAME_HEADER_BYTES + len, seq as u8);
+                key.seal(&mut content[at..], seq);
+                expected.push((seq, at as u64, len));
+            }
+            let file = SimDisk::new(1).create("x").unwrap();
+            write_full(&*file, &content, 0).unwrap();
+            let mut walk = Frames::new(&*file, key, 0, content.len() as u64);
+            let (mut seqs, mut found) = (100..1 << 20, Vec::new());
+            while let Some(frame) = walk.next(&seqs).unwrap() {
+                seqs.start = frame.seq + 1;
+                prop_assert!(walk.payload(&frame).iter().all(|&byte| byte == frame.seq as u8));
+                found.push((frame.seq, frame.at, walk.payload(&frame).len()));
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

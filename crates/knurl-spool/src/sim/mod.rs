@@ -67,6 +67,8 @@ struct Inner {
     fault: Option<(Fault, Strikes, u64)>,
     struck: u64,
     mappable: bool,
+    /// Of all files that have a name.
+    capacity: usize,
     locked: bool,
 }
 
@@ -87,6 +89,7 @@ impl SimDisk {
             fault: None,
             struck: 0,
             mappable: true,
+            capacity: usize::MAX,
             locked: false,
         };
         SimDisk { inner: Arc::new(Mutex::new(inner)) }
@@ -94,6 +97,12 @@ impl SimDisk {
 
     pub fn unmappable(self) -> SimDisk {
         self.inner().mappable = false;
+        self
+    }
+
+    /// ENOSPC from a write that would grow the files beyond this.
+    pub fn with_capacity(self, bytes: usize) -> SimDisk {
+        self.inner().capacity = bytes;
         self
     }
 
@@ -165,6 +174,11 @@ impl Inner {
             Some(Fault::NoSpace) => Err(io::Error::from_raw_os_error(28)),
             Some(_) => Err(io::Error::from_raw_os_error(5)),
         }
+    }
+
+    fn has_room(&self, file: usize, len: usize) -> bool {
+        let grown = len.saturating_sub(self.files[file].len());
+        grown == 0 || self.names.values().map(|&named| self.files[named].len()).sum::<usize>() + grown <= self.capacity
     }
 
     fn find(&self, name: &str) -> io::Result<usize> {
@@ -290,6 +304,7 @@ impl DiskFile for SimFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut inner = self.disk.inner();
         let (count, answer) = match inner.strike(Kind::Write) {
+            None if !inner.has_room(self.file, offset as usize + bytes.len()) => (0, Err(io::Error::from_raw_os_error(28))),
             None => (bytes.len(), Ok(bytes.len())),
             Some(Fault::ShortWrite) if bytes.len() > 1 => (bytes.len() / 2, Ok(bytes.len() / 2)),
             Some(Fault::ShortWrite) => (bytes.len(), Ok(bytes.len())),
