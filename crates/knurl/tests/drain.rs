@@ -1,0 +1,176 @@
+//! Stopping: what is in flight is finished, what hangs is cut, and the end comes by the deadline.
+
+mod wire;
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpStream,
+    process::{Child, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use wire::{LONG, Peer, Server};
+
+#[test]
+fn silent_and_half_said_connections_do_not_hold_up_the_end() {
+    // So short that only the drain's own deadline can be what ends them.
+    let server = Server::start_with(|config| {
+        config.http.drain_timeout = Duration::from_millis(400);
+        config.http.first_byte_timeout = LONG;
+        config.http.header_timeout = LONG;
+    });
+    let mut silent: Vec<Peer> = (0..10).map(|_| server.connect()).collect();
+    let mut half: Vec<Peer> = (0..10).map(|_| server.connect()).collect();
+    half.iter_mut().for_each(|peer| peer.send(b"GET /abc HTTP/1.1\r\nho"));
+    assert_eq!(server.get("/health").status, 200);
+    server.metric_reaches("knurl_connections_open", 20.0);
+    let metrics = std::sync::Arc::clone(&server.app.state().metrics);
+    server.stop();
+    silent.iter_mut().for_each(Peer::closed);
+    half.iter_mut().for_each(Peer::closed);
+    assert_eq!(metrics.connections.drain_timeouts.get(), 10, "the silent ones leave at once, the half-said ones at the deadline");
+    assert_eq!(metrics.connections.open.get(), 0);
+}
+
+#[test]
+fn kept_connections_are_closed_and_nothing_is_accepted_any_more() {
+    let server = Server::start();
+    let mut kept = server.connect();
+    kept.send(b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert_eq!(kept.answer().unwrap().status, 200);
+    let (addr, metrics_addr) = (server.addr(), server.app.metrics_addr());
+    let metrics = std::sync::Arc::clone(&server.app.state().metrics);
+    server.stop();
+    kept.closed();
+    assert_eq!(metrics.connections.drain_timeouts.get(), 0);
+    assert!(TcpStream::connect(addr).is_err());
+    assert!(TcpStream::connect(metrics_addr).is_err());
+}
+
+#[test]
+fn a_request_in_flight_is_answered_with_connection_close() {
+    let server = Server::start();
+    let body = r#"{"url":"https://example.com/"}"#;
+    let mut peer = server.connect();
+    let head = "POST /shorten HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\n";
+    peer.send(format!("{head}content-length: {}\r\n\r\n", body.len()).as_bytes());
+    // A second connection that was served tells that the first one's header, sent before, is very likely being served: either way the
+    // answer must come.
+    assert_eq!(server.get("/health").status, 200);
+    let Server { app, runtime, dir } = server;
+    let stopping = runtime.spawn(app.stop());
+    peer.send(body.as_bytes());
+    let answer = peer.answer().expect("the answer in flight");
+    assert_eq!(answer.status, 201, "{answer:?}");
+    peer.closed();
+    runtime.block_on(stopping).unwrap();
+    drop(dir);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_stop_and_a_start() {
+    let server = Server::start();
+    let link = server.shorten("abc", "https://example.com/");
+    for _ in 0..5 {
+        assert_eq!(server.get("/abc").status, 302);
+    }
+    let Server { app, runtime, dir } = server;
+    runtime.block_on(app.stop());
+    let again = Server::start_with(|config| config.data_dir = dir.path().join("data"));
+    assert_eq!(again.get("/abc").header("location"), Some("https://example.com/"));
+    let events = again.get(&format!("/events?event_type=click&url_id={}", link["id"])).json();
+    assert_eq!(events.as_array().unwrap().len(), 6);
+    again.stop();
+}
+
+/// `knurl serve` as a process.
+struct Process {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+    ready: serde_json::Value,
+    _dir: tempfile::TempDir,
+}
+
+impl Process {
+    fn command(dir: &std::path::Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_knurl"));
+        command.arg("serve").env("KNURL_AUTH", "open").env("KNURL_DATA_DIR", dir);
+        command.env("KNURL_LISTEN", "127.0.0.1:0").env("KNURL_METRICS_LISTEN", "127.0.0.1:0");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = Self::command(dir.path()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        Self { child, out, ready, _dir: dir }
+    }
+
+    fn connect(&self) -> Peer {
+        Peer::to(self.ready["listen"].as_str().unwrap().parse().unwrap())
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    fn end(mut self) -> ExitStatus {
+        let mut rest = String::new();
+        // The end of its output is the end of the process.
+        self.out.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "", "the ready line was all it had to say");
+        self.child.wait().unwrap()
+    }
+}
+
+#[test]
+fn the_first_line_says_where_it_serves_and_sigterm_ends_it_well() {
+    let process = Process::start();
+    assert_eq!(process.ready["event"], "ready");
+    assert!(process.ready["metrics_listen"].as_str().unwrap().starts_with("127.0.0.1:"));
+    let mut peer = process.connect();
+    peer.send(b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert_eq!(peer.answer().unwrap().body, r#"{"status":"ok"}"#);
+    process.signal(Signal::TERM);
+    peer.closed();
+    assert_eq!(process.end().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let process = Process::start();
+    let mut held = process.connect();
+    held.send(b"GET /abc HTTP/1.1\r\nho");
+    let mut peer = process.connect();
+    peer.send(b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n");
+    peer.answer().unwrap();
+    process.signal(Signal::TERM);
+    // Its kept connection closing tells that the first signal has arrived; the half-said request now holds up the end.
+    peer.closed();
+    process.signal(Signal::INT);
+    assert_eq!(process.end().code(), Some(1));
+}
+
+#[test]
+fn a_second_process_on_the_same_directory_or_address_says_why_it_cannot_start() {
+    let process = Process::start();
+    let said = |command: &mut Command| {
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(output.stdout, b"");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let sentence = said(&mut Process::command(process._dir.path()));
+    assert!(sentence.contains("another"), "{sentence:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let sentence = said(Process::command(dir.path()).env("KNURL_LISTEN", process.ready["listen"].as_str().unwrap()));
+    assert!(sentence.contains("is in use") && sentence.contains("KNURL_LISTEN"), "{sentence:?}");
+    process.signal(Signal::TERM);
+    assert_eq!(process.end().code(), Some(0));
+}
