@@ -57,6 +57,9 @@ pub struct SqliteOptions {
     pub mmap_bytes: u64,
     /// How long to wait for another process's write.
     pub busy_timeout: Duration,
+    /// Between attempts to open the database again after an error, so that a dead disk is not hammered. Writes are refused at once
+    /// meanwhile.
+    pub reopen_pause: Duration,
     /// Pages in the WAL at which the writer checkpoints.
     pub checkpoint_pages: u32,
     /// SQLite VFS to open through (fault injection in tests); `None` is the system's.
@@ -73,6 +76,7 @@ impl Default for SqliteOptions {
             cache_kib: 16 * 1024,
             mmap_bytes: 1 << 30,
             busy_timeout: Duration::from_secs(5),
+            reopen_pause: Duration::from_millis(50),
             checkpoint_pages: 4000,
             vfs: None,
         }

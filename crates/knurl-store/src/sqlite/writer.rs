@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rusqlite::Connection;
@@ -25,9 +25,6 @@ use super::{
     tx::Tx,
 };
 use crate::{StoreError, store::Result};
-
-/// Between attempts to open the database again, so that a dead disk is not hammered. Writes are refused at once meanwhile.
-const REOPEN_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a write wants done with what it wrote.
 pub(super) enum Outcome<T> {
@@ -247,7 +244,7 @@ impl Desk {
         if Instant::now() < self.reopen_after {
             return Err(StoreError::Unavailable("the database is being opened again after an error".into()));
         }
-        self.reopen_after = Instant::now() + REOPEN_PAUSE;
+        self.reopen_after = Instant::now() + self.options.reopen_pause;
         let conn = connection::open(&self.path, &self.options, Access::ReadWrite)?;
         super::migrate::refuse_strangers(&conn)?;
         self.generation += 1;

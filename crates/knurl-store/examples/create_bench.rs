@@ -1,0 +1,183 @@
+//! What the SQLite store does in a second, on a directory of your choice:
+//! `cargo run --release -p knurl-store --example create_bench -- [DIR] [SECONDS]`.
+//!
+//! Prints creates through 64 and 256 concurrent callers, bulk creates, point reads, and drained clicks, each with the process's CPU
+//! per unit. All writes are durable: WAL, `synchronous=FULL`.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic, and prints")]
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use knurl_core::{
+    LinkId, ShortCode, Target, UnixMillis,
+    agent::{Agent, AgentClass},
+    click::{OwnedClick, Purpose},
+    link::{NewLink, RedirectStatus},
+};
+use knurl_store::{
+    ClickBatch, Cursor, DeliveredClick, Store,
+    sqlite::{SqliteOptions, SqliteStore},
+};
+
+const T0: UnixMillis = UnixMillis(1_700_000_000_000);
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
+    let mut args = std::env::args().skip(1);
+    let dir = PathBuf::from(args.next().unwrap_or_else(|| ".".into()));
+    let seconds = Duration::from_secs(args.next().map_or(3, |text| text.parse().unwrap()));
+    let path = dir.join("create_bench.db");
+    remove(&path);
+    let store = Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    let numbers = Arc::new(AtomicU64::new(0));
+    for callers in [1, 64, 256] {
+        singles(&store, &numbers, callers, seconds).await;
+    }
+    for rows in [100, 1000] {
+        bulk(&store, &numbers, rows, seconds).await;
+    }
+    point_reads(&store, &numbers, seconds).await;
+    for links in [1, 100, 10_000] {
+        clicks(&store, links, seconds).await;
+    }
+    store.close().await;
+    println!("database {} MiB", std::fs::metadata(&path).unwrap().len() >> 20);
+    remove(&path);
+}
+
+async fn singles(store: &Arc<SqliteStore>, numbers: &Arc<AtomicU64>, callers: usize, seconds: Duration) {
+    let (meter, before) = (Meter::start(), store.writer_counters().commits.load(Ordering::Relaxed));
+    let commit_us = store.writer_counters().commit_us.load(Ordering::Relaxed);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..callers {
+        let (store, numbers) = (store.clone(), numbers.clone());
+        tasks.spawn(async move {
+            let (started, mut made) = (Instant::now(), 0_u64);
+            while started.elapsed() < seconds {
+                store.create_link(new_link(numbers.fetch_add(1, Ordering::Relaxed)), T0).await.unwrap();
+                made += 1;
+            }
+            made
+        });
+    }
+    let made = tasks.join_all().await.into_iter().sum();
+    meter.print(&format!("create_link, {callers} callers"), made);
+    let counters = store.writer_counters();
+    let commits = counters.commits.load(Ordering::Relaxed) - before;
+    let commit_us = counters.commit_us.load(Ordering::Relaxed) - commit_us;
+    println!("    {:.1} creates a commit, {:.0} us a commit", made as f64 / commits as f64, commit_us as f64 / commits as f64);
+}
+
+async fn bulk(store: &SqliteStore, numbers: &AtomicU64, rows: u64, seconds: Duration) {
+    let (meter, started, mut made) = (Meter::start(), Instant::now(), 0);
+    while started.elapsed() < seconds {
+        let first = numbers.fetch_add(rows, Ordering::Relaxed);
+        let answers = store.create_links((first..first + rows).map(new_link).collect(), T0).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
+        made += rows;
+    }
+    meter.print(&format!("create_links of {rows}"), made);
+}
+
+async fn point_reads(store: &SqliteStore, numbers: &AtomicU64, seconds: Duration) {
+    let there = numbers.load(Ordering::Relaxed);
+    let (meter, started, mut read) = (Meter::start(), Instant::now(), 0_u64);
+    while started.elapsed() < seconds {
+        for _ in 0..100 {
+            read += 1;
+            let code = code(read.wrapping_mul(7919) % there);
+            assert!(store.link_by_code("", &code).await.unwrap().is_some());
+        }
+    }
+    meter.print("link_by_code, one caller", read);
+}
+
+async fn clicks(store: &SqliteStore, links: u64, seconds: Duration) {
+    let spool_id = u128::from(links);
+    let (meter, started, mut seq) = (Meter::start(), Instant::now(), 0);
+    while started.elapsed() < seconds {
+        let clicks: Vec<_> = (0..BATCH).map(|n| click(seq + n, links)).collect();
+        let at = |seq| Cursor { spool_id, segment: 1, offset: seq, seq };
+        let batch = ClickBatch { from: at(seq), to: at(seq + BATCH), clicks, undecodable: 0 };
+        store.apply_clicks(batch).await.unwrap();
+        seq += BATCH;
+    }
+    meter.print(&format!("apply_clicks, batches of {BATCH} over {links} links"), seq);
+}
+
+const BATCH: u64 = 2000;
+
+fn click(n: u64, links: u64) -> DeliveredClick {
+    let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n << 7);
+    DeliveredClick {
+        click: OwnedClick {
+            link_id: LinkId((mixed % links) as i64 + 1),
+            owner: None,
+            at: UnixMillis(T0.0 + n as i64),
+            visitor: mixed.rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9),
+            purpose: Purpose::Visit,
+            short_code: "abcdefg".into(),
+            target: "https://example.com/a/page/of/some/length?with=query".into(),
+            referrer: Some("https://news.example.com/item?id=1234567".into()),
+            user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0".into()),
+        },
+        agent: Agent { class: AgentClass::Human, browser: "firefox", os: "linux" },
+        referrer_host: Some(format!("site{}.example", mixed % 50)),
+    }
+}
+
+/// Scattered over the alphabet, as drawn codes are.
+fn code(n: u64) -> ShortCode {
+    ShortCode::parse(&format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).unwrap()
+}
+
+fn new_link(n: u64) -> NewLink {
+    NewLink {
+        domain: String::new(),
+        short_code: code(n),
+        target: Target::verbatim(&format!("https://example.com/a/page/of/some/length?with=query{n}")).unwrap(),
+        title: None,
+        is_active: true,
+        status: RedirectStatus::Found302,
+        owner: None,
+        expires_at: None,
+    }
+}
+
+struct Meter {
+    started: Instant,
+    cpu_us: u64,
+}
+
+impl Meter {
+    fn start() -> Self {
+        Self { started: Instant::now(), cpu_us: cpu_us() }
+    }
+
+    fn print(&self, what: &str, units: u64) {
+        let (wall, cpu) = (self.started.elapsed(), cpu_us() - self.cpu_us);
+        let rate = units as f64 / wall.as_secs_f64();
+        let wall_us = wall.as_micros() as f64 / units as f64;
+        println!("{what}: {rate:.0}/s, {wall_us:.2} us each, {:.2} us CPU each", cpu as f64 / units as f64);
+    }
+}
+
+/// User and system time of this process, in clock ticks of 10 ms.
+fn cpu_us() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+    ticks * 10_000
+}
+
+fn remove(path: &Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(path.with_file_name(format!("create_bench.db{suffix}")));
+    }
+}
