@@ -176,7 +176,7 @@ impl Drain {
             Ok(Ok(released)) => {
                 if released > 0 {
                     // There may be room again for those who wait.
-                    self.shared.syncer.ring();
+                    self.shared.preparer.ring();
                 }
             }
             Ok(Err(error)) => tracing::warn!(

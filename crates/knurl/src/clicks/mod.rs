@@ -1,13 +1,14 @@
 //! A click's life: recorded in the spool before the answer leaves, drained into the store exactly once.
 //!
 //! # Layout
-//! [`recorder`] writes, [`syncer`] makes durable, [`drain`] delivers, [`audit`] checks that nothing went missing in between.
-//! The loops around the drain and the salts belong to [`crate::jobs`]; the syncer is a thread of its own.
+//! [`recorder`] writes, [`preparer`] makes room, [`syncer`] makes durable, [`drain`] delivers, [`audit`] checks that nothing went missing
+//! in between. The loops around the drain and the salts belong to [`crate::jobs`]; syncer and preparer are threads of their own.
 
 pub mod audit;
 pub mod drain;
 mod enrich;
 pub mod law;
+mod preparer;
 mod recorder;
 pub mod salts;
 mod shared;
@@ -17,6 +18,7 @@ use std::{error::Error, path::Path, sync::Arc, thread::JoinHandle};
 
 use knurl_spool::{DirDisk, Disk, Medium, OpenError, Recovery, Spool, SpoolConfig};
 use knurl_store::{Store, StoreError};
+use preparer::Preparer;
 use shared::Shared;
 use syncer::Syncer;
 use tokio::task::{JoinError, spawn_blocking};
@@ -33,7 +35,7 @@ use crate::{
 /// Empty segments kept ready: one to go on with while the next is made, one more for a burst.
 const SPARES: u32 = 2;
 
-/// This node's clicks, open: the spool, its syncer thread, the handle that records. Dropped without [`Clicks::stop`] it does what a kill
+/// This node's clicks, open: the spool, its two threads, the handle that records. Dropped without [`Clicks::stop`] it does what a kill
 /// does: nothing is lost, the next start recovers.
 #[derive(Debug)]
 pub struct Clicks {
@@ -42,7 +44,7 @@ pub struct Clicks {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     drain_rows_max: usize,
-    syncer: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +60,7 @@ pub enum StartError {
     Interrupted(#[from] JoinError),
 }
 
-/// Opens the spool in `spool_dir` (created where absent) after the store's cursor and starts the syncer thread. Clicks are delivered
+/// Opens the spool in `spool_dir` (created where absent) after the store's cursor and starts its threads. Clicks are delivered
 /// once [`crate::jobs::start`] runs.
 pub async fn start(
     config: &ClicksConfig,
@@ -94,14 +96,19 @@ pub async fn start_on(
     keep_losses(&spool, &recovery);
     let shared = Shared::new(spool, delivered.unwrap_or_default(), metrics);
     shared.report_at_scrapes();
-    let syncer = Syncer::new(Arc::clone(&shared), on_lost).spawn(config.fsync_interval).map_err(StartError::Thread)?;
-    Ok(Clicks {
+    let mut clicks = Clicks {
         recorder: Recorder::new(Arc::clone(&shared), config),
         shared,
         store,
         drain_rows_max: config.drain_batch_rows,
-        syncer: Some(syncer),
-    })
+        threads: Vec::with_capacity(2),
+    };
+    // One by one, so that the first is ended where the second cannot be started.
+    let preparer = Preparer::new(Arc::clone(&clicks.shared)).spawn(config.fsync_interval).map_err(StartError::Thread)?;
+    clicks.threads.push(preparer);
+    let syncer = Syncer::new(Arc::clone(&clicks.shared), on_lost).spawn(config.fsync_interval).map_err(StartError::Thread)?;
+    clicks.threads.push(syncer);
+    Ok(clicks)
 }
 
 /// `open` sets the ledger's `answered` to what is there. Clicks that were answered and are nowhere (power loss, damage) are put back on it,
@@ -133,10 +140,10 @@ impl Clicks {
     /// To be called last, after [`crate::jobs::Jobs::stop`] has drained: syncs, seals and closes the spool. Records that come later are
     /// counted as dropped.
     pub async fn stop(mut self) {
-        let syncer = self.syncer.take();
+        let threads = std::mem::take(&mut self.threads);
         let shared = Arc::clone(&self.shared);
         let closed = spawn_blocking(move || {
-            end(&shared, syncer);
+            end(&shared, threads);
             shared.spool.close()
         });
         match closed.await {
@@ -149,17 +156,18 @@ impl Clicks {
 
 impl Drop for Clicks {
     fn drop(&mut self) {
-        end(&self.shared, self.syncer.take());
+        end(&self.shared, std::mem::take(&mut self.threads));
     }
 }
 
-/// Waits at most for the fsync in progress.
-fn end(shared: &Shared, syncer: Option<JoinHandle<()>>) {
+/// Waits at most for the fsyncs in progress.
+fn end(shared: &Shared, threads: Vec<JoinHandle<()>>) {
     shared.syncer.stop();
-    if let Some(syncer) = syncer
-        && syncer.join().is_err()
-    {
-        tracing::error!("the click syncer had panicked");
+    shared.preparer.stop();
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a thread of the click spool had panicked");
+        }
     }
 }
 

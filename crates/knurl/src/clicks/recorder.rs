@@ -142,7 +142,7 @@ impl Recorder {
                 Err(AppendError::NoSegment) if self.worth_waiting() => {}
                 appended => return appended,
             }
-            self.shared.syncer.ring();
+            self.shared.preparer.ring();
             if timeout_at(until, ready).await.is_err() {
                 return Err(AppendError::NoSegment);
             }

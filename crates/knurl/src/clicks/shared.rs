@@ -1,4 +1,4 @@
-//! What recorder, syncer and drain share: the spool, and the signals between them.
+//! What recorder, syncer, preparer and drain share: the spool, and the signals between them.
 
 use std::{
     sync::{
@@ -21,11 +21,13 @@ pub(super) struct Shared {
     pub(super) spool: Spool,
     pub(super) metrics: Arc<Metrics>,
     pub(super) salts: ArcSwap<SaltBook>,
-    /// Recorders and drain -> syncer.
+    /// Recorders -> syncer: somebody waits for an fsync.
     pub(super) syncer: Bell,
+    /// Recorders and drain -> preparer: somebody waits for a segment; there may be space for one.
+    pub(super) preparer: Bell,
     /// Syncer -> recorders: [`Spool::durable`] moved, or will move no more.
     pub(super) durable_moved: Notify,
-    /// Syncer -> recorders: a segment is ready, or `starved` changed.
+    /// Preparer -> recorders: a segment is ready, or `starved` changed.
     pub(super) segment_ready: Notify,
     /// The last `prepare` left no segment: waiting for one is pointless until the next succeeds.
     pub(super) starved: AtomicBool,
@@ -44,6 +46,7 @@ impl Shared {
             metrics,
             salts: ArcSwap::from_pointee(SaltBook::unshared()),
             syncer: Bell::default(),
+            preparer: Bell::default(),
             durable_moved: Notify::new(),
             segment_ready: Notify::new(),
             starved: AtomicBool::new(false),
@@ -79,7 +82,7 @@ impl Shared {
     }
 }
 
-/// Wakes the syncer's thread.
+/// Wakes a thread.
 #[derive(Debug, Default)]
 pub(super) struct Bell {
     rung: Mutex<Rung>,

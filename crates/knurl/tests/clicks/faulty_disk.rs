@@ -68,8 +68,9 @@ impl FaultyDisk {
         Self { inner: Arc::new(DirDisk::new(dir).unwrap()), faults: Arc::default() }
     }
 
-    fn wrap(&self, name: &str, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
-        Arc::new(File { inner: file, is_segment: name.ends_with(".seg"), faults: Arc::clone(&self.faults) })
+    fn wrap(&self, name: &str, file: Arc<dyn DiskFile>, prepared: bool) -> Arc<dyn DiskFile> {
+        let (is_segment, prepared) = (name.ends_with(".seg"), AtomicBool::new(prepared));
+        Arc::new(File { inner: file, is_segment, prepared, faults: Arc::clone(&self.faults) })
     }
 }
 
@@ -82,11 +83,11 @@ impl Disk for FaultyDisk {
         if self.faults.full.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        Ok(self.wrap(name, self.inner.create(name)?))
+        Ok(self.wrap(name, self.inner.create(name)?, false))
     }
 
     fn open(&self, name: &str, writable: bool) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(self.wrap(name, self.inner.open(name, writable)?))
+        Ok(self.wrap(name, self.inner.open(name, writable)?, true))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -118,6 +119,8 @@ impl Disk for FaultyDisk {
 struct File {
     inner: Arc<dyn DiskFile>,
     is_segment: bool,
+    /// The first fsync of a new segment is that of its zeros: the faults are for those of clicks.
+    prepared: AtomicBool,
     faults: Arc<Faults>,
 }
 
@@ -135,7 +138,7 @@ impl DiskFile for File {
     }
 
     fn sync(&self) -> io::Result<()> {
-        if self.is_segment {
+        if self.is_segment && self.prepared.swap(true, Ordering::Relaxed) {
             self.faults.sync()?;
         }
         self.inner.sync()
