@@ -113,6 +113,53 @@ fn an_inactive_link_is_not_found_and_no_click_until_it_is_active_again() {
 }
 
 #[test]
+fn each_link_has_its_own_status_and_its_caching() {
+    let server = Server::start();
+    for (status, caching) in
+        [(301, "private, max-age=90"), (302, "private, no-store"), (307, "private, no-store"), (308, "private, max-age=90")]
+    {
+        let body = serde_json::json!({ "url": TARGET, "custom_code": format!("s{status}"), "redirect_status": status }).to_string();
+        assert_eq!(server.post("/shorten", &body).status, 201);
+        let answer = server.get(&format!("/s{status}"));
+        assert_eq!((answer.status, answer.header("cache-control")), (status, Some(caching)));
+        assert_eq!(answer.header("location"), Some(TARGET));
+    }
+    server.stop();
+}
+
+#[test]
+fn an_expired_link_is_gone() {
+    let server = Server::start();
+    let body = serde_json::json!({ "url": TARGET, "custom_code": "old", "expires_at": "2001-01-01T00:00:00" }).to_string();
+    let link = server.post("/shorten", &body).json();
+    server.get("/old").assert_problem(410, "link_expired");
+    assert!(clicks(&server, &link).is_empty());
+    server.stop();
+}
+
+#[test]
+fn while_the_database_is_away_known_links_redirect_and_unknown_ones_say_503() {
+    let server = Server::start_with(|config| config.http.drain_timeout = std::time::Duration::from_secs(1));
+    server.shorten("known", TARGET);
+    server.shorten("forgotten", TARGET);
+    assert_eq!(server.get("/known").status, 302);
+    server.runtime.block_on(server.app.state().store.close());
+    for _ in 0..3 {
+        assert_eq!(server.get("/known").header("location"), Some(TARGET));
+        let answer = server.get("/forgotten");
+        answer.assert_problem(503, "unavailable");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    // Somebody else may have changed the database; until it can be asked, what memory holds still answers.
+    server.app.state().resolver.forget_all();
+    assert_eq!(server.get("/known").header("location"), Some(TARGET));
+    assert_eq!(server.metric("knurl_clicks_answered_total"), 5.0);
+    assert_eq!(server.metric("knurl_clicks_dropped_total"), 0.0);
+    assert!(server.metric("knurl_store_errors_total{kind=\"unavailable\"}") >= 3.0);
+    server.stop();
+}
+
+#[test]
 fn a_new_link_redirects_although_its_code_was_asked_for_before() {
     let server = Server::start();
     server.get("/abc").assert_problem(404, "link_not_found");

@@ -16,7 +16,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -199,7 +199,15 @@ async fn open_store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn S
     };
     metrics.on_render({
         let store = store.clone();
-        move |metrics| metrics.store.queue.set(store.writes_queued() as u64)
+        move |metrics| {
+            let (writer, shown) = (store.writer_counters(), &metrics.store);
+            shown.queue.set(store.writes_queued() as u64);
+            shown.writes.set(writer.writes.load(Relaxed));
+            shown.commits.set(writer.commits.load(Relaxed));
+            shown.commit_us.set(writer.commit_us.load(Relaxed));
+            shown.failed_groups.set(writer.failed_groups.load(Relaxed));
+            shown.writer_panics.set(writer.panics.load(Relaxed));
+        }
     });
     Ok(Arc::new(store))
 }

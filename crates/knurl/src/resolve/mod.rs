@@ -180,6 +180,7 @@ impl Inner {
         let found = match link.and_then(|link| link.as_ref().map(Resolved::of).transpose()) {
             Ok(found) => found.map(Arc::new),
             Err(error) => {
+                self.metrics.store.failed(&error);
                 self.memory.land(code.as_str(), flight, None);
                 return Err(Arc::new(error));
             }

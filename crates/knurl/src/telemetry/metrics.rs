@@ -19,6 +19,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use knurl_store::StoreError;
+
 use super::{histogram::Histogram, process, redirects::Redirects};
 
 /// What [`Metrics::render`] returns.
@@ -120,7 +122,24 @@ pub struct StoreMetrics {
     /// Calls that failed by a bug or damage: each one needs a person.
     pub internal: Counter,
     pub queue: Gauge,
-    pub commit: Histogram,
+    /// The writer's own totals, copied at a scrape.
+    pub writes: Counter,
+    pub commits: Counter,
+    pub commit_us: Counter,
+    pub failed_groups: Counter,
+    pub writer_panics: Counter,
+}
+
+impl StoreMetrics {
+    /// A call failed. Conflicts and missing references are answers, not failures.
+    pub fn failed(&self, error: &StoreError) {
+        match error {
+            StoreError::Conflict(_) | StoreError::MissingReference(_) => {}
+            StoreError::Unavailable(_) | StoreError::Full(_) => self.unavailable.inc(),
+            StoreError::Overloaded => self.overloaded.inc(),
+            StoreError::TooNew { .. } | StoreError::Corrupt(_) | StoreError::Internal(_) => self.internal.inc(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -340,7 +359,13 @@ fn encode_store(store: &StoreMetrics, out: &mut DescriptorEncoder<'_>) -> Result
     }
     gauge(out, "knurl_store_up", "1 while the canary's writes go through.", store.up.get() as f64)?;
     gauge(out, "knurl_store_queue", "Writes waiting for a commit.", store.queue.get() as f64)?;
-    histogram(out, "knurl_store_commit_duration_seconds", "Time of one group commit.", &store.commit)
+    counter(out, "knurl_store_writes", "Writes taken from the queue.", &store.writes)?;
+    counter(out, "knurl_store_commits", "Groups of writes committed.", &store.commits)?;
+    let seconds = ConstCounter::new(store.commit_us.get() as f64 / 1e6);
+    let help = "Time spent in commits; over commits it is their mean duration.";
+    seconds.encode(out.encode_descriptor("knurl_store_commit_seconds", help, None, MetricType::Counter)?)?;
+    counter(out, "knurl_store_failed_groups", "Groups of writes whose commit failed.", &store.failed_groups)?;
+    counter(out, "knurl_store_writer_panics", "Writes that panicked.", &store.writer_panics)
 }
 
 fn counter(out: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: &Counter) -> Result<(), std::fmt::Error> {
