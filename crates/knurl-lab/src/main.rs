@@ -81,7 +81,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Kill { kills, seed, workers, knurl, durability, failpoints, json } => {
             let binary = knurl.map_or_else(process::find_binary, Ok)?;
             let failpoints = kill::failpoints_named(&failpoints, &binary)?;
-            let report = kill::run(&KillSpec { kills, seed, workers, binary, durability, failpoints, talk: !json })?;
+            let report = kill::run(&KillSpec { kills, seed, workers, binary, durability, failpoints, lose: None, talk: !json })?;
             if json {
                 println!("{}", serde_json::to_string(&report)?);
             } else {

@@ -161,6 +161,10 @@ impl<'a> Epoch<'a> {
         })?;
         note_own_death(status, findings);
         self.take_findings(findings);
+        if let Some(lost) = self.spec.lose {
+            let lost = self.launch.data_dir().join(lost);
+            if lost.is_dir() { std::fs::remove_dir_all(lost)? } else { std::fs::remove_file(lost)? }
+        }
         Ok(Death::Random)
     }
 
@@ -291,7 +295,9 @@ fn look(
     unknown: &mut u64,
     findings: &mut Vec<Finding>,
 ) -> Result<(), ObserveError> {
-    let seen = observer.look(entry)?;
+    // Once something is lost, nothing is worth waiting for.
+    let patience = if findings.is_empty() { observe::PATIENCE } else { Duration::ZERO };
+    let seen = observer.look(entry, patience)?;
     findings.extend(check::check_link(entry, &seen));
     *unknown += entry.clicks.unknown;
     entry.settle(&seen);

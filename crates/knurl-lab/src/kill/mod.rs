@@ -43,6 +43,8 @@ pub struct KillSpec {
     pub durability: DurabilityChoice,
     /// Names of fail points; empty: none. The binary must have the feature then.
     pub failpoints: Vec<String>,
+    /// Removed from the data directory after every death under load: to show that the harness sees a loss.
+    pub lose: Option<&'static str>,
     /// Progress on standard error.
     pub talk: bool,
 }

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The product drains before it shows counts, but may cut that short when it is slow: a missing click counts as lost only after this.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +128,8 @@ impl Observer {
     }
 
     /// Looks until every answered click is there, or patience ends.
-    pub(super) fn look(&mut self, entry: &LinkEntry) -> Result<Observed, ObserveError> {
-        let deadline = Instant::now() + PATIENCE;
+    pub(super) fn look(&mut self, entry: &LinkEntry, patience: Duration) -> Result<Observed, ObserveError> {
+        let deadline = Instant::now() + patience;
         loop {
             let seen = self.observe(entry)?;
             if seen.raw.min(seen.rolled_up) >= entry.clicks.sure || Instant::now() > deadline {
