@@ -1,4 +1,13 @@
 //! Sizes and bounds of a spool.
+//!
+//! # Why mapped is the default
+//! CPU per append of 300 bytes, page faults and system calls included, a sync every 50 ms, ext4, 2 busy cores
+//! (`cargo run --release -p knurl-spool --example append_bench`, medians of 7 interleaved rounds):
+//!
+//! | | 1 thread | 2 threads |
+//! |---|---|---|
+//! | mapped | 241 ns | 246 ns |
+//! | written | 983 ns | 999 ns |
 
 /// How records reach the page cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -45,6 +45,7 @@ impl FrameKey {
 
     /// Writes the header of a frame whose payload is already in place behind it. The caller has checked the length.
     pub(crate) fn seal(&self, frame: &mut [u8], seq: u64) {
+        debug_assert!(frame.len() <= FRAME_BYTES_MAX);
         let len = (frame.len() - FRAME_HEADER_BYTES) as u16;
         let crc = self.crc(seq, len, &frame[FRAME_HEADER_BYTES..]);
         frame[0..2].copy_from_slice(&self.check(seq, len).to_le_bytes());

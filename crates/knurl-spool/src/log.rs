@@ -57,8 +57,8 @@ pub(crate) struct Log {
 /// Which part of the log a sequence lies in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
-    /// In this segment, which holds the records `first_seq..end_seq`.
-    In { meta: SegmentMeta, end_seq: u64 },
+    /// In this segment, which holds the records `first_seq..end_seq`, none of them beyond the offset `end`.
+    In { meta: SegmentMeta, end_seq: u64, end: u64 },
     /// Below everything that is left: go on at `resume`.
     Below { resume: Position },
 }
@@ -133,7 +133,12 @@ impl Log {
         let after = self.segments.partition_point(|meta| meta.first_seq <= seq);
         let next = self.segments.get(after);
         match after.checked_sub(1).and_then(|at| self.segments.get(at)) {
-            Some(&meta) => Place::In { meta, end_seq: next.map_or(self.written.seq, |next| next.first_seq) },
+            Some(&meta) => Place::In {
+                meta,
+                end_seq: next.map_or(self.written.seq, |next| next.first_seq),
+                // So that a reader who keeps up reads what is new, not the zeros behind it.
+                end: if meta.number == self.written.segment { self.written.offset } else { u64::MAX },
+            },
             None => Place::Below {
                 resume: next.map_or(self.written, |next| Position {
                     segment: next.number,
@@ -180,6 +185,7 @@ impl Writer {
         let offset = at.offset as usize;
         let mut space = Unfinished { frame: &mut map.bytes_mut()[offset..offset + frame_bytes], done: false };
         fill(&mut space.frame[FRAME_HEADER_BYTES..]);
+        fail::fail_point!("spool::in_append");
         self.key.seal(space.frame, at.seq);
         space.done = true;
         drop(space);

@@ -28,8 +28,8 @@ impl Spool {
                     batch.skipped += resume.seq - batch.next.seq;
                     batch.next = resume;
                 }
-                Place::In { meta, end_seq } => match self.open_for_reading(meta)? {
-                    Some(file) => read_segment(&*file, self.id(), meta, end_seq, bytes_max, &mut batch)?,
+                Place::In { meta, end_seq, end } => match self.open_for_reading(meta)? {
+                    Some(file) => read_segment(&*file, self.id(), &Stretch { meta, end_seq, end }, bytes_max, &mut batch)?,
                     None => continue,
                 },
             }
@@ -56,16 +56,17 @@ impl Spool {
     }
 }
 
-/// Goes on from `batch.next`, which lies in this segment.
-fn read_segment(
-    file: &dyn DiskFile,
-    spool_id: u128,
+/// The part of a segment that is the log's.
+struct Stretch {
     meta: SegmentMeta,
     end_seq: u64,
-    bytes_max: usize,
-    batch: &mut Batch,
-) -> io::Result<()> {
-    let end = file.size()?;
+    end: u64,
+}
+
+/// Goes on from `batch.next`, which lies in this segment.
+fn read_segment(file: &dyn DiskFile, spool_id: u128, stretch: &Stretch, bytes_max: usize, batch: &mut Batch) -> io::Result<()> {
+    let Stretch { meta, end_seq, end } = *stretch;
+    let end = end.min(file.size()?);
     let key = segment::key(spool_id, meta.number);
     let mut expected = batch.next.seq;
     let mut hint = (batch.next.segment == meta.number && batch.next.offset > SEGMENT_HEADER_BYTES).then_some(batch.next.offset);

@@ -5,6 +5,7 @@
 //! after a failed fsync. Steps of one kind take turns among themselves and do not keep each other waiting.
 
 use std::any::Any;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::frame::{FRAME_BYTES_MAX, FRAME_HEADER_BYTES};
@@ -73,7 +74,7 @@ impl Spool {
             Ok(_) => false,
             Err(SyncError::Moved { .. }) => true,
             Err(SyncError::Lost { source }) => return Err(source.into()),
-            Err(SyncError::Closed) => return Err(OpenError::Locked),
+            Err(SyncError::Closed) => return Err(io::Error::other("the spool was closed while it was being opened").into()),
         };
         // What cannot be removed is in nobody's way and is tried again at the next open.
         let leftovers = survey.obsolete.iter().filter(|name| spool.disk.remove(name).is_err()).count();

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use knurl_spool::sim::{Fault, SimDisk, Strikes};
+use knurl_spool::sim::{Fault, Op, SimDisk, Strikes};
 use knurl_spool::{AppendError, Medium, OpenError, Position, ReadError, Spool, SpoolConfig, SyncError, inspect};
 use rstest::rstest;
 
@@ -127,6 +127,18 @@ fn new_records_lie_above_a_cursor_that_is_ahead_of_the_disk() {
     let batch = spool.read(Position::default(), 1000).unwrap();
     assert_eq!((batch.len(), batch.skipped, batch.next.seq), (2, 16, 18));
     assert!(matches!(spool.read(Position { seq: 19, ..after }, 1), Err(ReadError::Ahead { .. })));
+}
+
+#[test]
+fn a_segment_is_full_of_zeros_and_durable_with_its_name_before_anything_is_put_into_it() {
+    let disk = SimDisk::new(1);
+    let spool = open(&disk, None);
+    spool.append(b"one").unwrap();
+    let journal = disk.journal();
+    let created = journal.iter().position(|op| matches!(op, Op::Create { name, .. } if name.ends_with(".seg"))).unwrap();
+    assert!(matches!(&journal[created + 1], Op::Write { offset: 0, bytes, .. } if *bytes == [0; 4096]));
+    assert!(matches!(journal[created + 2..created + 4], [Op::Sync { .. }, Op::SyncDir]));
+    assert!(journal[created + 4..].iter().any(|op| matches!(op, Op::Write { .. })));
 }
 
 #[test]
