@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    transfer::{self, Remark, Report, Source, Watcher},
+    transfer::{self, Fate, Remark, Report, Source, Watcher},
 };
 
 #[derive(Debug, clap::Args)]
@@ -65,7 +65,7 @@ struct FileShape {
 
 #[derive(Serialize)]
 struct ReasonShape {
-    fate: &'static str,
+    fate: Fate,
     field: &'static str,
     reason: &'static str,
     count: u64,
@@ -121,7 +121,7 @@ async fn import_all(
 
 fn file_shape(file: String, report: Report) -> FileShape {
     let reasons = report.reasons.into_iter().map(|r| ReasonShape {
-        fate: r.fate.as_str(),
+        fate: r.fate,
         field: r.field,
         reason: r.reason,
         count: r.count,
@@ -148,18 +148,9 @@ fn text(out: Out, shape: &ImportShape) -> String {
     }
     let mut text = table.text();
     for file in &shape.files {
-        for reason in &file.reasons {
-            let lines: Vec<String> = reason.first_lines.iter().take(5).map(u64::to_string).collect();
-            let more = if reason.count > lines.len() as u64 { ", …" } else { "" };
-            let what = format!("{} {}", reason.field, reason.reason);
-            text.push_str(&format!(
-                "\n{}: {} {}: {} (line {}{more})",
-                plain(&file.file),
-                reason.count,
-                reason.fate,
-                what.trim_start(),
-                lines.join(", ")
-            ));
+        // What was there already is in the table.
+        for reason in file.reasons.iter().filter(|reason| reason.fate != Fate::AlreadyThere) {
+            text.push_str(&format!("\n{}: {}", plain(&file.file), sentence(reason)));
         }
         if !file.ignored_columns.is_empty() {
             text.push_str(&format!("\n{}: columns not read: {}", plain(&file.file), plain(&file.ignored_columns.join(", "))));
@@ -172,6 +163,23 @@ fn text(out: Out, shape: &ImportShape) -> String {
         text.push_str(": everything was there already");
     }
     text
+}
+
+/// `2 rows taken although username is the same as an earlier row's (line 329, 350)`
+fn sentence(reason: &ReasonShape) -> String {
+    const LINES_MAX: usize = 5;
+    let lines: Vec<String> = reason.first_lines.iter().take(LINES_MAX).map(u64::to_string).collect();
+    let more = if reason.count > lines.len() as u64 { ", …" } else { "" };
+    let noun = if reason.count == 1 { "row" } else { "rows" };
+    let because = if reason.fate == Fate::Taken { "although" } else { "because" };
+    let field = if reason.field.is_empty() { "the row" } else { reason.field };
+    format!(
+        "{} {noun} {} {because} {field} {} (line {}{more})",
+        reason.count,
+        reason.fate.as_str(),
+        reason.reason,
+        lines.join(", ")
+    )
 }
 
 /// The database the rows go into: the real one, or a scratch copy that goes away with this value.

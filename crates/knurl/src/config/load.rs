@@ -152,7 +152,7 @@ fn read_file(values: &mut Values, path: &Path) -> Result<(), ConfigError> {
         }
         let Some(text) = text_of(&value) else {
             let allowed = manual::entry(&key).map(|e| e.allowed.clone()).unwrap_or_default();
-            return Err(ConfigError::Invalid { key, source_: source, value: format!("a {}", value.type_str()), allowed });
+            return Err(ConfigError::Invalid { key, source_: source, value: kind_of(&value).to_owned(), allowed });
         };
         values.0.insert(key, Value { text, source: source.clone() });
     }
@@ -179,6 +179,16 @@ fn text_of(value: &toml::Value) -> Option<Text> {
         toml::Value::Array(members) => Text::List(members.iter().map(|m| m.as_str().map(str::to_owned)).collect::<Option<_>>()?),
         _ => return None,
     })
+}
+
+/// What cannot be an option's value, or not this option's.
+fn kind_of(value: &toml::Value) -> &'static str {
+    match value {
+        toml::Value::Float(_) => "a float",
+        toml::Value::Datetime(_) => "a date",
+        toml::Value::Array(_) => "an array of these",
+        _ => "a table",
+    }
 }
 
 fn settings(values: &Values) -> Vec<Setting> {

@@ -38,7 +38,8 @@ impl Reason {
 }
 
 /// What became of a row that is remarked upon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fate {
     /// Not inserted.
     Refused,
@@ -52,7 +53,7 @@ impl Fate {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Refused => "refused",
-            Self::AlreadyThere => "already there",
+            Self::AlreadyThere => "already_there",
             Self::Taken => "taken",
         }
     }
@@ -74,10 +75,10 @@ impl Remark {
 
     pub(super) fn noted(note: &RowNote) -> Self {
         let (fate, reason) = match note.kind {
-            RowNoteKind::AlreadyThere => (Fate::AlreadyThere, "the same row is there already"),
-            RowNoteKind::IdTaken => (Fate::Refused, "another row has this id"),
+            RowNoteKind::AlreadyThere => (Fate::AlreadyThere, "is there already, with the same row"),
+            RowNoteKind::IdTaken => (Fate::Refused, "is another row's already"),
             RowNoteKind::IdOutOfRange => (Fate::Refused, "is not between 1 and 2^53 - 1"),
-            RowNoteKind::Duplicate => (Fate::Taken, "an earlier row has the same"),
+            RowNoteKind::Duplicate => (Fate::Taken, "is the same as an earlier row's"),
             RowNoteKind::DanglingReference => (Fate::Taken, "names a row that does not exist"),
             RowNoteKind::OlderThanParent => (Fate::Taken, "is older than what it belongs to"),
         };

@@ -1,0 +1,114 @@
+//! Backup and restore.
+
+use std::{fs, io::Write, process::Stdio};
+
+use super::{
+    knurl::Knurl,
+    transfer::{export_of, links_csv},
+};
+
+#[test]
+fn a_backup_is_verified_and_restores_to_the_same_rows() {
+    let knurl = Knurl::new();
+    let file = knurl.write("urls.csv", links_csv(1..=500));
+    knurl.ok(&["import", &file]);
+    let before = export_of(&knurl, "urls");
+    let made = knurl.json(&["backup", "copy.db"]);
+    assert_eq!(
+        (&made["verified"], made["tables"].as_array().unwrap().iter().find(|t| t["table"] == "links").unwrap()["rows"].as_u64()),
+        (&true.into(), Some(500))
+    );
+    assert!(knurl.fails(1, &["backup", "copy.db"]).contains("--force replaces it"));
+    assert!(knurl.ok(&["backup", "copy.db", "--force"]).contains("verified"));
+
+    knurl.ok(&["link", "create", "https://example.com/later", "--code", "later"]);
+    assert!(knurl.fails(1, &["restore", "copy.db"]).contains("--force replaces it (and keeps it beside)"));
+    let restored = knurl.json(&["restore", "copy.db", "--force"]);
+    assert_eq!(export_of(&knurl, "urls"), before);
+    knurl.fails(1, &["link", "show", "later"]);
+
+    let kept = restored["replaced"].as_str().unwrap();
+    let kept = kept.to_owned();
+    let old = knurl.in_environment(&[("KNURL_DATABASE_URL", &kept)]);
+    assert_eq!(old.json(&["link", "show", "later"])["short_code"], "later", "what was replaced is kept, whole");
+}
+
+#[test]
+fn a_restore_into_an_empty_place_needs_no_force() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "here"]);
+    knurl.ok(&["backup", "copy.db"]);
+    let ok = knurl.ok(&["--data-dir", "other", "restore", "copy.db"]);
+    assert!(!ok.contains("the database that was there"), "{ok}");
+    knurl.ok(&["--data-dir", "other", "link", "show", "here"]);
+}
+
+#[test]
+fn a_backup_into_a_directory_is_named_after_the_time() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    fs::create_dir(knurl.path("backups")).unwrap();
+    let made = knurl.json(&["backup", "backups"]);
+    let file = made["file"].as_str().unwrap();
+    assert!(file.starts_with("backups/knurl-2") && file.ends_with(".db") && knurl.path(file).exists(), "{file}");
+}
+
+#[test]
+fn what_is_no_backup_is_refused_and_the_database_stays() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "here"]);
+    knurl.ok(&["backup", "copy.db"]);
+    let mut torn = fs::read(knurl.path("copy.db")).unwrap();
+    let middle = torn.len() / 2;
+    torn[100..middle].fill(0x5a);
+    knurl.write("torn.db", torn);
+    knurl.write("text.db", "not a database at all, but long enough to look at");
+    for source in ["torn.db", "text.db", "absent.db"] {
+        let line = knurl.fails(1, &["restore", source, "--force"]);
+        assert!(line.contains(source), "{line}");
+        knurl.ok(&["link", "show", "here"]);
+    }
+    let names: Vec<_> = fs::read_dir(knurl.path("data")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(names.iter().all(|name| !name.to_string_lossy().contains("restoring")), "nothing is left behind: {names:?}");
+}
+
+#[test]
+fn a_damaged_database_can_be_replaced() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "here"]);
+    knurl.ok(&["backup", "copy.db"]);
+    knurl.write("data/knurl.db", "damaged beyond recognition, as disks do");
+    knurl.ok(&["restore", "copy.db", "--force"]);
+    knurl.ok(&["link", "show", "here"]);
+}
+
+#[test]
+fn a_restore_is_refused_while_somebody_has_the_spool() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    knurl.ok(&["backup", "copy.db"]);
+    fs::create_dir(knurl.path("data/spool")).unwrap();
+    let lock = fs::File::create(knurl.path("data/spool/lock")).unwrap();
+    lock.lock().unwrap();
+    assert!(knurl.fails(1, &["restore", "copy.db", "--force"]).contains("a server is running"));
+    drop(lock);
+    knurl.ok(&["restore", "copy.db", "--force"]);
+}
+
+/// The importer is fed through a pipe, so that it is certainly still writing while the copy is made.
+#[test]
+fn a_backup_taken_while_rows_are_written_is_one_consistent_state() {
+    let knurl = Knurl::new();
+    let mut import = knurl.command(&["import", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut pipe = import.stdin.take().unwrap();
+    pipe.write_all(links_csv(1..=20_000).as_bytes()).unwrap();
+    super::transfer::wait_for_rows(&knurl, 1);
+    let made = knurl.json(&["backup", "copy.db"]);
+    assert_eq!(made["verified"], true);
+    drop(pipe);
+    assert!(import.wait().unwrap().success());
+    knurl.ok(&["--data-dir", "other", "restore", "copy.db"]);
+    let copied = knurl.ok(&["--data-dir", "other", "export", "--urls", "-"]);
+    let all = export_of(&knurl, "urls");
+    assert!(copied.lines().count() > 1 && all.starts_with(&copied), "the copy is an earlier state of the whole");
+}

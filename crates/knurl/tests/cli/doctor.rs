@@ -1,0 +1,70 @@
+//! The doctor finds what is wrong and says what to do; a healthy place is said to be healthy.
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+
+use serde_json::Value;
+
+use super::knurl::Knurl;
+
+/// Ports nobody else takes: each test has its own.
+fn healthy() -> Knurl {
+    Knurl::new().with("KNURL_LISTEN", "127.0.0.1:0").with("KNURL_METRICS_LISTEN", "127.0.0.1:0")
+}
+
+fn check<'a>(report: &'a Value, name: &str) -> &'a Value {
+    report["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap()
+}
+
+fn sick(knurl: &Knurl) -> Value {
+    let ran = knurl.run(&["doctor", "--json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+#[test]
+fn an_empty_place_and_one_in_use_are_healthy() {
+    let knurl = healthy();
+    let text = knurl.ok(&["doctor"]);
+    assert!(text.lines().all(|line| !line.starts_with("FAIL")), "{text}");
+    assert!(!knurl.path("data").exists(), "the doctor changes nothing");
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    let report = knurl.json(&["doctor"]);
+    assert_eq!(check(&report, "database")["health"], "ok", "{report}");
+}
+
+#[test]
+fn a_port_somebody_else_has_is_found() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let knurl = Knurl::new().with("KNURL_LISTEN", &addr).with("KNURL_METRICS_LISTEN", "127.0.0.1:0");
+    let report = sick(&knurl);
+    assert_eq!(check(&report, "listen")["health"], "fail");
+    assert!(check(&report, "listen")["remedy"].as_str().unwrap().contains("ss -ltnp"));
+}
+
+#[test]
+fn a_damaged_database_is_found() {
+    let knurl = healthy();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    let path = knurl.path("data/knurl.db");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[100..middle].fill(0x5a);
+    fs::write(&path, bytes).unwrap();
+    let report = sick(&knurl);
+    assert_eq!(check(&report, "database")["health"], "fail", "{report}");
+    assert!(check(&report, "database")["remedy"].as_str().unwrap().contains("knurl restore"));
+}
+
+#[test]
+fn a_data_directory_that_is_none_and_a_key_others_can_read_are_found() {
+    let knurl = healthy();
+    knurl.write("data", "a file");
+    assert_eq!(check(&sick(&knurl), "data directory")["health"], "fail");
+    fs::remove_file(knurl.path("data")).unwrap();
+    fs::create_dir(knurl.path("data")).unwrap();
+    knurl.write("data/admin.key", "secret");
+    fs::set_permissions(knurl.path("data/admin.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let report = knurl.json(&["doctor"]);
+    assert_eq!((&report["health"], &check(&report, "admin key")["health"]), (&"warn".into(), &"warn".into()));
+}

@@ -1,0 +1,10 @@
+//! The command line as people and scripts meet it: the real binary, in directories of its own.
+
+mod config;
+mod copies;
+mod doctor;
+mod knurl;
+mod links;
+mod people;
+mod reference;
+mod transfer;
