@@ -62,9 +62,9 @@ pub(super) enum Command {
     /// Put a backup in the place of the database; no server may run
     ///
     /// The backup is verified first, copied beside the database and put in its place in one step; the database that was there is kept
-    /// under another name. What happened after the backup was taken is gone from the restored database: links, and also the clicks
-    /// that had been delivered by then (`knurl audit` shows those as lost). Clicks that still wait in the spool stay there and are
-    /// delivered by the next `knurl serve`.
+    /// under another name. What happened after the backup was taken is gone from the restored database. Clicks are better off: those
+    /// that wait in the spool are delivered by the next `knurl serve`, and those delivered after the backup are delivered again, once,
+    /// as far as the spool still has them; `knurl audit` shows the others as lost.
     Restore(RestoreArgs),
     /// Check configuration, directories, database and spool, and say what to do
     Doctor,

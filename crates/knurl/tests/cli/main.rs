@@ -1,5 +1,6 @@
 //! The command line as people and scripts meet it: the real binary, in directories of its own.
 
+mod beside_server;
 mod config;
 mod copies;
 mod doctor;

@@ -1,0 +1,140 @@
+//! Commands beside a running server, and after it.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Child, ChildStdout, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use super::knurl::Knurl;
+
+/// `knurl serve`, ended with the test.
+struct Served {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    addr: String,
+}
+
+impl Served {
+    fn start(knurl: &Knurl, more: &[&str]) -> Self {
+        let args = [&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"], more].concat();
+        let mut child = knurl.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(ready["event"], "ready");
+        Self { child, out, addr: ready["listen"].as_str().unwrap().to_owned() }
+    }
+
+    /// The status of `GET /{code}`.
+    fn status(&self, code: &str) -> u16 {
+        let mut stream = TcpStream::connect(&self.addr).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        write!(stream, "GET /{code} HTTP/1.1\r\nHost: {}\r\nUser-Agent: test\r\nConnection: close\r\n\r\n", self.addr).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    fn becomes(&self, code: &str, status: u16) {
+        eventually(&format!("/{code} answers {status}"), || self.status(code) == status);
+    }
+
+    /// SIGTERM; the exit code, and what else stood on standard output.
+    fn stop(mut self) -> (i32, String) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let mut said = String::new();
+        self.out.read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap().code().unwrap_or(-1), said)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_running_server_notices_what_commands_change_and_commands_see_its_clicks() {
+    let knurl = Knurl::new();
+    let served = Served::start(&knurl, &[]);
+    assert_eq!(served.status("hello"), 404, "and the server remembers that there is no such code");
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "hello"]);
+    served.becomes("hello", 302);
+    knurl.ok(&["link", "disable", "hello"]);
+    served.becomes("hello", 404);
+
+    eventually("the click is delivered", || knurl.json(&["link", "stats", "hello"])["total"].as_u64() >= Some(1));
+    let stats = knurl.ok(&["link", "stats", "hello", "--unit", "hour", "--from", "2h"]);
+    assert!(stats.contains('█'), "{stats}");
+    let audit = knurl.json(&["audit"]);
+    assert_eq!((&audit["verdict"], &audit["dropped"], &audit["lost"]), (&"holds".into(), &0.into(), &0.into()), "{audit}");
+    assert!(knurl.fails(1, &["restore", "any.db", "--force"]).contains("a server is running"));
+    assert_eq!(served.stop().0, 0);
+}
+
+#[test]
+fn the_welcome_has_the_key_and_lines_that_can_be_pasted() {
+    let knurl = Knurl::new();
+    let served = Served::start(&knurl, &["--welcome"]);
+    let addr = served.addr.clone();
+    let (code, said) = served.stop();
+    let key = std::fs::read_to_string(knurl.path("data/admin.key")).unwrap();
+    assert_eq!(code, 0);
+    assert!(said.contains(&format!("curl -s http://{addr}/shorten")), "{said}");
+    assert!(said.contains(&format!("Authorization: Bearer {}'", key.trim())), "{said}");
+    let report =
+        knurl.in_environment(&[("KNURL_LISTEN", "127.0.0.1:0"), ("KNURL_METRICS_LISTEN", "127.0.0.1:0")]).json(&["doctor"]);
+    assert_ne!(report["health"], "fail", "{report}");
+}
+
+#[test]
+fn open_says_that_there_is_no_key() {
+    let knurl = Knurl::new();
+    let (_, said) = Served::start(&knurl, &["--open", "--welcome"]).stop();
+    assert!(said.contains("asks for no key") && !said.contains("Bearer"), "{said}");
+}
+
+#[test]
+fn after_a_restore_the_spool_delivers_again_what_it_still_has_and_the_audit_tells_what_it_has_not() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "hello"]);
+    knurl.ok(&["backup", "before.db"]);
+    let served = Served::start(&knurl, &[]);
+    assert_eq!(served.status("hello"), 302);
+    served.stop();
+    let held = knurl.json(&["audit"]);
+    assert_eq!((&held["answered"], &held["delivered"], &held["rolled_up"]), (&1.into(), &1.into(), &1.into()), "{held}");
+    assert!(knurl.ok(&["audit"]).contains("The law holds"));
+
+    knurl.ok(&["restore", "before.db", "--force"]);
+    let waiting = knurl.json(&["audit"]);
+    assert_eq!((&waiting["delivered"], &waiting["backlog"]), (&0.into(), &1.into()), "{waiting}");
+
+    for entry in std::fs::read_dir(knurl.path("data/spool")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "seg") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    let ran = knurl.run(&["audit", "--json"]);
+    let broken: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((ran.code, &broken["verdict"]), (1, &"broken".into()), "{broken}");
+    let text = knurl.run(&["audit"]);
+    assert!(text.code == 1 && text.out.contains("BROKEN"), "{text:?}");
+}
