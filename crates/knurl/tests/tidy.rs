@@ -189,7 +189,8 @@ fn code_only(text: &str) -> String {
 fn wrong_dependencies(name: &str, allowed: &[&str], manifest: &str) -> Vec<String> {
     let named = manifest.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
     let ours = named.filter(|dep| *dep == "knurl" || dep.starts_with("knurl-"));
-    ours.filter(|dep| !allowed.contains(dep)).map(|dep| format!("{name}: must not depend on {dep}")).collect()
+    // A crate may name itself: that is how its own tests switch a feature on.
+    ours.filter(|dep| *dep != name && !allowed.contains(dep)).map(|dep| format!("{name}: must not depend on {dep}")).collect()
 }
 
 fn wrong_shape(file: &str, text: &str) -> Vec<String> {

@@ -9,5 +9,6 @@ mod faulty_disk;
 mod full;
 mod jobs;
 mod model;
+mod power_loss;
 mod synced;
 mod world;
