@@ -8,6 +8,8 @@ mod auth;
 mod bulk;
 #[path = "contract/codes.rs"]
 mod codes;
+#[path = "contract/documented.rs"]
+mod documented;
 #[path = "contract/endpoints.rs"]
 mod endpoints;
 #[path = "contract/events.rs"]

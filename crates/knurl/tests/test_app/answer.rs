@@ -4,10 +4,10 @@ use knurl::http::error::{TABLE, TYPE_PREFIX};
 use serde_json::Value;
 
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
     /// The request, for messages.
     asked: String,
     path: String,
@@ -31,7 +31,7 @@ const INTERNAL: [&str; 12] = [
 ];
 
 impl Answer {
-    pub fn parse(bytes: &[u8], method: &str, target: &str) -> Self {
+    pub(crate) fn parse(bytes: &[u8], method: &str, target: &str) -> Self {
         let asked = format!("{method} {}", &target[..target.len().min(200)]);
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);
@@ -48,31 +48,31 @@ impl Answer {
         }
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{}: {error}: {}", self.asked, self.text()))
     }
 
     /// The body of an answer with this status.
-    pub fn is(&self, status: u16) -> Value {
+    pub(crate) fn is(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}: {}", self.asked, self.text());
         if self.body.is_empty() { Value::Null } else { self.json() }
     }
 
     /// The ids of a list.
-    pub fn ids(&self) -> Vec<i64> {
+    pub(crate) fn ids(&self) -> Vec<i64> {
         self.is(200).as_array().unwrap().iter().map(|row| row["id"].as_i64().unwrap()).collect()
     }
 
     /// A failure with this code: every promise about failures is checked here.
-    pub fn fails(&self, status: u16, code: &str) -> Value {
+    pub(crate) fn fails(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{}: {}", self.asked, self.text());
         let problem = self.problem();
         assert_eq!(problem["code"], code, "{}: {problem}", self.asked);
@@ -80,14 +80,14 @@ impl Answer {
     }
 
     /// A failure because of this field or parameter.
-    pub fn fails_for(&self, status: u16, code: &str, field: &str) -> Value {
+    pub(crate) fn fails_for(&self, status: u16, code: &str, field: &str) -> Value {
         let problem = self.fails(status, code);
         let named = problem["errors"].as_array().is_some_and(|errors| errors.iter().any(|error| error["field"] == field));
         assert!(named, "{}: {field} is not named in {problem}", self.asked);
         problem
     }
 
-    pub fn problem(&self) -> Value {
+    pub(crate) fn problem(&self) -> Value {
         let at = &self.asked;
         assert!(self.status >= 400, "{at}: {} is no failure", self.status);
         assert_eq!(self.header("content-type"), Some("application/problem+json"), "{at}");

@@ -28,15 +28,15 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-pub use answer::Answer;
+pub(crate) use answer::Answer;
 
 /// Admitted where keys are required.
-pub const KEY: &str = "a-key-of-the-tests";
+pub(crate) const KEY: &str = "a-key-of-the-tests";
 
-pub struct TestApp {
-    pub addr: SocketAddr,
-    pub store: FaultyStore,
-    pub state: Arc<HttpState>,
+pub(crate) struct TestApp {
+    pub(crate) addr: SocketAddr,
+    pub(crate) store: FaultyStore,
+    pub(crate) state: Arc<HttpState>,
     server: Server,
     jobs: Jobs,
     clicks: Clicks,
@@ -45,11 +45,11 @@ pub struct TestApp {
 
 impl TestApp {
     /// Without keys, as the contract's clients expect it.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config { data_dir: dir.path().to_owned(), auth: Auth::Open, ..Config::default() };
         change(&mut config);
@@ -93,7 +93,7 @@ impl TestApp {
         Self { addr, store, state, server, jobs, clicks, dir }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.store.heal();
         let soon = std::time::Duration::from_secs(5);
         self.server.stop(soon).await;
@@ -106,7 +106,7 @@ impl TestApp {
     // -- requests ---------------------------------------------------------------------------------------------------------
 
     /// One request on a connection of its own. `Content-Length` is added where there is a body.
-    pub async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) async fn send(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut request = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", self.addr);
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -120,7 +120,7 @@ impl TestApp {
     }
 
     /// Sends these bytes, reads until the server closes.
-    pub async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) async fn raw(&self, bytes: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.addr).await.unwrap();
         // The server may answer and close before it has read everything.
         let _ = stream.write_all(bytes).await;
@@ -129,50 +129,50 @@ impl TestApp {
         answer
     }
 
-    pub async fn get(&self, target: &str) -> Answer {
+    pub(crate) async fn get(&self, target: &str) -> Answer {
         self.send("GET", target, &[], b"").await
     }
 
-    pub async fn head(&self, target: &str) -> Answer {
+    pub(crate) async fn head(&self, target: &str) -> Answer {
         self.send("HEAD", target, &[], b"").await
     }
 
-    pub async fn delete(&self, target: &str) -> Answer {
+    pub(crate) async fn delete(&self, target: &str) -> Answer {
         self.send("DELETE", target, &[], b"").await
     }
 
-    pub async fn with_json(&self, method: &Method, target: &str, body: &Value) -> Answer {
+    pub(crate) async fn with_json(&self, method: &Method, target: &str, body: &Value) -> Answer {
         self.send(method.as_str(), target, &[("content-type", "application/json")], body.to_string().as_bytes()).await
     }
 
-    pub async fn post(&self, target: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, target: &str, body: Value) -> Answer {
         self.with_json(&Method::POST, target, &body).await
     }
 
-    pub async fn put(&self, target: &str, body: Value) -> Answer {
+    pub(crate) async fn put(&self, target: &str, body: Value) -> Answer {
         self.with_json(&Method::PUT, target, &body).await
     }
 
     // -- verbs ------------------------------------------------------------------------------------------------------------
 
     /// A user of this name; returns the id.
-    pub async fn user(&self, name: &str) -> i64 {
+    pub(crate) async fn user(&self, name: &str) -> i64 {
         let user = self.post("/users", json!({"username": name, "email": format!("{name}@example.org")})).await;
         user.is(201)["id"].as_i64().unwrap()
     }
 
     /// A link of a user to `target`; the URL object.
-    pub async fn link(&self, user: i64, target: &str) -> Value {
+    pub(crate) async fn link(&self, user: i64, target: &str) -> Value {
         self.post("/urls", json!({"user_id": user, "original_url": target})).await.is(201)
     }
 
     /// Visits the link once.
-    pub async fn click(&self, link: &Value) -> Answer {
+    pub(crate) async fn click(&self, link: &Value) -> Answer {
         self.get(&format!("/{}", link["short_code"].as_str().unwrap())).await
     }
 
     /// The events of this kind, oldest first.
-    pub async fn events(&self, filter: &str) -> Vec<Value> {
+    pub(crate) async fn events(&self, filter: &str) -> Vec<Value> {
         self.get(&format!("/events?{filter}")).await.is(200).as_array().unwrap().clone()
     }
 }

@@ -1,6 +1,6 @@
 //! In which form the answer is written: the root's times have no zone, those under `/api/v1` end in `Z`.
 
-use std::{convert::Infallible, fmt, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -28,14 +28,5 @@ impl FromRequestParts<Arc<HttpState>> for Form {
 
     async fn from_request_parts(parts: &mut Parts, _: &Arc<HttpState>) -> Result<Self, Infallible> {
         Ok(if parts.uri.path().starts_with("/api/v1/") { Self::V1 } else { Self::Root })
-    }
-}
-
-impl fmt::Display for Form {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Root => "root",
-            Self::V1 => "v1",
-        })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{RawPathParams, State},
+    extract::{RawPathParams, State, rejection::RawPathParamsRejection},
 };
 use http::{HeaderValue, Request, Response, header};
 
@@ -29,9 +29,11 @@ pub(super) async fn metrics(State(state): State<Arc<HttpState>>) -> Response<Bod
 /// `GET /urls/{short_code}/redirect`; and `GET /{short_code}` where it did not come through the front, or stands under `/api/v1`.
 pub(super) async fn redirect(
     State(state): State<Arc<HttpState>>,
-    params: RawPathParams,
+    params: Result<RawPathParams, RawPathParamsRejection>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
+    // What is not UTF-8 after decoding names no code.
+    let params = params.map_err(|_| Error::link_not_found())?;
     let Some((_, code)) = params.iter().next() else { return Err(Error::link_not_found()) };
     let (parts, _) = request.into_parts();
     Ok(front::redirect(&state, &parts, code).await)

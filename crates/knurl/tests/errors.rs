@@ -1,0 +1,12 @@
+//! Every way to fail, walked: each is problem+json with a code of the table, the request id of the header, and nothing internal.
+
+mod test_app;
+
+#[path = "errors/documented.rs"]
+mod documented;
+#[path = "errors/faults.rs"]
+mod faults;
+#[path = "errors/hostile.rs"]
+mod hostile;
+#[path = "errors/requests.rs"]
+mod requests;

@@ -1,0 +1,137 @@
+//! Failures that are ours: the database away, full, swamped, hanging; a handler that panics.
+
+use std::{sync::Arc, time::Duration};
+
+use knurl_store::faulty::Fault;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::test_app::{Answer, TestApp};
+
+const USER: &str = r#"{"username":"bob","email":"bob@example.org"}"#;
+const LINK: &str = r#"{"user_id":1,"original_url":"https://example.org"}"#;
+const CSV: &str = "id,username,email,created_at\n7,ada,ada@example.org,2026-01-02 03:04:05\n";
+
+/// One request for every route that asks the store.
+const REQUESTS: [(&str, &str, &str); 23] = [
+    ("GET", "/users", ""),
+    ("GET", "/users/1", ""),
+    ("POST", "/users", USER),
+    ("PUT", "/users/1", USER),
+    ("DELETE", "/users/1", ""),
+    ("POST", "/users/bulk", CSV),
+    ("GET", "/users/1/urls", ""),
+    ("GET", "/urls", ""),
+    ("GET", "/urls/1", ""),
+    ("POST", "/urls", LINK),
+    ("PUT", "/urls/1", r#"{"title":"x"}"#),
+    ("DELETE", "/urls/1", ""),
+    ("POST", "/urls/bulk", r#"[{"user_id":1,"original_url":"https://example.org"}]"#),
+    ("GET", "/urls/1/stats", ""),
+    ("GET", "/urls/1/events", ""),
+    ("POST", "/shorten", r#"{"url":"https://example.org"}"#),
+    ("GET", "/events", ""),
+    ("GET", "/events/1", ""),
+    ("POST", "/events", r#"{"url_id":1,"event_type":"x"}"#),
+    ("GET", "/stats", ""),
+    ("GET", "/urls/nosuch1/redirect", ""),
+    ("GET", "/nosuch2", ""),
+    ("GET", "/api/v1/urls", ""),
+];
+
+async fn ask(app: &TestApp, (method, path, body): (&str, &str, &str)) -> Answer {
+    let kind = if path == "/users/bulk" { "text/csv" } else { "application/json" };
+    app.send(method, path, &[("content-type", kind)], body.as_bytes()).await
+}
+
+/// A server with a user 1 and a link 1.
+async fn furnished() -> TestApp {
+    let app = TestApp::start_with(|config| {
+        config.http.request_timeout = Duration::from_secs(2);
+        config.clicks.barrier_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let user = app.user("ada").await;
+    app.link(user, "https://example.org").await;
+    app
+}
+
+/// What does not ask the store goes on; after healing everything does.
+async fn goes_on(app: &TestApp) {
+    assert_eq!(app.get("/health").await.text(), r#"{"status":"ok"}"#);
+    assert_eq!(app.get("/metrics").await.status, 200);
+    app.post("/users", json!({"username": 1})).await.fails(400, "invalid_field");
+    app.get("/no/such/path").await.fails(404, "unknown_path");
+    app.store.heal();
+    app.post("/shorten", json!({"url": "https://example.org"})).await.is(201);
+}
+
+async fn every_request_fails(fault: Fault, status: u16, code: &str) {
+    let app = furnished().await;
+    app.store.fail(fault);
+    for request in REQUESTS {
+        ask(&app, request).await.fails(status, code);
+    }
+    goes_on(&app).await;
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_database_is_503() {
+    every_request_fails(Fault::Unavailable, 503, "unavailable").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_of_writes_is_503() {
+    every_request_fails(Fault::Overloaded, 503, "overloaded").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_507() {
+    every_request_fails(Fault::Full, 507, "disk_full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_500_and_ends_nothing_else() {
+    every_request_fails(Fault::Panic, 500, "internal").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hanging_database_is_503_at_the_deadline() {
+    let app = Arc::new(furnished().await);
+    app.store.fail(Fault::Hang);
+    let mut waiting = JoinSet::new();
+    for request in REQUESTS {
+        // A file has longer than a request, and redirects have a deadline of their own.
+        if ["/users/bulk", "/nosuch2", "/urls/nosuch1/redirect"].contains(&request.1) {
+            continue;
+        }
+        let app = Arc::clone(&app);
+        waiting.spawn(async move { ask(&app, request).await.fails(503, "deadline") });
+    }
+    while let Some(failed) = waiting.join_next().await {
+        failed.unwrap();
+    }
+    goes_on(&app).await;
+    Arc::into_inner(app).unwrap().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_caller_left_is_forgotten_by_the_redirect_all_the_same() {
+    let app = furnished().await;
+    let link = app.get("/urls/1").await.is(200);
+    assert_eq!(app.click(&link).await.status, 302);
+    app.store.fail_method("update_link", Fault::Hang);
+    let body = json!({"original_url": "https://elsewhere.example/"});
+    app.put("/urls/1", body).await.fails(503, "deadline");
+    app.store.heal();
+    // The change goes through now; its caller has had its 503 long ago.
+    while app.get("/urls/1").await.is(200)["original_url"] == "https://example.org/" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while app.click(&link).await.header("location") == Some("https://example.org/") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(app.click(&link).await.header("location"), Some("https://elsewhere.example/"));
+    app.stop().await;
+}
