@@ -1,4 +1,5 @@
 //! Slow, silent, greedy and malformed peers: each is answered or closed in bounded time, and the others are served meanwhile.
+#![allow(clippy::unwrap_used, reason = "test code outside a #[test] function")]
 
 mod wire;
 

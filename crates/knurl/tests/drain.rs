@@ -1,4 +1,5 @@
 //! Stopping: what is in flight is finished, what hangs is cut, and the end comes by the deadline.
+#![allow(clippy::unwrap_used, reason = "test code outside a #[test] function")]
 
 mod wire;
 

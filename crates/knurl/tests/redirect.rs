@@ -1,4 +1,5 @@
 //! The redirect as a visitor, a browser and a scanner see it.
+#![allow(clippy::unwrap_used, reason = "test code outside a #[test] function")]
 
 mod wire;
 

@@ -316,7 +316,7 @@ fn is_ambiguous(request: &Request<Incoming>, head: &[u8]) -> bool {
     if matches!(*request.method(), http::Method::GET | http::Method::HEAD) || head.is_empty() {
         return true;
     }
-    let lines = head.split(|&byte| byte == b'\n').map(|line| line.trim_ascii());
+    let lines = head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     // Leading blank lines are allowed before a request line; the next one ends the head.
     let mut lines = lines.skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
     lines.any(|line| {

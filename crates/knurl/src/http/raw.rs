@@ -22,7 +22,7 @@ pub(super) static OVERLOADED: LazyLock<Bytes> = LazyLock::new(|| {
 fn render(answer: http::Response<axum::body::Body>) -> Bytes {
     let (head, body) = answer.into_parts();
     // An error's body is whole from the start: collecting it waits for nothing.
-    let body = body.collect().now_or_never().and_then(Result::ok).map(|body| body.to_bytes()).unwrap_or_default();
+    let body = body.collect().now_or_never().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let mut out = Vec::with_capacity(512 + body.len());
     let status = head.status;
     let line = format!("HTTP/1.1 {} {}\r\n", status.as_str(), status.canonical_reason().unwrap_or("Error"));

@@ -1,6 +1,7 @@
 //! A server on port 0 with short patience, and a client that writes bytes as they are: what the tests of redirects, accepting and
 //! draining share.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "test code outside a #[test] function")]
 
 use std::{
     io::{ErrorKind, Read, Write},
