@@ -133,7 +133,8 @@ struct MemMapping {
 
 impl Mapping for MemMapping {
     fn bytes_mut(&mut self) -> &mut [u8] {
-        self.mine.copy_from_slice(&hold(&self.file.0)[..self.mine.len()]);
+        let len = self.mine.len();
+        self.mine.copy_from_slice(&hold(&self.file.0)[..len]);
         &mut self.mine
     }
 
