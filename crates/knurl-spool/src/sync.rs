@@ -17,7 +17,7 @@ use crate::spool::hold;
 use crate::{Disk, DiskFile, Position, Spool, SyncError};
 
 /// Longest tail that is rewritten: syncing lags by less in any state worth saving, and the appends wait for the copy.
-const MOVE_SEGMENTS_MAX: usize = 8;
+const MOVE_SEGMENTS_MAX: usize = 32;
 
 /// What a missing record in the tail means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

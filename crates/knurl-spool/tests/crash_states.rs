@@ -32,8 +32,21 @@ struct Known {
     torn: usize,
 }
 
+/// What the scenarios came through: a run that never met one of these has proved little.
+#[derive(Clone, Copy, Debug, Default)]
+struct Met {
+    moved: u64,
+    lost: u64,
+    /// The store knew of more records than survived.
+    cursor_ahead: u64,
+    /// Records behind a stretch that did not survive.
+    resumed_behind_damage: u64,
+    rolled_over: u64,
+}
+
 #[derive(Clone, Debug, Default)]
 struct World {
+    met: Met,
     /// Which record has which sequence.
     records: BTreeMap<u64, u64>,
     next_id: u64,
@@ -66,16 +79,18 @@ fn in_every_crash_state_what_was_durable_is_there_in_order_once_and_nothing_else
     let seed = env("KNURL_SEED").unwrap_or(20_261_123);
     let states_min = env("KNURL_STATES").unwrap_or(STATES_MIN);
     println!("KNURL_SEED={seed} KNURL_STATES={states_min}");
-    let (mut states, mut scenario) = (0, 0);
+    let (mut states, mut scenario, mut met) = (0, 0, Met::default());
     while states < states_min {
         let mut dice = Dice::new(Dice::new(seed).roll() ^ scenario);
-        states += lineage(&mut dice, scenario);
+        states += lineage(&mut dice, scenario, &mut met);
         scenario += 1;
     }
-    println!("{states} crash states of {scenario} lineages");
+    println!("{states} crash states of {scenario} lineages: {met:?}");
+    let Met { moved, lost, cursor_ahead, resumed_behind_damage, rolled_over } = met;
+    assert!([moved, lost, cursor_ahead, resumed_behind_damage, rolled_over].iter().all(|&times| times > 0), "{met:?}");
 }
 
-fn lineage(dice: &mut Dice, name: u64) -> u64 {
+fn lineage(dice: &mut Dice, name: u64, met: &mut Met) -> u64 {
     let config = SpoolConfig {
         segment_bytes: [4096, 4608, 6144][dice.below(3) as usize],
         segments_max: 4 + dice.below(4) as u32,
@@ -86,8 +101,11 @@ fn lineage(dice: &mut Dice, name: u64) -> u64 {
     for generation in 0..GENERATIONS {
         let context = format!("lineage {name} generation {generation}");
         let scenario = Scenario::play(config, &image, world, dice);
-        let (more, crashed) = crashes(&scenario, &image, dice, &context);
+        let (more, crashed) = crashes(&scenario, &image, dice, &context, met);
         states += more;
+        met.moved += scenario.world.met.moved;
+        met.lost += scenario.world.met.lost;
+        met.rolled_over += scenario.world.met.rolled_over;
         (image, world) = crashed;
     }
     states
@@ -148,6 +166,7 @@ impl Scenario {
                     Ok(after) => {
                         assert_eq!(after.seq, known.acknowledged + 1);
                         assert!(after > known.cursor);
+                        self.world.met.rolled_over += u64::from(after.offset == 512 + 12 + record.len() as u64);
                         self.world.records.insert(known.acknowledged, id);
                         known.acknowledged += 1;
                     }
@@ -172,8 +191,12 @@ impl Scenario {
                     Err(SyncError::Moved { durable, .. }) => {
                         assert_eq!(durable.seq, known.acknowledged);
                         known.durable = durable.seq;
+                        self.world.met.moved += 1;
                     }
-                    Err(SyncError::Lost { .. }) => lives = false,
+                    Err(SyncError::Lost { .. }) => {
+                        self.world.met.lost += 1;
+                        lives = false;
+                    }
                     Err(SyncError::Closed) => panic!("the spool is open"),
                 }
                 self.disk.heal();
@@ -230,7 +253,7 @@ fn id_of(record: &[u8]) -> u64 {
 }
 
 /// Crashes the scenario after every operation of its journal; one of the crashes is where the next generation begins.
-fn crashes(scenario: &Scenario, image: &Image, dice: &mut Dice, context: &str) -> (u64, (Image, World)) {
+fn crashes(scenario: &Scenario, image: &Image, dice: &mut Dice, context: &str, met: &mut Met) -> (u64, (Image, World)) {
     let journal = scenario.disk.journal();
     let (mut platter, mut cache) = (Platter::new(image), Platter::new(image));
     let next_at = dice.below(journal.len() as u64 + 1) as usize;
@@ -257,9 +280,10 @@ fn crashes(scenario: &Scenario, image: &Image, dice: &mut Dice, context: &str) -
         let chosen = dice.below(losses.len() as u64) as usize;
         for (at, (loss, image)) in losses.into_iter().enumerate() {
             states += 1;
-            recover(scenario, &image, known, loss, dice, &format!("{context} operation {journal_len} {loss:?} {at}"));
+            recover(scenario, &image, known, loss, dice, &format!("{context} operation {journal_len} {loss:?} {at}"), met);
             if journal_len == next_at && at == chosen {
                 let mut world = scenario.world.clone();
+                world.met = Met::default();
                 world.known = Known { journal_len: 0, raw: true, ..known };
                 for id in &scenario.deliveries[deliveries..] {
                     world.delivered.remove(id);
@@ -272,7 +296,7 @@ fn crashes(scenario: &Scenario, image: &Image, dice: &mut Dice, context: &str) -
 }
 
 /// Opens what the crash left and holds it against what had been promised.
-fn recover(scenario: &Scenario, image: &Image, known: Known, loss: Loss, dice: &mut Dice, context: &str) {
+fn recover(scenario: &Scenario, image: &Image, known: Known, loss: Loss, dice: &mut Dice, context: &str, met: &mut Met) {
     let cursor = known.cursor;
     let loss = if known.raw { Loss::Power } else { loss };
     let disk = SimDisk::from_image(image, dice.roll());
@@ -289,6 +313,8 @@ fn recover(scenario: &Scenario, image: &Image, known: Known, loss: Loss, dice: &
     assert_eq!(missing, None, "{context}: lost although safe below {safe}; {recovery:?}");
 
     let begins = recovery.begins;
+    met.cursor_ahead += u64::from(begins.seq > recovery.survived.seq);
+    met.resumed_behind_damage += u64::from(recovery.torn.iter().any(|torn| torn.records > 0));
     assert!(
         begins > cursor || begins.seq == 0 || spool.prepare().is_ok_and(|prepared| prepared.at_bound),
         "{context}: {begins:?} {cursor:?}"
