@@ -47,7 +47,11 @@ fn set_up(conn: &Connection, options: &SqliteOptions, access: Access) -> rusqlit
     // Events outlive the links and users they name.
     conn.pragma_update(None, "foreign_keys", false)?;
     conn.pragma_update(None, "temp_store", "memory")?;
-    conn.pragma_update(None, "cache_size", -i64::from(options.cache_kib))?;
+    let cache_kib = match access {
+        Access::ReadWrite => options.cache_kib,
+        Access::ReadOnly => options.reader_cache_kib,
+    };
+    conn.pragma_update(None, "cache_size", -i64::from(cache_kib))?;
     conn.pragma_update(None, "mmap_size", options.mmap_bytes as i64)?;
     conn.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES as i64)?;
     conn.pragma_update(None, "wal_autocheckpoint", options.checkpoint_pages)?;

@@ -14,6 +14,7 @@ use super::{
     failure::store_error,
     sql,
     tx::Tx,
+    users,
 };
 use crate::{
     Reference, StoreError,
@@ -21,8 +22,12 @@ use crate::{
 };
 
 pub(super) fn create(tx: &Tx<'_>, new: &NewLink, now: UnixMillis) -> Result<Link> {
-    let inserted = tx
-        .prepare_cached(sql::LINK_INSERT)
+    if let Some(owner) = new.owner
+        && !users::exists(tx, owner)?
+    {
+        return Err(StoreError::MissingReference(Reference::User));
+    }
+    tx.prepare_cached(sql::LINK_INSERT)
         .and_then(|mut insert| {
             insert.execute((
                 &new.domain,
@@ -37,9 +42,6 @@ pub(super) fn create(tx: &Tx<'_>, new: &NewLink, now: UnixMillis) -> Result<Link
             ))
         })
         .map_err(store_error)?;
-    if inserted == 0 {
-        return Err(StoreError::MissingReference(Reference::User));
-    }
     let link = Link {
         id: LinkId(tx.last_insert_rowid()),
         domain: new.domain.clone(),

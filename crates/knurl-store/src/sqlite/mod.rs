@@ -51,8 +51,10 @@ pub struct SqliteOptions {
     pub point_readers: usize,
     /// Connections for lists and stats, which run on blocking threads.
     pub readers: usize,
-    /// Page cache of each connection.
+    /// Page cache of the writer: the inner pages and the hot leaves of the index over codes.
     pub cache_kib: u32,
+    /// Page cache of each reader; most of what they read is mapped.
+    pub reader_cache_kib: u32,
     /// Address space for reading the file without copying; 0 turns it off.
     pub mmap_bytes: u64,
     /// How long to wait for another process's write.
@@ -60,7 +62,8 @@ pub struct SqliteOptions {
     /// Between attempts to open the database again after an error, so that a dead disk is not hammered. Writes are refused at once
     /// meanwhile.
     pub reopen_pause: Duration,
-    /// Pages in the WAL at which the writer checkpoints.
+    /// Pages in the WAL at which the writer checkpoints. Codes are random, so creates touch pages all over their index: the more of
+    /// them a checkpoint takes together, the more often it writes a page once instead of many times.
     pub checkpoint_pages: u32,
     /// SQLite VFS to open through (fault injection in tests); `None` is the system's.
     pub vfs: Option<String>,
@@ -73,11 +76,12 @@ impl Default for SqliteOptions {
             queue_max: 4096,
             point_readers: 4,
             readers: 4,
-            cache_kib: 16 * 1024,
+            cache_kib: 64 * 1024,
+            reader_cache_kib: 4 * 1024,
             mmap_bytes: 1 << 30,
             busy_timeout: Duration::from_secs(5),
             reopen_pause: Duration::from_millis(50),
-            checkpoint_pages: 4000,
+            checkpoint_pages: 16_000,
             vfs: None,
         }
     }

@@ -13,7 +13,14 @@ use knurl_core::{
     visitor::Salt,
 };
 
-use super::{SqliteStore, clicks, events, failure::store_error, import, keys, links, salts, stats, tx::Tx, users, writer::Outcome};
+use super::{
+    SqliteStore, clicks, events,
+    failure::store_error,
+    import, keys, links, salts, stats,
+    tx::Tx,
+    users,
+    writer::{Care, Outcome},
+};
 use crate::store::*;
 
 /// More links than this are looked up on a blocking thread.
@@ -25,7 +32,7 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<T> + Send + 'static,
     {
-        self.inner.writer.write(move |tx| write(tx).map(Outcome::Keep)).await
+        self.inner.writer.write(Care::Usual, move |tx| write(tx).map(Outcome::Keep)).await
     }
 
     async fn import<T, F>(&self, mode: ImportMode, mut write: F) -> Result<T>
@@ -33,11 +40,10 @@ impl SqliteStore {
         T: Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<T> + Send + 'static,
     {
-        let outcome = match mode {
-            ImportMode::Commit => Outcome::Keep,
-            ImportMode::DryRun => Outcome::Undo,
-        };
-        self.inner.writer.write(move |tx| write(tx).map(outcome)).await
+        match mode {
+            ImportMode::Commit => self.write(write).await,
+            ImportMode::DryRun => self.inner.writer.write(Care::Undoes, move |tx| write(tx).map(Outcome::Undo)).await,
+        }
     }
 }
 

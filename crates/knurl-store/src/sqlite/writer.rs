@@ -3,6 +3,9 @@
 //! Promised: a reply comes after the commit; a write that fails or panics undoes itself alone; a failed commit fails every write
 //! of its group; a caller that has left changes nothing for the others. After an I/O error the connection is closed and opened
 //! anew, never used again: what a failed sync left behind is for SQLite's recovery to judge.
+//!
+//! A group runs without savepoints: they copy every page they touch once more, and nearly all writes that fail do so before they
+//! have changed anything. Where one fails later than that, the group is rolled back and runs again, each write in a savepoint.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -33,6 +36,14 @@ pub(super) enum Outcome<T> {
     Undo(T),
 }
 
+/// Whether a write is known to be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Care {
+    Usual,
+    /// In a savepoint from the start.
+    Undoes,
+}
+
 /// Figures for metrics.
 #[derive(Debug, Default)]
 pub struct WriterCounters {
@@ -42,6 +53,8 @@ pub struct WriterCounters {
     pub commits: AtomicU64,
     /// Groups whose begin or commit failed.
     pub failed_groups: AtomicU64,
+    /// Groups that ran twice, because a write failed after it had changed something.
+    pub groups_run_again: AtomicU64,
     /// Writes that panicked.
     pub panics: AtomicU64,
     /// Times the write connection was opened anew.
@@ -81,14 +94,14 @@ impl Writer {
         Ok(Self { queue, counters })
     }
 
-    /// `write` may run more than once; only its last run is committed.
-    pub(super) async fn write<T, F>(&self, write: F) -> Result<T>
+    /// `write` may run twice; only its last run is committed.
+    pub(super) async fn write<T, F>(&self, care: Care, write: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&Tx<'_>) -> Result<Outcome<T>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Message::Write(Box::new(Write { write, result: None, reply }));
+        let job = Message::Write(Box::new(Write { write, care, result: None, reply }));
         self.queue.try_send(job).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => closed(),
@@ -116,6 +129,7 @@ fn closed() -> StoreError {
 
 /// A queued write, whatever it answers.
 trait Job: Send {
+    fn care(&self) -> Care;
     /// Runs it. `Ok(true)`: keep the changes; `Ok(false)`: undo them, the answer stands; `Err`: undo them.
     fn run(&mut self, tx: &Tx<'_>, counters: &WriterCounters) -> std::result::Result<bool, ()>;
     /// The error of the last run, where it is one that casts doubt on the connection: then it is the whole group's.
@@ -126,6 +140,7 @@ trait Job: Send {
 
 struct Write<T, F> {
     write: F,
+    care: Care,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
@@ -135,6 +150,10 @@ where
     T: Send,
     F: FnMut(&Tx<'_>) -> Result<Outcome<T>> + Send,
 {
+    fn care(&self) -> Care {
+        self.care
+    }
+
     fn run(&mut self, tx: &Tx<'_>, counters: &WriterCounters) -> std::result::Result<bool, ()> {
         // The closure's captures are only read again by another run, which starts from scratch.
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.write)(tx))).unwrap_or_else(|_| {
@@ -263,9 +282,15 @@ impl Desk {
 /// One transaction for the whole group.
 fn run_group(conn: &Connection, generation: u64, group: &mut [Box<dyn Job>], counters: &WriterCounters) -> Result<()> {
     execute(conn, "begin immediate")?;
-    let tx = Tx::new(conn, generation);
-    for job in group.iter_mut() {
-        run_in_savepoint(&tx, job.as_mut(), counters)?;
+    let mut tx = Tx::new(conn, generation);
+    if run_jobs(&tx, group, counters)? == Ran::MustRunAgain {
+        execute(conn, "rollback")?;
+        execute(conn, "begin immediate")?;
+        tx = Tx::new(conn, generation);
+        counters.groups_run_again.fetch_add(1, Ordering::Relaxed);
+        for job in group.iter_mut() {
+            run_in_savepoint(&tx, job.as_mut(), counters)?;
+        }
     }
     tx.flush_counts().map_err(store_error)?;
     fail::fail_point!("store::before_commit");
@@ -277,26 +302,54 @@ fn run_group(conn: &Connection, generation: u64, group: &mut [Box<dyn Job>], cou
     Ok(())
 }
 
-/// An `Err` here is the whole group's: the transaction itself is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ran {
+    AsWanted,
+    MustRunAgain,
+}
+
+/// An `Err` here and below is the whole group's: the transaction itself is lost.
+fn run_jobs(tx: &Tx<'_>, group: &mut [Box<dyn Job>], counters: &WriterCounters) -> Result<Ran> {
+    for job in group {
+        if job.care() == Care::Undoes {
+            run_in_savepoint(tx, job.as_mut(), counters)?;
+            continue;
+        }
+        let (counts, changes) = (tx.counts(), tx.total_changes());
+        if job.run(tx, counters) == Ok(true) {
+            continue;
+        }
+        keeps_transaction(tx, job.as_mut())?;
+        if tx.total_changes() != changes {
+            return Ok(Ran::MustRunAgain);
+        }
+        tx.set_counts(counts);
+    }
+    Ok(Ran::AsWanted)
+}
+
 fn run_in_savepoint(tx: &Tx<'_>, job: &mut dyn Job, counters: &WriterCounters) -> Result<()> {
     let counts = tx.counts();
     execute(tx, "savepoint job")?;
-    match job.run(tx, counters) {
-        Ok(true) => return execute(tx, "release job"),
-        Ok(false) => {}
-        Err(()) => {
-            if let Some(doubt) = job.take_doubt() {
-                return Err(doubt);
-            }
-            // SQLite rolls the whole transaction back by itself on some errors.
-            if tx.is_autocommit() {
-                return Err(StoreError::Unavailable("a write of this group lost the transaction".into()));
-            }
-        }
+    if job.run(tx, counters) == Ok(true) {
+        return execute(tx, "release job");
     }
+    keeps_transaction(tx, job)?;
     tx.set_counts(counts);
     execute(tx, "rollback to job")?;
     execute(tx, "release job")
+}
+
+/// After a write that is to be undone: may the others go on?
+fn keeps_transaction(tx: &Tx<'_>, job: &mut dyn Job) -> Result<()> {
+    if let Some(doubt) = job.take_doubt() {
+        return Err(doubt);
+    }
+    // SQLite rolls the whole transaction back by itself on some errors.
+    if tx.is_autocommit() {
+        return Err(StoreError::Unavailable("a write of this group lost the transaction".into()));
+    }
+    Ok(())
 }
 
 fn execute(conn: &Connection, sql: &str) -> Result<()> {
