@@ -1,3 +1,5 @@
+//! What agents are called, and that strangers' words never get out.
+
 use proptest::prelude::*;
 use rstest::rstest;
 

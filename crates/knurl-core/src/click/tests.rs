@@ -1,3 +1,5 @@
+//! Clicks written and read back; the bytes of version 1; records that are damaged.
+
 use proptest::prelude::*;
 use rstest::rstest;
 

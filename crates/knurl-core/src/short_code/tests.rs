@@ -1,3 +1,5 @@
+//! Codes asked for and drawn: alphabet, reserved words, fairness, growth.
+
 use std::collections::HashSet;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Counting, merging and the byte form, exact and estimated.
+
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use rstest::rstest;

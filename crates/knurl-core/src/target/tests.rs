@@ -1,3 +1,5 @@
+//! What becomes a target and what does not; every spelling of our own hosts.
+
 use proptest::prelude::*;
 use rstest::rstest;
 

@@ -1,3 +1,5 @@
+//! Times read, written and refused, held against jiff.
+
 use jiff::{Timestamp, civil::DateTime};
 use proptest::prelude::*;
 use rstest::rstest;
