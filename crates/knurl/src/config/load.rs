@@ -266,3 +266,51 @@ fn distance(a: &str, b: &str) -> usize {
     }
     row[b.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load_with(name: &str, value: &str) -> Result<Loaded, ConfigError> {
+        Layers { environment: vec![(name.into(), value.into())], ..Layers::default() }.load()
+    }
+
+    /// An option nobody reads would take anything.
+    #[test]
+    fn every_option_of_the_manual_is_read_and_its_range_enforced() {
+        // Any path is a path.
+        let free = ["data_dir", "database_url"];
+        for entry in manual::entries().iter().filter(|entry| !free.contains(&entry.key.as_str())) {
+            let error = load_with(&entry.env, "\u{2603} /").err().unwrap_or_else(|| panic!("{} takes a snowman", entry.key));
+            assert!(error.to_string().contains(&format!("`{}`", entry.key)), "{error}");
+            let Some(range) = entry.range().filter(|_| entry.default.parse::<u64>().is_ok()) else { continue };
+            for inside in [range.start(), range.end()] {
+                load_with(&entry.env, &inside.to_string()).unwrap_or_else(|error| panic!("{error}"));
+            }
+            let above = range.end() + 1;
+            assert!(load_with(&entry.env, &above.to_string()).is_err(), "{} takes {above}", entry.key);
+        }
+        assert!(load_with("KNURL_DATA_DIR", "").is_err());
+        assert!(load_with("KNURL_DATABASE_URL", "mysql://x").is_err());
+    }
+
+    #[test]
+    fn the_defaults_are_the_values_of_the_manual() {
+        let loaded = Layers::default().load().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.settings.len(), manual::entries().len());
+        assert!(loaded.settings.iter().all(|setting| setting.source == Source::Default));
+        assert_eq!(loaded.config.base_url, super::super::BaseUrl("http://127.0.0.1:8080".into()));
+        assert_eq!(loaded.config.database_path(), Path::new("./data/knurl.db"));
+    }
+
+    #[test]
+    fn a_derived_base_url_follows_the_address_bound_and_a_given_one_does_not() {
+        let bound = |base_url: &str| {
+            let mut config = load_with("KNURL_BASE_URL", base_url).unwrap_or_else(|error| panic!("{error}")).config;
+            config.bound("0.0.0.0:4711".parse().unwrap_or_else(|_| unreachable!("a literal")));
+            config.base_url.0
+        };
+        assert_eq!(bound(""), "http://127.0.0.1:4711");
+        assert_eq!(bound("https://Sho.rt/"), "https://sho.rt");
+    }
+}

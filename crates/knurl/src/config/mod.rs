@@ -300,3 +300,35 @@ pub struct WatchdogConfig {
     /// The process aborts when its runtime has not turned for this long. Zero: off.
     pub stuck_after: Duration,
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("10.0.0.0/8", "10.1.2.3", true)]
+    #[case("10.0.0.0/8", "11.0.0.0", false)]
+    #[case("10.0.0.0/8", "::ffff:10.1.2.3", true)]
+    #[case("0.0.0.0/0", "255.255.255.255", true)]
+    #[case("0.0.0.0/0", "::1", false)]
+    #[case("192.0.2.7", "192.0.2.7", true)]
+    #[case("192.0.2.7", "192.0.2.6", false)]
+    #[case("fd00::/8", "fdff::1", true)]
+    #[case("::/0", "2001:db8::1", true)]
+    #[case("2001:db8::/32", "2001:db9::", false)]
+    fn a_block_holds_the_addresses_it_says(#[case] block: &str, #[case] ip: &str, #[case] held: bool) {
+        let block: IpNet = block.parse().unwrap();
+        assert_eq!(block.contains(ip.parse().unwrap()), held);
+    }
+
+    #[rstest]
+    #[case("10.0.0.0/33")]
+    #[case("::/129")]
+    #[case("host/8")]
+    #[case("10.0.0.0/")]
+    fn what_is_no_block_is_refused(#[case] text: &str) {
+        assert_eq!(text.parse::<IpNet>(), Err(IpNetError));
+    }
+}
