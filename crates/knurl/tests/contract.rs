@@ -1,5 +1,7 @@
 //! The REST contract, from outside: every endpoint, every riddle, every quirk of the lists.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod test_app;
 
 #[path = "contract/auth.rs"]

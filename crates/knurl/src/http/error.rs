@@ -126,8 +126,12 @@ impl Error {
         &self.0.fields
     }
 
-    /// The failure as it stands inside another answer (an item of a bulk create).
+    /// The failure as it stands inside another answer (an item of a bulk create). Ours are logged here, since they pass no boundary.
     pub fn to_item(&self) -> serde_json::Value {
+        if self.status().is_server_error() {
+            let cause = self.0.source.as_deref().map(|source| chain(source)).unwrap_or_default();
+            tracing::error!(code = self.0.code.entry().code, cause, "an item of a bulk request failed");
+        }
         serde_json::json!({ "code": self.0.code.entry().code, "status": self.status().as_u16(), "error": self.detail(), "errors": self.0.fields })
     }
 

@@ -158,3 +158,28 @@ async fn events_are_filtered_by_link_user_and_type() {
     }
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unpaged_list_stops_at_its_bound_and_says_how_to_go_on() {
+    let app = TestApp::start().await;
+    let rows = 10_001;
+    let mut file = String::from("id,username,email,created_at\n");
+    for id in 1..=rows {
+        file.push_str(&format!("{id},user{id},user{id}@example.org,2026-01-02 03:04:05\n"));
+    }
+    app.send("POST", "/users/bulk", &[("content-type", "text/csv")], file.as_bytes()).await.is(201);
+    for batch in 0..=10 {
+        let size = if batch < 10 { 1_000 } else { 1 };
+        let links: Vec<_> = (0..size).map(|_| json!({"user_id": 1, "original_url": "https://example.org"})).collect();
+        assert_eq!(app.post("/urls/bulk", json!(links)).await.is(201)["failed"], 0);
+    }
+    for path in ["/users", "/urls", "/events", "/users/1/urls"] {
+        let first = app.get(path).await;
+        assert_eq!((first.ids().len(), total(&first)), (10_000, 10_001), "{path}");
+        let next = neighbour(&first, "next").unwrap();
+        assert_eq!(next, format!("{path}?after_id={}", first.ids()[9_999]));
+        let rest = app.get(&next).await;
+        assert_eq!((rest.ids().len(), neighbour(&rest, "next")), (1, None), "{path}");
+    }
+    app.stop().await;
+}

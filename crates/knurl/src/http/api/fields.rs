@@ -213,7 +213,7 @@ impl<'a, const N: usize> Fields<'a, N> {
             // Parsed once, so that what is stored can be read by any parser: bounded depth, numbers in range, whole surrogates.
             Kind::Object if serde_json::from_str::<serde_json::Value>(raw.get()).is_ok() => return Some(raw.get()),
             Kind::Object => {
-                self.fail(index, "invalid", format!("{} is nested too deeply or holds an impossible value.", self.names[index]))
+                self.fail(index, "invalid", format!("{} is nested too deeply or holds an impossible value.", self.names[index]));
             }
             _ => self.wrong(index, "an object or null"),
         }

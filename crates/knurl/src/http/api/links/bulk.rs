@@ -114,12 +114,25 @@ async fn create_all(state: &HttpState, items: &mut [Item], now: UnixMillis) -> R
         if links.is_empty() {
             return Ok(());
         }
-        let outcomes = state.store.create_links(links, now).await?;
-        for (slot, outcome) in slots.into_iter().zip(outcomes) {
-            slot.settle(state, outcome);
+        match state.store.create_links(links, now).await {
+            Ok(outcomes) => slots.into_iter().zip(outcomes).for_each(|(slot, outcome)| slot.settle(state, outcome)),
+            Err(error) if attempt == 0 => return Err(error.into()),
+            // What an earlier round made is made, and has to be told.
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a bulk create could not draw its last codes");
+                give_up(slots, error);
+                return Ok(());
+            }
         }
     }
     Ok(())
+}
+
+fn give_up(slots: Vec<&mut Item>, error: StoreError) {
+    let code = Error::from(error).code();
+    for slot in slots {
+        *slot = Item::Done(Err(Error::new(code)));
+    }
 }
 
 impl Item {
