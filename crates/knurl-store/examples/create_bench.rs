@@ -96,6 +96,12 @@ async fn point_reads(store: &SqliteStore, numbers: &AtomicU64, seconds: Duration
         }
     }
     meter.print("link_by_code, one caller", read);
+    let (meter, started, mut hops) = (Meter::start(), Instant::now(), 0_u64);
+    while started.elapsed() < seconds {
+        store.list_keys().await.unwrap();
+        hops += 1;
+    }
+    meter.print("list_keys (none): the hop to a blocking thread and back", hops);
 }
 
 async fn clicks(store: &SqliteStore, links: u64, seconds: Duration) {

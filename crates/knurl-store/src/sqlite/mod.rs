@@ -27,6 +27,9 @@ mod tests;
 mod tx;
 mod users;
 mod writer;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod writer_tests;
 
 use std::{path::Path, sync::Arc, time::Duration};
 

@@ -13,15 +13,18 @@ use std::{
     },
 };
 
-use rusqlite::{Connection, InterruptHandle};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::{
     SqliteOptions,
     connection::{self, Access},
-    failure::distrusts_connection,
+    failure::{distrusts_connection, is_interrupt, store_error},
 };
 use crate::{StoreError, store::Result};
+
+/// How often a long read looks whether its caller is still there: some tens of microseconds.
+const ABANDONED_CHECK_OPS: i32 = 4096;
 
 #[derive(Debug)]
 pub(super) struct Readers {
@@ -81,36 +84,30 @@ impl Readers {
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
         let permit = self.long_permits.clone().acquire_owned().await.map_err(|_| closed())?;
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let on_drop = Abandon(abandoned.clone());
         let this = self.clone();
-        let leash = Arc::new(Mutex::new(Leash::Waiting));
-        let abandoned = Abandon(leash.clone());
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            this.long_here(&leash, read)
+            this.long_here(abandoned, read)
         });
         let result = task.await.unwrap_or_else(|e| Err(StoreError::Internal(Box::new(e))));
-        drop(abandoned);
+        drop(on_drop);
         result
     }
 
-    fn long_here<T>(&self, leash: &Mutex<Leash>, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    fn long_here<T>(&self, abandoned: Arc<AtomicBool>, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let idle = lock(&self.long).pop();
-        let conn = match idle {
+        let mut conn = match idle {
             Some(conn) => conn,
             None => self.open()?,
         };
-        {
-            let mut leash = lock(leash);
-            if matches!(*leash, Leash::Abandoned) {
-                self.put_back(conn);
-                return Err(StoreError::Unavailable("the caller has left".into()));
-            }
-            *leash = Leash::Running(conn.get_interrupt_handle());
-        }
+        // Not `sqlite3_interrupt`: one that comes just before the statement begins is lost.
+        let is_abandoned = move || abandoned.load(Ordering::Acquire);
+        conn.progress_handler(ABANDONED_CHECK_OPS, Some(is_abandoned)).map_err(store_error)?;
         let result = guarded(&conn, read);
-        // From here on an interrupt would hit whoever gets the connection next.
-        *lock(leash) = Leash::Finished;
-        let interrupted = matches!(&result, Err(error) if super::failure::is_interrupt(error));
+        conn.progress_handler(0, None::<fn() -> bool>).map_err(store_error)?;
+        let interrupted = matches!(&result, Err(error) if is_interrupt(error));
         if !doubtful(&result) || interrupted {
             self.put_back(conn);
         }
@@ -158,24 +155,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-enum Leash {
-    Waiting,
-    Running(InterruptHandle),
-    Finished,
-    Abandoned,
-}
-
 /// Dropped with the caller's future.
-struct Abandon(Arc<Mutex<Leash>>);
+struct Abandon(Arc<AtomicBool>);
 
 impl Drop for Abandon {
     fn drop(&mut self) {
-        let mut leash = lock(&self.0);
-        if let Leash::Running(handle) = &*leash {
-            handle.interrupt();
-        }
-        if !matches!(*leash, Leash::Finished) {
-            *leash = Leash::Abandoned;
-        }
+        self.0.store(true, Ordering::Release);
     }
 }
