@@ -26,7 +26,7 @@ pub fn inspect(disk: &dyn Disk, delivered: Option<Position>) -> Result<Inspectio
     loop {
         looks += 1;
         let page = ledger::read(disk)?.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "there is no spool here"))?;
-        let survey = match recovery::survey(disk, page.id) {
+        let survey = match recovery::survey(disk, page.id, delivered.map_or(0, |delivered| delivered.seq)) {
             Err(OpenError::Io(error)) if error.kind() == io::ErrorKind::NotFound && looks < LOOKS_MAX => continue,
             survey => survey?,
         };

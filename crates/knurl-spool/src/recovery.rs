@@ -61,7 +61,8 @@ pub(crate) struct Survey {
 const HEADERLESS_SEQS: u64 = 1 << 31;
 
 /// Takes the files as they are; `NotFound` while another process releases segments means: look again.
-pub(crate) fn survey(disk: &dyn Disk, spool_id: u128) -> Result<Survey, OpenError> {
+/// `delivered` is the store's cursor: where to look for the sequences of an only segment whose header is lost.
+pub(crate) fn survey(disk: &dyn Disk, spool_id: u128, delivered: u64) -> Result<Survey, OpenError> {
     let mut numbers: Vec<u64> = disk.list()?.iter().filter_map(|name| segment::file_number(name)).collect();
     numbers.sort_unstable();
     let mut survey = Survey { number_max: numbers.last().copied().unwrap_or(0), ..Survey::default() };
@@ -95,20 +96,32 @@ pub(crate) fn survey(disk: &dyn Disk, spool_id: u128) -> Result<Survey, OpenErro
                 survey.scan(disk, spool_id, number, seqs)?;
             }
             None => {
-                let first_seq = survey.end.seq;
+                // What lies before the oldest was released, not lost: its first record tells where it begins.
+                let oldest = survey.segments.is_empty();
+                let near = if bound == u64::MAX {
+                    delivered.saturating_sub(HEADERLESS_SEQS / 2)
+                } else {
+                    bound.saturating_sub(HEADERLESS_SEQS)
+                };
+                let mut first_seq = if oldest { near } else { survey.end.seq };
                 let before = survey.end;
                 survey.end = Position { segment: number, offset: SEGMENT_HEADER_BYTES, seq: first_seq };
                 let torn = survey.torn.len();
-                if survey.scan(disk, spool_id, number, first_seq..bound.min(first_seq.saturating_add(HEADERLESS_SEQS)))? == 0 {
+                let seqs = first_seq..bound.min(first_seq.saturating_add(HEADERLESS_SEQS));
+                let Some(first) = survey.scan(disk, spool_id, number, seqs)? else {
                     survey.end = before;
                     // A copy of a tail that was being moved: the originals are where they were.
                     if survey.scan_copies(disk, spool_id, number, first_seq)? {
                         survey.torn.truncate(torn);
                     }
                     survey.obsolete.push(segment::file_name(number));
-                } else {
-                    survey.segments.push(SegmentMeta { number, first_seq });
+                    continue;
+                };
+                if oldest {
+                    first_seq = first;
+                    survey.forget_gap_before(number, torn);
                 }
+                survey.segments.push(SegmentMeta { number, first_seq });
             }
         }
     }
@@ -116,17 +129,17 @@ pub(crate) fn survey(disk: &dyn Disk, spool_id: u128) -> Result<Survey, OpenErro
 }
 
 impl Survey {
-    /// Moves `end` behind the last readable record of one segment; how many there were.
-    fn scan(&mut self, disk: &dyn Disk, spool_id: u128, number: u64, mut seqs: Range<u64>) -> io::Result<u64> {
+    /// Moves `end` behind the last readable record of one segment; the sequence of the first.
+    fn scan(&mut self, disk: &dyn Disk, spool_id: u128, number: u64, mut seqs: Range<u64>) -> io::Result<Option<u64>> {
         let file = disk.open(&segment::file_name(number), false)?;
         let mut frames = Frames::new(&*file, segment::key(spool_id, number), SEGMENT_HEADER_BYTES, file.size()?);
-        let mut found_n = 0;
+        let mut first = None;
         while let Some(found) = frames.next(&seqs)? {
             let records = found.seq - seqs.start;
             if records > 0 || found.gap_bytes > 0 {
                 self.torn.push(Torn { segment: number, offset: found.at - found.gap_bytes, bytes: found.gap_bytes, records });
             }
-            found_n += 1;
+            first = first.or(Some(found.seq));
             seqs.start = found.seq + 1;
             self.end = Position { segment: number, offset: frames.offset(), seq: seqs.start };
         }
@@ -135,7 +148,17 @@ impl Survey {
         if bytes > 0 && !seqs.is_empty() {
             self.torn.push(Torn { segment: number, offset: frames.offset(), bytes, records: 0 });
         }
-        Ok(found_n)
+        Ok(first)
+    }
+
+    /// The stretch noted first since `torn` lies before the first record of the oldest segment: no record is known to be missing there.
+    fn forget_gap_before(&mut self, number: u64, torn: usize) {
+        let before_first = |noted: &Torn| noted.segment == number && noted.offset == SEGMENT_HEADER_BYTES && noted.records > 0;
+        let Some(noted) = self.torn.get_mut(torn).filter(|noted| before_first(noted)) else { return };
+        noted.records = 0;
+        if noted.bytes == 0 {
+            self.torn.remove(torn);
+        }
     }
 
     fn scan_copies(&self, disk: &dyn Disk, spool_id: u128, number: u64, below: u64) -> io::Result<bool> {

@@ -43,8 +43,8 @@ impl Spool {
         let lock = disk.lock()?.ok_or(OpenError::Locked)?;
         let mapped = config.medium == Medium::Mapped && disk.mappable()?;
         let (page, ledger_rebuilt) = page_or_new(&*disk)?;
-        let survey = recovery::survey(&*disk, page.id)?;
         let delivered = delivered.unwrap_or_default();
+        let survey = recovery::survey(&*disk, page.id, delivered.seq)?;
         let seq = survey.end.seq.max(delivered.seq);
         let written = Position { seq, ..survey.end.max(delivered) };
 

@@ -141,6 +141,30 @@ fn a_segment_is_full_of_zeros_and_durable_with_its_name_before_anything_is_put_i
     assert!(journal[created + 4..].iter().any(|op| matches!(op, Op::Write { .. })));
 }
 
+#[rstest]
+fn the_oldest_segment_is_read_without_its_header_however_old_the_spool_is(
+    #[values(1, 1 << 31, 5 << 32)] age: u64,
+    #[values(false, true)] alone: bool,
+) {
+    let disk = SimDisk::new(1);
+    let cursor = Position { segment: 7, offset: 600, seq: age };
+    let spool = open(&disk, Some(cursor));
+    let name = format!("{:020}.seg", spool.append(b"one").unwrap().segment);
+    spool.append(b"two").unwrap();
+    drop(spool);
+    if !alone {
+        open(&disk, Some(cursor)).append(b"three").unwrap();
+    }
+    let mut image = disk.image();
+    image.get_mut(&name).unwrap()[..512].fill(0);
+    let disk = SimDisk::from_image(&image, 2);
+    let expected: &[&[u8]] = if alone { &[b"one", b"two"] } else { &[b"one", b"two", b"three"] };
+    assert_eq!(inspect(&disk, Some(cursor)).unwrap().backlog_records, expected.len() as u64);
+    let (spool, recovery) = Spool::open(Arc::new(disk), config(Medium::Mapped), Some(cursor)).unwrap();
+    assert_eq!(recovery.torn, []);
+    assert_eq!(read_from(&spool, cursor), expected);
+}
+
 #[test]
 fn a_full_spool_says_so_and_takes_records_again_once_segments_are_released() {
     let disk = SimDisk::new(1);
