@@ -87,16 +87,17 @@ Shorten something (paste this into another terminal):
 
   curl -s {base}/shorten \\
      -H 'Content-Type: application/json'{auth} \\
-     -d '{{\"url\":\"https://www.rust-lang.org/\",\"custom_code\":\"rust\"}}'
+     -d '{{\"url\":\"https://www.rust-lang.org/\",\"custom_code\":\"rust\",\"find_if_exists\":true}}'
 
-Follow it, then look at its clicks:
+Follow it (a GET; `curl -I` asks for the head only, which is answered but is no click), then look at its clicks:
 
-  curl -I {base}/rust
-  knurl --data-dir {dir} link stats rust
+  curl -i {base}/rust
+  {knurl} --data-dir {dir} link stats rust
 
 Everything is kept in {dir}; metrics are at http://{metrics_addr}/metrics.
 Stop with Ctrl-C. Nothing answered is lost, not even by kill -9: try it.
 ",
+        knurl = std::env::current_exe().unwrap_or_else(|_| "knurl".into()).display(),
         dir = data_dir.display(),
     )
 }
