@@ -19,22 +19,31 @@ pub(super) fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Imported> {
         if notes.refuses(user.id.0) {
             continue;
         }
-        let new = (user.id.0, &user.username, &user.email, fold(&user.username), fold(&user.email), user.created_at.0);
-        let twins = tx
-            .prepare_cached(sql::USER_IMPORT)
-            .and_then(|mut insert| insert.query_row(new, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).optional())
-            .map_err(store_error)?;
-        let Some((username_twin, email_twin)) = twins else {
+        let Some((username_twin, email_twin)) = insert_user(tx, user)? else {
             let there = user_rows::by_id(tx, user.id)?;
             notes.taken(there.is_some_and(|there| is_same_user(&there, user)));
             continue;
         };
         tx.count_users(1);
-        notes.note(username_twin != 0, "username", RowNoteKind::Duplicate);
-        notes.note(email_twin != 0, "email", RowNoteKind::Duplicate);
+        notes.note(username_twin, "username", RowNoteKind::Duplicate);
+        notes.note(email_twin, "email", RowNoteKind::Duplicate);
         notes.imported.inserted += 1;
     }
     Ok(imported)
+}
+
+/// Whether the name and the address were another's; `None` where the id is taken.
+fn insert_user(tx: &Tx<'_>, user: &User) -> Result<Option<(bool, bool)>> {
+    let (username_key, email_key) = (fold(&user.username), fold(&user.email));
+    let taken: (bool, bool) = tx
+        .prepare_cached(sql::USER_NAMES_TAKEN)
+        .and_then(|mut query| query.query_row((&username_key, &email_key), |row| Ok((row.get(0)?, row.get(1)?))))
+        .map_err(store_error)?;
+    let twin = |is_twin: bool| if is_twin { user.id.0 } else { 0 };
+    let (username, email) = (&user.username, &user.email);
+    let row = (user.id.0, username, email, username_key, email_key, user.created_at.0, twin(taken.0), twin(taken.1));
+    let inserted = tx.prepare_cached(sql::USER_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
+    Ok((inserted > 0).then_some(taken))
 }
 
 /// A user may have changed one of the two names since.
@@ -56,7 +65,7 @@ pub(super) fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
         if link.deleted_at.is_none() {
             tx.count_links(1);
         }
-        notes.note(twin != 0, "short_code", RowNoteKind::Duplicate);
+        notes.note(twin, "short_code", RowNoteKind::Duplicate);
         if let Some(owner) = link.owner {
             let since = user_created_at(tx, owner)?;
             notes.note(since.is_none(), "user_id", RowNoteKind::DanglingReference);
@@ -67,8 +76,12 @@ pub(super) fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
     Ok(imported)
 }
 
-/// The column `twin`; `None` where the id is taken.
-fn insert_link(tx: &Tx<'_>, link: &Link) -> Result<Option<i64>> {
+/// Whether the code was another's; `None` where the id is taken.
+fn insert_link(tx: &Tx<'_>, link: &Link) -> Result<Option<bool>> {
+    let code_taken: bool = tx
+        .prepare_cached(sql::LINK_CODE_TAKEN)
+        .and_then(|mut query| query.query_row((&link.domain, link.short_code.as_str()), |row| row.get(0)))
+        .map_err(store_error)?;
     let row = (
         link.id.0,
         &link.domain,
@@ -83,10 +96,10 @@ fn insert_link(tx: &Tx<'_>, link: &Link) -> Result<Option<i64>> {
         link.updated_at.0,
         link.deleted_at.map(|at| at.0),
         link.version,
+        if code_taken { link.id.0 } else { 0 },
     );
-    tx.prepare_cached(sql::LINK_IMPORT)
-        .and_then(|mut insert| insert.query_row(row, |row| row.get(0)).optional())
-        .map_err(store_error)
+    let inserted = tx.prepare_cached(sql::LINK_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
+    Ok((inserted > 0).then_some(code_taken))
 }
 
 /// Everything else of a link may have changed since.

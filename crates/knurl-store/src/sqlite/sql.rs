@@ -40,6 +40,7 @@ queries! {
     KEYS_LIST = "keys_list";
     LINK_BY_CODE = "link_by_code";
     LINK_BY_ID = "link_by_id";
+    LINK_CODE_TAKEN = "link_code_taken";
     LINK_DELETE = "link_delete";
     LINK_IDENTITY = "link_identity";
     LINK_IMPORT = "link_import";
@@ -67,6 +68,7 @@ queries! {
     USER_EXISTS = "user_exists";
     USER_IMPORT = "user_import";
     USER_INSERT = "user_insert";
+    USER_NAMES_TAKEN = "user_names_taken";
     USER_LINKS_CODES = "user_links_codes";
     USER_LINKS_DELETE = "user_links_delete";
     USER_LINKS_EVENTS = "user_links_events";
