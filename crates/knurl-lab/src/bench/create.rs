@@ -62,6 +62,7 @@ fn single(rig: &Rig, launch: &Launch) -> Result<Figures, BenchError> {
 
 fn bulk(rig: &Rig, launch: &Launch) -> Result<Figures, BenchError> {
     let server = launch.start()?;
+    let user = user(addr(&server)?)?;
     let args = LoadArgs {
         kind: LoadKind::Bulk,
         addr: addr(&server)?,
@@ -70,6 +71,7 @@ fn bulk(rig: &Rig, launch: &Launch) -> Result<Figures, BenchError> {
         codes: None,
         zipf: 0.0,
         rows: BULK_ROWS,
+        user: user.parse().unwrap_or(1),
         seed: 1,
     };
     let mut figures = Figures { per_second: Vec::new(), cpu_us: Vec::new(), p99_us: Vec::new() };

@@ -65,6 +65,10 @@ fn first_value(path: &str, key: &str) -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
+fn cores_online() -> usize {
+    fs::read_to_string("/proc/cpuinfo").map_or(0, |text| text.lines().filter(|line| line.starts_with("processor")).count())
+}
+
 fn said_by(program: &str, args: &[&str]) -> String {
     let output = std::process::Command::new(program).args(args).output();
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
@@ -74,7 +78,7 @@ fn said_by(program: &str, args: &[&str]) -> String {
 pub(super) fn page_head(command: &str, pairs: u64, seconds: u64, connections: u64, two_cores: bool) -> String {
     let model = first_value("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned());
     let memory = first_value("/proc/meminfo", "MemTotal").unwrap_or_else(|| "unknown".to_owned());
-    let online = first_value("/proc/cpuinfo", "siblings").unwrap_or_default();
+    let online = cores_online();
     let pinned = if two_cores { "server on core 0, clients on core 1" } else { "not pinned: one core" };
     format!(
         "# Performance\n\n\
@@ -83,9 +87,11 @@ pub(super) fn page_head(command: &str, pairs: u64, seconds: u64, connections: u6
          | | |\n|---|---|\n\
          | machine | {model}, {online} cores, {memory} |\n\
          | kernel | Linux {kernel} |\n\
-         | date | {date} |\n\
+         | date | {date}, load average {load} when it began |\n\
          | runs | {pairs} pairs of {seconds} s, {connections} keep-alive connections, loopback, {pinned} |\n\n",
         kernel = said_by("uname", &["-r"]),
+        load =
+            fs::read_to_string("/proc/loadavg").ok().and_then(|text| text.split(' ').next().map(str::to_owned)).unwrap_or_default(),
         date = said_by("date", &["-u", "+%Y-%m-%d"]),
     )
 }
