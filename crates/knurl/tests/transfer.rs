@@ -1,4 +1,5 @@
 //! The importer's parser, and an import whose bytes arrive as those of a request body do.
+#![allow(clippy::unwrap_used, reason = "test code outside a #[test] function")]
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -13,8 +14,11 @@ use proptest::prelude::*;
 
 const USERS: &str = "id,username,email,created_at\n";
 
-/// Lines, and whether the row was good; or what was wrong with the header.
-fn parse(pieces: &[&[u8]]) -> Result<(Option<Kind>, Vec<(u64, bool)>), String> {
+/// The file's kind, and of each row its line and whether it was good.
+type Parsed = (Option<Kind>, Vec<(u64, bool)>);
+
+/// `Err`: what was wrong with the header.
+fn parse(pieces: &[&[u8]]) -> Result<Parsed, String> {
     let (mut parser, mut seen) = (Parser::default(), Vec::new());
     let mut failed = None;
     for piece in pieces {

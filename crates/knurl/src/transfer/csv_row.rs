@@ -35,7 +35,7 @@ impl Header {
         }
         let known = || kind.columns().iter().chain(kind.optional_columns());
         let ignored = names.iter().filter(|name| !known().any(|column| column == name)).map(|name| shorten(name)).collect();
-        Ok(Self { kind, positions: known().map(|column| position(column)).collect(), width: names.len(), ignored })
+        Ok(Self { kind, positions: known().map(position).collect(), width: names.len(), ignored })
     }
 
     pub(super) fn row(&self, fields: Fields<'_>) -> Parsed<Row> {

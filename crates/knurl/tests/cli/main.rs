@@ -1,4 +1,5 @@
 //! The command line as people and scripts meet it: the real binary, in directories of its own.
+#![allow(clippy::unwrap_used, reason = "test code outside a #[test] function")]
 
 mod beside_server;
 mod config;

@@ -80,7 +80,7 @@ impl World {
             let (disk, metrics) = (Arc::new(self.disk.clone()), Arc::clone(&self.metrics));
             match clicks::start_on(disk, &self.config.clicks, self.store(), metrics, on_lost).await {
                 Err(StartError::Spool(OpenError::Locked)) if begun.elapsed() < HANG => {
-                    tokio::time::sleep(Duration::from_millis(1)).await
+                    tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 started => return started.unwrap(),
             }
