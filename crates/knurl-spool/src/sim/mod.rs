@@ -17,27 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use dice::Dice;
 pub use platter::{Kept, Op, Platter};
 
-use crate::frame::{Decoded, FRAME_HEADER_BYTES, FrameKey};
 use crate::{Disk, DiskFile, Mapping};
 
 /// Files by name.
 pub type Image = BTreeMap<String, Vec<u8>>;
-
-/// The frame decoder as a fuzzer reaches it: the sequence and payload of the frame at the beginning of `bytes`.
-pub fn decode_frame(spool_id: u128, segment: u64, bytes: &[u8], seqs: std::ops::Range<u64>) -> Option<(u64, &[u8])> {
-    match FrameKey::new(spool_id, segment).decode(bytes, &seqs) {
-        Decoded::Record { seq, len } => Some((seq, &bytes[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + len])),
-        _ => None,
-    }
-}
-
-/// What the spool would have written for it.
-pub fn encode_frame(spool_id: u128, segment: u64, seq: u64, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0; FRAME_HEADER_BYTES];
-    frame.extend_from_slice(payload);
-    FrameKey::new(spool_id, segment).seal(&mut frame, seq);
-    frame
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {

@@ -122,10 +122,6 @@ impl Error {
         self.0.detail.as_deref().unwrap_or(self.0.code.entry().sentence)
     }
 
-    pub fn field_errors(&self) -> &[FieldError] {
-        &self.0.fields
-    }
-
     /// The failure as it stands inside another answer (an item of a bulk create). Ours are logged here, since they pass no boundary.
     pub fn to_item(&self) -> serde_json::Value {
         if self.status().is_server_error() {

@@ -87,11 +87,6 @@ impl Remark {
 }
 
 impl Report {
-    /// Whether every row of the file is now in the store.
-    pub fn is_complete(&self) -> bool {
-        self.refused == 0
-    }
-
     pub(super) fn count(&mut self, imported: &Imported) {
         self.inserted += imported.inserted;
     }
