@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     sync::{
         Arc,
@@ -101,6 +102,15 @@ async fn a_backup_replaces_an_older_one_but_never_a_database_in_use_nor_its_sour
     assert!(matches!(backup(&source, &dest, quiet), Err(StoreError::Unavailable(_))));
     assert!(matches!(backup(&source, &source, quiet), Err(StoreError::Unavailable(_))));
     assert_eq!(in_use.counts().await.unwrap().links, 5);
+}
+
+#[tokio::test]
+async fn a_backup_can_be_read_by_its_owner_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, dest) = (dir.path().join("knurl.db"), dir.path().join("copy.db"));
+    let _server = store(&source);
+    backup(&source, &dest, &mut |_| {}).unwrap();
+    assert_eq!(fs::metadata(&dest).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Online backup, and the proof that the copy is the source.
 //!
 //! Promised: the copy is one snapshot of a database that may be written to meanwhile; it gets its name only after it has passed
-//! `integrity_check`, every row of it has been compared by hash with that snapshot, and it is on disk. Refused: to write over the
+//! `integrity_check`, every row of it has been compared by hash with that snapshot, and it is on disk; only its owner can read it. Refused: to write over the
 //! source or over a database that is in use.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -72,6 +73,8 @@ pub fn verify(path: &Path) -> Result<Verified> {
 
 fn copy(source: &Path, partial: &Path, progress: &mut dyn FnMut(BackupProgress)) -> Result<Verified> {
     let from = open(source)?;
+    // It holds hashes of keys and the visitors' salts: ours alone, wherever it is written to.
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial).map_err(io_error)?;
     let mut to = Connection::open(partial).map_err(store_error)?;
     // The read transaction stays open until the hashes are taken: copy and hashes are of the same snapshot, and the copy never has
     // to begin again because somebody wrote.
