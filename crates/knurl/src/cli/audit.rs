@@ -24,7 +24,7 @@ fn text(audit: &Audit) -> String {
             "holds: every answered click is delivered, waiting or counted as dropped, and every delivered one is rolled up once"
         }
         Verdict::Moving => "undecided: a running server changed the figures faster than they could be read; try again",
-        Verdict::Broken => "BROKEN: the figures do not add up; see docs/failures.md",
+        Verdict::Broken => "BROKEN: the figures do not add up; see docs/guide/operate.md",
     };
     format!(
         "answered   {:>12}\ndelivered  {:>12}\nbacklog    {:>12}\ndropped    {:>12}\nlost       {:>12}\nrolled up  {:>12}\n  raw      {:>12}\n  purged   {:>12}\n  (imported or posted: {})\n\nThe law {verdict}.",

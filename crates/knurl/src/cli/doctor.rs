@@ -212,11 +212,11 @@ fn database_and_clicks(config: &Config) -> Result<Vec<Check>, Failure> {
     });
     checks.push(match audited {
         None => Check::ok("clicks", "no spool yet"),
-        Some(Err(error)) => Check::fail("clicks", chain(&error), "see docs/failures.md"),
+        Some(Err(error)) => Check::fail("clicks", chain(&error), "see docs/guide/operate.md"),
         Some(Ok(found)) if found.verdict == Verdict::Broken => Check::fail(
             "clicks",
             format!("the law does not hold ({} lost)", found.lost),
-            "`knurl audit` shows the figures; see docs/failures.md",
+            "`knurl audit` shows the figures; see docs/guide/operate.md",
         ),
         Some(Ok(found)) if found.dropped > 0 => Check::warn(
             "clicks",

@@ -27,7 +27,8 @@ Made of the program's own help by `knurl reference cli`; a test compares the two
 
 Results go to standard output, everything else to standard error. With `--json` a result is one JSON value on one line, in a shape that
 gains fields but never loses or renames one. Exit codes: 0 done; 1 failed (one line on standard error says why; also `import` with
-refused rows, `audit` when the law does not hold, `doctor` when a check fails); 2 wrong usage; 78 wrong configuration.
+refused rows, `audit` when the law does not hold, `doctor` when a check fails); 2 wrong usage; 74 `serve` gave up because the disk could sync no more
+clicks; 78 wrong configuration.
 
 Every command works on the data directory, beside a running server or without one. A server notices what a command changed within
 `cache.coherence_interval_ms` (half a second). Only `restore` needs the server stopped.
