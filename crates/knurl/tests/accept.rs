@@ -57,7 +57,7 @@ fn a_header_that_trickles_in_is_not_waited_for() {
         std::thread::sleep(Duration::from_millis(20));
     }
     slow.closed();
-    assert_eq!(server.metric(&timeouts("header")), 1.0);
+    server.metric_is(&timeouts("header"), 1.0);
     assert_eq!(server.get("/health").status, 200);
     server.stop();
 }
@@ -71,7 +71,7 @@ fn a_kept_connection_that_asks_no_more_is_closed() {
         assert_eq!(idle.answer().unwrap().status, 200);
     }
     idle.closed();
-    assert_eq!(server.metric(&timeouts("idle")), 1.0);
+    server.metric_is(&timeouts("idle"), 1.0);
     server.stop();
 }
 
@@ -120,7 +120,7 @@ fn what_is_not_http_gets_a_problem_and_its_connection_ends() {
     for bytes in bad {
         refused(&server, bytes).assert_problem(400, "bad_request");
     }
-    assert_eq!(server.metric("knurl_requests_malformed_total"), bad.len() as f64);
+    server.metric_is("knurl_requests_malformed_total", bad.len() as f64);
     assert_eq!(server.get("/health").status, 200);
     server.stop();
 }
@@ -144,7 +144,7 @@ fn a_request_whose_length_is_ambiguous_is_refused() {
     assert_eq!(peer.answer().unwrap().status, 200);
     peer.answer().unwrap().assert_problem(400, "bad_request");
     peer.closed();
-    assert_eq!(server.metric("knurl_requests_malformed_total"), heads.len() as f64 + 1.0);
+    server.metric_is("knurl_requests_malformed_total", heads.len() as f64 + 1.0);
     server.stop();
 }
 
@@ -200,8 +200,8 @@ fn beyond_the_cap_a_connection_is_told_503_and_health_still_answers_on_the_metri
     let mut probe = Peer::to(server.app.metrics_addr());
     probe.send(b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n");
     assert_eq!(probe.answer().unwrap().body, r#"{"status":"ok"}"#);
-    assert_eq!(server.metric("knurl_connections_refused_total"), 1.0);
-    assert_eq!(server.metric("knurl_connections_open"), 3.0);
+    server.metric_is("knurl_connections_refused_total", 1.0);
+    server.metric_is("knurl_connections_open", 3.0);
     drop(kept);
     // Room again as soon as one of them is gone.
     let begun = std::time::Instant::now();

@@ -90,6 +90,12 @@ impl Server {
         }
     }
 
+    /// Waits for the sample to reach `wanted` (what is counted is counted after the answer has left), and no more than that.
+    pub(crate) fn metric_is(&self, sample: &str, wanted: f64) {
+        self.metric_reaches(sample, wanted);
+        assert_eq!(self.metric(sample), wanted, "{sample}");
+    }
+
     pub(crate) fn stop(self) {
         self.runtime.block_on(self.app.stop());
     }
