@@ -22,3 +22,5 @@ mod lists;
 mod riddles;
 #[path = "contract/stats.rs"]
 mod stats;
+#[path = "contract/vanished.rs"]
+mod vanished;

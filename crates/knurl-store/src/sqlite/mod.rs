@@ -31,7 +31,11 @@ mod writer;
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod writer_tests;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 pub use backup::{BackupProgress, TableHash, Verified, backup, verify};
 use connection::Access;
@@ -100,6 +104,8 @@ pub struct SqliteStore {
 struct Inner {
     writer: Writer,
     readers: Arc<Readers>,
+    /// The last answer of `foreign_changes`.
+    foreign_seen: AtomicU64,
 }
 
 impl SqliteStore {
@@ -108,7 +114,10 @@ impl SqliteStore {
         let conn = connection::open(path, options, Access::ReadWrite)?;
         migrate::migrate(&conn)?;
         let writer = Writer::start(path, options, conn)?;
-        Ok(Self { inner: Arc::new(Inner { writer, readers: Arc::new(Readers::new(path, options)) }) })
+        let readers = Arc::new(Readers::new(path, options));
+        // No answer there can be: the first one counts as a change.
+        let foreign_seen = AtomicU64::new(u64::MAX);
+        Ok(Self { inner: Arc::new(Inner { writer, readers, foreign_seen }) })
     }
 
     /// What the writer has done so far.

@@ -15,6 +15,7 @@ queries! {
     CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
     COUNTER_GET = "counter_get";
+    COUNTERS_RECOUNT = "counters_recount";
     CURSOR_GET = "cursor_get";
     CURSOR_PUT = "cursor_put";
     DAY_ADD = "day_add";

@@ -1,6 +1,6 @@
 //! [`Store`] on SQLite: every method handed to the writer or to a reader.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use knurl_core::{
     Event, EventId, Link, LinkId, Page, ShortCode, UnixMillis, User, UserId,
@@ -180,12 +180,21 @@ impl Store for SqliteStore {
     }
 
     async fn foreign_changes(&self) -> Result<u64> {
-        self.write(|tx| {
-            let version: u32 = tx.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(store_error)?;
-            // A new connection counts from the start again: opening one is a change by itself.
-            Ok((tx.generation() << 32) | u64::from(version))
-        })
-        .await
+        let seen = self.inner.foreign_seen.load(Ordering::Relaxed);
+        let now = self
+            .write(move |tx| {
+                let version: u32 = tx.pragma_query_value(None, "data_version", |row| row.get(0)).map_err(store_error)?;
+                // A new connection counts from the start again: opening one is a change by itself.
+                let now = (tx.generation() << 32) | u64::from(version);
+                if now != seen {
+                    tx.recount().map_err(store_error)?;
+                }
+                Ok(now)
+            })
+            .await?;
+        // Only now: a recount that was not committed is done again.
+        self.inner.foreign_seen.store(now, Ordering::Relaxed);
+        Ok(now)
     }
 
     async fn ping(&self) -> Result<()> {

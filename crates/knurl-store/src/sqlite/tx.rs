@@ -6,6 +6,9 @@ use rusqlite::Connection;
 
 use super::sql;
 
+/// Tables with more rows are not counted again: counting these takes a few milliseconds, which other writes wait for.
+const RECOUNT_ROWS_MAX: i64 = 10_000;
+
 /// What this group adds to the table `counters`: written once a group, not once a row.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CountChanges {
@@ -66,6 +69,14 @@ impl<'c> Tx<'c> {
 
     pub(super) fn add_to_counter(&self, name: &str, difference: i64) -> rusqlite::Result<()> {
         self.conn.prepare_cached(sql::COUNTER_ADD)?.execute((name, difference))?;
+        Ok(())
+    }
+
+    /// Totals that are not ours alone to keep: whoever changes rows by other means than a Knurl keeps no totals.
+    pub(super) fn recount(&self) -> rusqlite::Result<()> {
+        // The rows of this group's earlier writes are counted too: what they add must not be added again.
+        self.flush_counts()?;
+        self.conn.prepare_cached(sql::COUNTERS_RECOUNT)?.execute([RECOUNT_ROWS_MAX + 1])?;
         Ok(())
     }
 }
