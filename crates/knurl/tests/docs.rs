@@ -3,19 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own pages has failed")]
 
+mod tree;
+
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use knurl::telemetry::Metrics;
+use tree::{assert_none, files, root, shown, text_of};
 
 /// Directories whose files are named in pages, comments and messages.
 const NAMED_DIRS: [&str; 5] = ["crates/", "docs/", "scripts/", "config/", "fuzz/fuzz_targets/"];
-/// What is built, grown or fetched is nobody's to describe.
-const SKIPPED_DIRS: [&str; 5] = ["target", ".git", "corpus", "corpus-local", "artifacts"];
 
 #[test]
 fn every_link_of_every_page_leads_somewhere() {
@@ -184,41 +184,8 @@ fn a_page_that_is_wrong_is_found() {
 
 // -- Reading ---------------------------------------------------------------------------------------------------------------------
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/knurl").to_owned()
-}
-
 fn pages() -> Vec<PathBuf> {
     let pages = files(&root(), "md");
     assert!(pages.len() > 10, "the walk found the pages");
     pages
-}
-
-fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !SKIPPED_DIRS.iter().any(|skipped| path.ends_with(skipped)) {
-                dirs.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-fn text_of(file: &Path) -> String {
-    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
-fn shown(file: &Path) -> String {
-    file.strip_prefix(root()).unwrap_or(file).display().to_string()
-}
-
-fn assert_none(findings: &[String]) {
-    assert!(findings.is_empty(), "\n{}", findings.join("\n"));
 }

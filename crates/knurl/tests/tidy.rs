@@ -3,11 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot read its own sources has failed")]
 
+mod tree;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
+
+use tree::{assert_none, files, root, shown, text_of};
 
 /// A reader loses the thread beyond this; nine files in ten should stay under 400.
 const FILE_LINES_MAX: usize = 600;
@@ -55,6 +59,16 @@ fn the_crates_depend_only_on_whom_the_house_allows() {
     assert_none(&findings);
     let on_disk = fs::read_dir(crates_dir()).unwrap().count();
     assert_eq!(on_disk, CRATE_ARROWS.len(), "every crate has its row in CRATE_ARROWS");
+}
+
+#[test]
+fn every_dependency_is_used_by_the_crate_that_names_it() {
+    let unused = |name: &str| {
+        let code: String = files(&crates_dir().join(name), "rs").iter().map(|file| code_only(&text_of(file))).collect();
+        unused_dependencies(name, &read(&format!("{name}/Cargo.toml")), &code)
+    };
+    let findings: Vec<String> = CRATE_ARROWS.iter().flat_map(|(name, _)| unused(name)).collect();
+    assert_none(&findings);
 }
 
 #[test]
@@ -193,6 +207,22 @@ fn wrong_dependencies(name: &str, allowed: &[&str], manifest: &str) -> Vec<Strin
     ours.filter(|dep| *dep != name && !allowed.contains(dep)).map(|dep| format!("{name}: must not depend on {dep}")).collect()
 }
 
+/// `quick_cache.workspace = true` asks for a `quick_cache::` (or `use quick_cache` with another name) somewhere.
+fn unused_dependencies(name: &str, manifest: &str, code: &str) -> Vec<String> {
+    let tables = manifest.split("\n[").filter(|table| table.starts_with("dependencies]") || table.starts_with("dev-dependencies]"));
+    let named: BTreeSet<&str> = tables
+        .flat_map(str::lines)
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .filter(|dep| dep.starts_with(char::is_alphabetic))
+        .collect();
+    let is_used = |dep: &str| {
+        let dep = dep.replace('-', "_");
+        code.contains(&format!("{dep}::")) || code.contains(&format!("use {dep} "))
+    };
+    let deps = named.into_iter().filter(|dep| !dep.ends_with("dependencies]") && *dep != name);
+    deps.filter(|dep| !is_used(dep)).map(|dep| format!("{name}: nothing uses {dep}")).collect()
+}
+
 fn wrong_shape(file: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
     let lines = text.lines().count();
@@ -274,6 +304,7 @@ fn a_forbidden_arrow_is_found_however_it_is_written() {
 fn a_forbidden_dependency_is_found() {
     let manifest = "[package]\nname = \"knurl-lab\"\n[dependencies]\nknurl-core.workspace = true\nknurl-store = { path = \"../knurl-store\" }\n";
     assert_eq!(wrong_dependencies("knurl-lab", &["knurl-core"], manifest), ["knurl-lab: must not depend on knurl-store"]);
+    assert_eq!(unused_dependencies("knurl-lab", manifest, "use knurl_core::Link;"), ["knurl-lab: nothing uses knurl-store"]);
 }
 
 #[test]
@@ -298,38 +329,9 @@ fn a_bad_file_is_found() {
 // -- Reading ---------------------------------------------------------------------------------------------------------------------
 
 fn crates_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("crates/").to_owned()
-}
-
-fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("target") {
-                dirs.push(path);
-            } else if path.extension().is_some_and(|e| e == extension) {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
+    root().join("crates")
 }
 
 fn read(path: &str) -> String {
     text_of(&crates_dir().join(path))
-}
-
-fn text_of(file: &Path) -> String {
-    fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
-}
-
-fn shown(file: &Path) -> String {
-    file.strip_prefix(crates_dir()).unwrap_or(file).display().to_string()
-}
-
-fn assert_none(findings: &[String]) {
-    assert!(findings.is_empty(), "\n{}", findings.join("\n"));
 }
