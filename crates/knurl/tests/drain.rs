@@ -103,8 +103,15 @@ impl Process {
     }
 
     fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    fn start_with(variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Self::command(dir.path()).stderr(Stdio::null()).spawn().unwrap();
+        let mut command = Self::command(dir.path());
+        // Where a core dump may fall.
+        command.stderr(Stdio::null()).current_dir(dir.path()).envs(variables.iter().copied());
+        let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -174,4 +181,26 @@ fn a_second_process_on_the_same_directory_or_address_says_why_it_cannot_start() 
     assert!(sentence.contains("is in use") && sentence.contains("KNURL_LISTEN"), "{sentence:?}");
     process.signal(Signal::TERM);
     assert_eq!(process.end().code(), Some(0));
+}
+
+/// Needs the feature, as `make test` has it.
+#[cfg(feature = "failpoints")]
+#[test]
+fn a_process_whose_every_worker_hangs_aborts_by_itself() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let process =
+        Process::start_with(&[("KNURL_FAILPOINT", "clicks::before_append@2,hang"), ("KNURL_WATCHDOG_STUCK_AFTER_MS", "1000")]);
+    let body = r#"{"url":"https://example.com/","custom_code":"there"}"#;
+    let mut peer = process.connect();
+    let head = "POST /shorten HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\n";
+    peer.send(format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes());
+    assert_eq!(peer.answer().unwrap().status, 201);
+    peer.send(b"GET /there HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert_eq!(peer.answer().unwrap().status, 302, "the first click hangs nothing");
+    // Each hangs one worker, whoever of them takes it.
+    let workers = std::thread::available_parallelism().unwrap().get();
+    let mut hanging: Vec<Peer> = (0..workers * 2).map(|_| process.connect()).collect();
+    hanging.iter_mut().for_each(|peer| peer.send(b"GET /there HTTP/1.1\r\nhost: t\r\n\r\n"));
+    assert_eq!(process.end().signal(), Some(Signal::ABORT.as_raw()));
 }

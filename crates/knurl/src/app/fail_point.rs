@@ -1,4 +1,4 @@
-//! Fail points: named places in the code where the kill harness lets this process die by SIGKILL.
+//! Fail points: named places in the code where the kill harness lets this process die by SIGKILL, or a test lets it hang.
 //!
 //! Promised: without the feature `failpoints` nothing of it is compiled in, and a process told to die at a point it does not have
 //! refuses to start instead of living on.
@@ -13,19 +13,27 @@ fn refused(reason: &str) -> ConfigError {
     ConfigError::Refused { key: VARIABLE.to_owned(), source_: Source::Environment(VARIABLE.to_owned()), reason: reason.to_owned() }
 }
 
-/// `NAME@N`: at the N-th time the point NAME is reached, this process ends as by `kill -9`.
+/// `NAME@N`: at the N-th time the point NAME is reached, this process ends as by `kill -9`. `NAME@N,hang`: from then on every thread that
+/// reaches it stays there.
 #[cfg(feature = "failpoints")]
 pub(super) fn arm(spec: Option<&OsStr>) -> Result<(), ConfigError> {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     let Some(spec) = spec else { return Ok(()) };
-    let parsed = spec.to_str().and_then(|spec| spec.split_once('@')).and_then(|(name, at)| Some((name, at.parse::<u64>().ok()?)));
-    let Some((name, at)) = parsed.filter(|(name, at)| !name.is_empty() && *at > 0) else {
-        return Err(refused("must be NAME@N, N from 1"));
+    let parsed = spec.to_str().and_then(|spec| spec.split_once('@')).and_then(|(name, at)| {
+        let (at, hangs) = at.strip_suffix(",hang").map_or((at, false), |at| (at, true));
+        Some((name, at.parse::<u64>().ok()?, hangs))
+    });
+    let Some((name, at, hangs)) = parsed.filter(|(name, at, _)| !name.is_empty() && *at > 0) else {
+        return Err(refused("must be NAME@N or NAME@N,hang, N from 1"));
     };
     let hits = AtomicU64::new(0);
     fail::cfg_callback(name, move || {
-        if hits.fetch_add(1, Ordering::Relaxed) + 1 == at {
+        let hit = hits.fetch_add(1, Ordering::Relaxed) + 1;
+        while hangs && hit >= at {
+            std::thread::park();
+        }
+        if hit == at {
             // It cannot fail on ourselves, and there is nobody left to tell.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
@@ -48,7 +56,9 @@ mod tests {
     #[test]
     fn a_fail_point_that_cannot_strike_is_refused() {
         assert!(arm(None).is_ok());
-        for nonsense in ["", "store::before_commit", "@1", "store::before_commit@0", "store::before_commit@x"] {
+        for nonsense in
+            ["", "store::before_commit", "@1", "store::before_commit@0", "store::before_commit@x", "store::before_commit@1,hung"]
+        {
             assert!(arm(Some(OsStr::new(nonsense))).is_err(), "{nonsense}");
         }
     }
