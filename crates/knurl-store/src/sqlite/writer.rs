@@ -2,12 +2,15 @@
 //!
 //! Promised: a reply comes after the commit; a write that fails or panics undoes itself alone; a failed commit fails every write
 //! of its group; a caller that has left changes nothing for the others. After an I/O error the connection is closed and opened
-//! anew, never used again: what a failed sync left behind is for SQLite's recovery to judge.
+//! anew, never used again: what a failed sync left behind is for SQLite's recovery to judge. Nothing is written into a file that no
+//! longer has the database's name (removed, or another put in its place): it would be acknowledged and gone with the process.
 //!
 //! A group runs without savepoints: they copy every page they touch once more, and nearly all writes that fail do so before they
 //! have changed anything. Where one fails later than that, the group is rolled back and runs again, each write in a savepoint.
 
 use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -81,6 +84,8 @@ impl Writer {
         let counters = Arc::new(WriterCounters::default());
         let desk = Desk {
             path: path.to_owned(),
+            // Unknown where the database is no file of the system's.
+            inode: fs::metadata(path).ok().map(|file| file.ino()),
             options: options.clone(),
             conn: Some(conn),
             reopen_after: Instant::now(),
@@ -193,6 +198,8 @@ where
 
 struct Desk {
     path: PathBuf,
+    /// Of the file that was opened at the start.
+    inode: Option<u64>,
     options: SqliteOptions,
     conn: Option<Connection>,
     reopen_after: Instant,
@@ -245,6 +252,7 @@ impl Desk {
     }
 
     fn try_commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<()> {
+        self.still_there()?;
         let conn = self.connection()?;
         let counters = self.counters.clone();
         let result = run_group(&conn, self.generation, group, &counters);
@@ -254,6 +262,20 @@ impl Desk {
             _ => self.conn = Some(conn),
         }
         result
+    }
+
+    /// One `stat` a group: next to a sync it is nothing.
+    fn still_there(&self) -> Result<()> {
+        let Some(ours) = self.inode else { return Ok(()) };
+        let gone = match fs::metadata(&self.path) {
+            Ok(found) if found.ino() == ours => return Ok(()),
+            Ok(_) => "another file has taken the database's place while it was open; start again to use that one",
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                "the database file was removed while it was open; put it back, or start again with a new one"
+            }
+            Err(error) => return Err(StoreError::Unavailable(Box::new(error))),
+        };
+        Err(StoreError::Unavailable(gone.into()))
     }
 
     fn connection(&mut self) -> Result<Connection> {

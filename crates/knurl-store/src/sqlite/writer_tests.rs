@@ -166,3 +166,22 @@ async fn a_panic_in_a_read_leaves_the_readers_well() {
     assert_eq!(store.pings(), 0);
     assert_eq!(store.list_keys().await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn nothing_is_acknowledged_into_a_file_that_was_removed_or_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, &SqliteOptions::default());
+    let (path, aside) = (dir.path().join("knurl.db"), dir.path().join("aside.db"));
+    store.ping().await.unwrap();
+
+    std::fs::rename(&path, &aside).unwrap();
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))), "removed");
+    std::fs::write(&path, "").unwrap();
+    assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))), "replaced");
+    assert_eq!(std::fs::read(&path).unwrap(), b"", "and the other file is left alone");
+
+    std::fs::rename(&aside, &path).unwrap();
+    store.ping().await.unwrap();
+    assert_eq!(store.pings(), 2);
+    store.close().await;
+}
