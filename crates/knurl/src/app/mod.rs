@@ -161,15 +161,13 @@ impl App {
     }
 }
 
-fn refresh_keys(state: &Arc<HttpState>) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, ()> + Send + Sync> {
+fn refresh_keys(
+    state: &Arc<HttpState>,
+) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<(), StoreError>> + Send + Sync> {
     let state = Arc::clone(state);
     Arc::new(move || {
         let state = Arc::clone(&state);
-        Box::pin(async move {
-            if let Err(error) = state.keys.refresh(&*state.store).await {
-                tracing::warn!(%error, "keys could not be read again; the known ones stay in force");
-            }
-        })
+        Box::pin(async move { state.keys.refresh(&*state.store).await.map(drop) })
     })
 }
 

@@ -3,12 +3,12 @@
 use std::{error::Error, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use knurl_store::Store;
+use knurl_store::{Store, StoreError};
 
 use super::supervisor::{Job, Pause};
 use crate::{resolve::Resolver, telemetry::Metrics};
 
-pub(super) type OnForeignChange = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+pub(super) type OnForeignChange = Arc<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>;
 
 pub(super) struct CoherenceJob {
     pub(super) store: Arc<dyn Store>,
@@ -18,6 +18,8 @@ pub(super) struct CoherenceJob {
     pub(super) metrics: Arc<Metrics>,
     /// `None`: not known yet, or not any more.
     pub(super) seen: Option<u64>,
+    /// `on_foreign_change` failed after the last change: it is tried again until it does not.
+    pub(super) behind: bool,
     pub(super) away: bool,
 }
 
@@ -26,12 +28,15 @@ impl Job for CoherenceJob {
 
     async fn step(&mut self) -> Pause {
         match self.store.foreign_changes().await {
-            Ok(now) if self.seen == Some(now) => self.away = false,
             Ok(now) => {
-                self.resolver.forget_all();
-                (self.on_foreign_change)().await;
-                // Only now: a change is not seen before it was acted upon.
-                self.seen = Some(now);
+                if self.seen != Some(now) {
+                    self.resolver.forget_all();
+                    self.seen = Some(now);
+                    self.behind = true;
+                }
+                if self.behind {
+                    self.follow().await;
+                }
                 self.away = false;
             }
             Err(error) => {
@@ -46,5 +51,21 @@ impl Job for CoherenceJob {
             }
         }
         Pause::For(self.interval)
+    }
+}
+
+impl CoherenceJob {
+    /// A revoked key must not stay in force because its change came at a bad moment.
+    async fn follow(&mut self) {
+        match (self.on_foreign_change)().await {
+            Ok(()) => self.behind = false,
+            Err(error) => {
+                self.metrics.jobs.errors.inc();
+                tracing::warn!(
+                    error = &error as &dyn Error,
+                    "keys could not be read again: the known ones stay in force until they can"
+                );
+            }
+        }
     }
 }

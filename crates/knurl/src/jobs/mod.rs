@@ -17,7 +17,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use knurl_core::UnixMillis;
-use knurl_store::Store;
+use knurl_store::{Store, StoreError};
 use supervisor::{Job, Running, run};
 use tokio::time::{Instant, timeout};
 
@@ -29,14 +29,14 @@ const FIRST_SALTS_WAIT: Duration = Duration::from_secs(2);
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
 /// What [`start`] is given. `on_foreign_change` runs after somebody else changed the database and the resolver has forgotten
-/// everything: the place to refresh the key ring.
+/// everything: the place to refresh the key ring. Where it fails it is tried again at every look.
 pub struct Needs<'a> {
     pub config: &'a Config,
     pub clicks: &'a Clicks,
     pub store: Arc<dyn Store>,
     pub resolver: Resolver,
     pub metrics: Arc<Metrics>,
-    pub on_foreign_change: Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>,
+    pub on_foreign_change: Arc<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Needs<'_> {
@@ -86,6 +86,7 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
             interval,
             metrics: Arc::clone(&metrics),
             seen: None,
+            behind: false,
             away: false,
         }
     };

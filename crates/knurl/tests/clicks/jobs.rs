@@ -19,7 +19,7 @@ use knurl_core::{
     time::DAY_MS,
     user::{Email, Username},
 };
-use knurl_store::{Store, faulty::Fault, sqlite::SqliteStore};
+use knurl_store::{Store, StoreError, faulty::Fault, sqlite::SqliteStore};
 
 use super::world::{HANG, World, drain_all, record, until};
 
@@ -43,7 +43,7 @@ async fn start(world: &World, clicks: &Clicks) -> Running {
         metrics: Arc::clone(&world.metrics),
         on_foreign_change: Arc::new(move || {
             changes.fetch_add(1, Ordering::SeqCst);
-            Box::pin(std::future::ready(()))
+            Box::pin(std::future::ready(Ok(())))
         }),
     };
     Running { jobs: jobs::start_at(needs, clock).await, now, foreign_changes }
@@ -150,7 +150,7 @@ async fn retention_removes_old_click_events_and_the_law_still_holds() {
         store: world.store(),
         resolver: Resolver::new(world.store(), &world.config.cache),
         metrics: Arc::clone(&world.metrics),
-        on_foreign_change: Arc::new(|| Box::pin(std::future::ready(()))),
+        on_foreign_change: Arc::new(|| Box::pin(std::future::ready(Ok(())))),
     };
     let jobs = jobs::start_at(needs, needs_later).await;
     until("all purged", || world.metrics.jobs.purged.get() == 5_000).await;
@@ -159,4 +159,31 @@ async fn retention_removes_old_click_events_and_the_law_still_holds() {
     assert_eq!((audit.raw, audit.purged), (0, 5_000));
     jobs.stop(HANG).await;
     clicks.stop().await;
+}
+
+#[tokio::test]
+async fn what_follows_a_foreign_change_is_tried_until_it_succeeds_and_memory_is_dropped_once() {
+    let mut world = World::new();
+    world.config.cache.coherence_interval = Duration::from_millis(10);
+    let clicks = world.start().await;
+    let tries = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&tries);
+    let needs = Needs {
+        config: &world.config,
+        clicks: &clicks,
+        store: world.store(),
+        resolver: Resolver::counting(world.store(), &world.config.cache, Arc::clone(&world.metrics)),
+        metrics: Arc::clone(&world.metrics),
+        on_foreign_change: Arc::new(move || {
+            let failed = counted.fetch_add(1, Ordering::SeqCst) < 2;
+            Box::pin(std::future::ready(if failed { Err(StoreError::Overloaded) } else { Ok(()) }))
+        }),
+    };
+    // The first look counts as a change.
+    let jobs = jobs::start(needs).await;
+    until("the third try", || tries.load(Ordering::SeqCst) >= 3).await;
+    jobs.stop(HANG).await;
+    clicks.stop().await;
+    assert_eq!(tries.load(Ordering::SeqCst), 3);
+    assert_eq!(world.metrics.cache.forgotten.get(), 1);
 }

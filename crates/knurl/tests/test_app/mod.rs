@@ -82,10 +82,7 @@ impl TestApp {
             metrics: Arc::clone(&state.metrics),
             on_foreign_change: Arc::new(move || {
                 let state = Arc::clone(&refreshing);
-                async move {
-                    let _ = state.keys.refresh(&*state.store).await;
-                }
-                .boxed()
+                async move { state.keys.refresh(&*state.store).await.map(drop) }.boxed()
             }),
         })
         .await;
