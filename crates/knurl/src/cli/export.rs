@@ -118,7 +118,7 @@ async fn write(store: &dyn Store, kind: Kind, format: Format, path: &Path) -> Re
     let name = path.file_name().ok_or_else(|| Failure::usage(format!("{} is no file name", path.display())))?;
     let temporary = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
     let done = async {
-        let mut file = BufWriter::with_capacity(256 * 1024, File::create(&temporary).map_err(|error| failed(&error))?);
+        let mut file = BufWriter::with_capacity(256 * 1024, create(&temporary).map_err(|error| failed(&error))?);
         let exported = export(store, kind, format, &mut file, &mut |_| ()).await.map_err(|error| failed(&error))?;
         file.flush().and_then(|()| file.get_ref().sync_all()).map_err(|error| failed(&error))?;
         std::fs::rename(&temporary, path).map_err(|error| failed(&error))?;
@@ -129,4 +129,12 @@ async fn write(store: &dyn Store, kind: Kind, format: Format, path: &Path) -> Re
         let _ = std::fs::remove_file(&temporary);
     }
     done
+}
+
+/// What another run left under this name goes; a link that a stranger put there is not followed.
+fn create(temporary: &Path) -> std::io::Result<File> {
+    match std::fs::remove_file(temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => File::create_new(temporary),
+    }
 }

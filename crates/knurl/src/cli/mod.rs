@@ -2,7 +2,7 @@
 //!
 //! Promised: results on standard output and nothing else there; `--json` in shapes that do not change; a failure is one line on standard
 //! error and an exit code: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration. Every command works on the data directory, beside a
-//! running server or without one. What strangers typed (titles, agents) never reaches a terminal unescaped.
+//! running server or without one. Whatever is written (database, backups, exports) only its owner may read. What strangers typed (titles, agents) never reaches a terminal unescaped.
 
 mod args;
 mod audit;
@@ -44,6 +44,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(if answer.use_stderr() { Failure::USAGE } else { 0 });
         }
     };
+    keep_private();
     match dispatch(args) {
         Ok(code) => code,
         Err(failure) => {
@@ -72,6 +73,14 @@ fn dispatch(args: Args) -> Result<ExitCode, Failure> {
         Command::Config(config) => config::run(global, out, &config),
         Command::Reference { page } => reference::run(out, page),
     }
+}
+
+/// They hold e-mail addresses, agents and hashes of keys. Bits the environment takes away besides stay away.
+fn keep_private() {
+    use rustix::{fs::Mode, process::umask};
+    let others = Mode::RWXG | Mode::RWXO;
+    let inherited = umask(others);
+    umask(inherited | others);
 }
 
 /// The one place of the command line that reads a clock.

@@ -1,6 +1,6 @@
 //! Backup and restore.
 
-use std::{fs, io::Write, process::Stdio};
+use std::{fs, io::Write, os::unix::fs::PermissionsExt, process::Stdio};
 
 use super::{
     knurl::Knurl,
@@ -111,4 +111,19 @@ fn a_backup_taken_while_rows_are_written_is_one_consistent_state() {
     let copied = knurl.ok(&["--data-dir", "other", "export", "--urls", "-"]);
     let all = export_of(&knurl, "urls");
     assert!(copied.lines().count() > 1 && all.starts_with(&copied), "the copy is an earlier state of the whole");
+}
+
+#[test]
+fn whatever_is_written_only_its_owner_may_read() {
+    let knurl = Knurl::new();
+    // As an operator may have made it: open to all.
+    fs::create_dir(knurl.path("shared")).unwrap();
+    fs::set_permissions(knurl.path("shared"), fs::Permissions::from_mode(0o755)).unwrap();
+    knurl.ok(&["--data-dir", "shared", "link", "create", "https://example.com/"]);
+    knurl.ok(&["--data-dir", "shared", "backup", "copy.db"]);
+    knurl.ok(&["--data-dir", "shared", "export", "--urls", "urls.csv"]);
+    for file in ["shared/knurl.db", "copy.db", "urls.csv"] {
+        let mode = fs::metadata(knurl.path(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
+    }
 }
