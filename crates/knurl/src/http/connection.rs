@@ -306,9 +306,9 @@ fn panicked(metrics: &ConnectionMetrics, panic: &(dyn Any + Send)) -> Response<B
     Error::internal(format!("panic: {}", said.unwrap_or("without a message"))).answer(&RequestId::random(), "/")
 }
 
-/// hyper obeys `Transfer-Encoding` and forgets a `Content-Length` beside it, so the head as it came is looked at. Where it is not at hand
-/// (a chunked request written behind another one without waiting for the answer, which no browser or library does) and for GET and
-/// HEAD, `Transfer-Encoding` alone is refused.
+/// hyper obeys `Transfer-Encoding` and forgets a `Content-Length` beside it, so the head as it came is looked at. Where it is not at hand,
+/// or not all of it (a chunked request written behind another one without waiting for the answer, which no browser or library does), and
+/// for GET and HEAD, `Transfer-Encoding` alone is refused.
 fn is_ambiguous(request: &Request<Incoming>, head: &[u8]) -> bool {
     if !request.headers().contains_key(header::TRANSFER_ENCODING) {
         return false;
@@ -316,13 +316,24 @@ fn is_ambiguous(request: &Request<Incoming>, head: &[u8]) -> bool {
     if matches!(*request.method(), http::Method::GET | http::Method::HEAD) || head.is_empty() {
         return true;
     }
+    disagrees(head, request.headers().len())
+}
+
+/// Whether `head` names a length, or is only the end of a head of which hyper made `headers` headers: then its beginning, read together
+/// with the request before it, may have named one. (The first line kept is then the rest of a header's, so that there are fewer lines
+/// after it than headers, unless it was of the very `Content-Length` that hyper forgot, which looks like no request line.)
+fn disagrees(head: &[u8], headers: usize) -> bool {
     let lines = head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     // Leading blank lines are allowed before a request line; the next one ends the head.
     let mut lines = lines.skip_while(|line| line.is_empty()).take_while(|line| !line.is_empty());
-    lines.any(|line| {
+    let is_whole = lines.next().is_some_and(|first| first.ends_with(b" HTTP/1.1") || first.ends_with(b" HTTP/1.0"));
+    let mut seen = 0;
+    let names_length = lines.any(|line| {
+        seen += 1;
         let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
         name.trim_ascii().eq_ignore_ascii_case(b"content-length")
-    })
+    });
+    !is_whole || names_length || seen < headers
 }
 
 fn ambiguous(headers: &http::HeaderMap, path: &str) -> Response<Body> {
@@ -330,4 +341,24 @@ fn ambiguous(headers: &http::HeaderMap, path: &str) -> Response<Body> {
     let mut response = error.answer(&RequestId::of(headers), path);
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::disagrees;
+
+    #[test]
+    fn a_head_that_names_two_lengths_or_lost_its_beginning_is_ambiguous() {
+        let whole = b"\r\nPOST /urls HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\ncontent-length: 1";
+        assert!(!disagrees(whole, 2));
+        for (head, headers) in [
+            (&b"POST /urls HTTP/1.1\r\nContent-Length : 5\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"[..], 2),
+            // The beginning, with its Content-Length, came together with the request before.
+            (b"host: a\r\ntransfer-encoding: chunked\r\n\r\n", 2),
+            (b"gth: 5\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", 2),
+            (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", 3),
+        ] {
+            assert!(disagrees(head, headers), "{}", String::from_utf8_lossy(head));
+        }
+    }
 }

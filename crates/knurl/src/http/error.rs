@@ -113,6 +113,11 @@ impl Error {
         self.0.code
     }
 
+    /// The store's failure behind it, where there is one.
+    pub fn of_store(&self) -> Option<&StoreError> {
+        self.0.source.as_deref()?.downcast_ref()
+    }
+
     pub fn status(&self) -> http::StatusCode {
         self.0.code.entry().status()
     }

@@ -25,6 +25,7 @@ use crate::{
         HttpState,
         error::{Code, Error, RequestId, take_travelling},
     },
+    telemetry::metrics::ConnectionMetrics,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,18 +79,6 @@ impl Boundary {
     }
 }
 
-impl Boundary {
-    fn count(&self, error: &Error) {
-        let store = &self.state.metrics.store;
-        match error.code() {
-            Code::Unavailable | Code::DiskFull => store.unavailable.inc(),
-            Code::Overloaded => store.overloaded.inc(),
-            Code::Internal => store.internal.inc(),
-            _ => {}
-        }
-    }
-}
-
 fn uri_bytes(uri: &Uri) -> usize {
     uri.path().len() + uri.query().map_or(0, |query| query.len() + 1)
 }
@@ -131,7 +120,9 @@ where
         let handled = admitted.map(|()| catching(self.inner.call(request)));
         Box::pin(async move {
             let outcome = match handled {
-                Ok(handled) => outcome(tokio::time::timeout(boundary.deadline(), handled).await),
+                Ok(handled) => {
+                    outcome(tokio::time::timeout(boundary.deadline(), handled).await, &boundary.state.metrics.connections)
+                }
                 Err(refused) => Err(refused),
             };
             let response = match outcome {
@@ -141,7 +132,9 @@ where
                     response
                 }
                 Err(error) => {
-                    boundary.count(&error);
+                    if let Some(of_store) = error.of_store() {
+                        boundary.state.metrics.store.failed(of_store);
+                    }
                     error.answer(&id, uri.path())
                 }
             };
@@ -153,14 +146,17 @@ where
 
 type Handled = Result<std::thread::Result<Result<Response<Body>, Infallible>>, Elapsed>;
 
-fn outcome(handled: Handled) -> Result<Response<Body>, Error> {
+fn outcome(handled: Handled, metrics: &ConnectionMetrics) -> Result<Response<Body>, Error> {
     match handled {
         Ok(Ok(Ok(mut response))) => match take_travelling(&mut response) {
             None => Ok(response),
             Some(error) => Err(error),
         },
         Ok(Ok(Err(never))) => match never {},
-        Ok(Err(panic)) => Err(Error::internal(panic_text(panic.as_ref()))),
+        Ok(Err(panic)) => {
+            metrics.panics.inc();
+            Err(Error::internal(panic_text(panic.as_ref())))
+        }
         Err(_elapsed) => Err(Error::new(Code::Deadline)),
     }
 }
