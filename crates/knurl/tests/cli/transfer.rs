@@ -311,3 +311,27 @@ fn a_reader_that_has_seen_enough_ends_the_export_quietly() {
     let ran = Ran::of(&export.wait_with_output().unwrap());
     assert_eq!((ran.code, ran.err.as_str()), (1, ""), "{ran:?}");
 }
+
+#[test]
+fn an_import_shows_its_progress_on_a_terminal_and_nowhere_else() {
+    let knurl = Knurl::new();
+    let file = knurl.write("urls.csv", links_csv(1..=20_000));
+    // `script` (in every Debian) gives the program a pseudo-terminal of its own; what is drawn there comes out of its standard output.
+    let import = format!("{} import {file}", env!("CARGO_BIN_EXE_knurl"));
+    let drawn = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &import, "/dev/null"])
+        .env_clear()
+        .env("TERM", "xterm")
+        .env("PATH", "/usr/bin:/bin")
+        .current_dir(knurl.dir.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let seen = String::from_utf8_lossy(&drawn.stdout);
+    assert!(drawn.status.success(), "{seen}");
+    assert!(seen.contains("\u{1b}[") && seen.contains(" rows"), "a bar redraws itself and counts the rows: {seen:?}");
+    assert!(seen.contains("20000 rows inserted"), "{seen:?}");
+
+    let again = knurl.run(&["import", &file]);
+    assert!(!again.out.contains('\u{1b}') && !again.err.contains('\u{1b}'), "a pipe gets no drawing: {again:?}");
+}
