@@ -62,7 +62,8 @@ pub struct ClickBatch {
     pub from: Cursor,
     pub to: Cursor,
     pub clicks: Vec<DeliveredClick>,
-    /// Records in `from..to` that could not be decoded: counted, so that `seq` stays honest.
+    /// Records in `from..to` that could not be decoded, or whose clicks somebody has removed with all the rest: counted, so that `seq`
+    /// stays honest.
     pub undecodable: u64,
 }
 
@@ -78,7 +79,7 @@ pub enum Applied {
 pub struct ClickLedger {
     /// Sum of all cursors' `seq`.
     pub delivered: u64,
-    /// Of those, records that could not be decoded.
+    /// Of those, records that could not be decoded, or that were delivered to a database which somebody has emptied since.
     pub undecodable: u64,
     /// Click events in the table that came from a spool.
     pub raw: u64,

@@ -12,6 +12,8 @@ mod bulk;
 mod codes;
 #[path = "contract/documented.rs"]
 mod documented;
+#[path = "contract/emptied.rs"]
+mod emptied;
 #[path = "contract/endpoints.rs"]
 mod endpoints;
 #[path = "contract/events.rs"]

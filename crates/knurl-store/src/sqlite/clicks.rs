@@ -144,6 +144,5 @@ pub(super) fn purge(tx: &Tx<'_>, before: UnixMillis, rows_max: u32) -> Result<u6
     if from_spools > 0 {
         tx.add_to_counter("clicks_purged", from_spools as i64).map_err(store_error)?;
     }
-    tx.count_events(-(sources.len() as i64));
     Ok(sources.len() as u64)
 }

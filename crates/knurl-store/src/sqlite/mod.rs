@@ -41,7 +41,7 @@ pub use backup::{BackupProgress, TableHash, Verified, backup, verify};
 use connection::Access;
 use failure::store_error;
 use readers::Readers;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use writer::Writer;
 pub use writer::WriterCounters;
 
@@ -131,8 +131,12 @@ impl SqliteStore {
     }
 }
 
-/// A running total; see [`tx`].
+/// A running total; see [`tx`]. Counted anew where it is lost.
 fn counter(conn: &Connection, name: &str) -> Result<u64> {
-    let value = conn.prepare_cached(sql::COUNTER_GET).and_then(|mut query| query.query_row([name], |row| row.get::<_, i64>(0)));
-    Ok(value.map_err(store_error)?.max(0) as u64)
+    let kept = conn.prepare_cached(sql::COUNTER_GET).and_then(|mut query| query.query_row([name], |row| row.get(0)).optional());
+    let value = match kept.map_err(store_error)? {
+        Some(value) => value,
+        None => tx::counted(conn, name).map_err(store_error)?.unwrap_or(0),
+    };
+    Ok(value.max(0) as u64)
 }

@@ -14,7 +14,9 @@ queries! {
     CLICK_LEDGER = "click_ledger";
     CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
+    COUNTER_COUNT = "counter_count";
     COUNTER_GET = "counter_get";
+    COUNTER_PUT = "counter_put";
     COUNTERS_RECOUNT = "counters_recount";
     CURSOR_GET = "cursor_get";
     CURSOR_PUT = "cursor_put";

@@ -9,7 +9,8 @@ use super::sql;
 /// Tables with more rows are not counted again: counting these takes a few milliseconds, which other writes wait for.
 const RECOUNT_ROWS_MAX: i64 = 10_000;
 
-/// What this group adds to the table `counters`: written once a group, not once a row.
+/// What this group adds to the table `counters`: written once a group, not once a row. Deleted rows are taken off by triggers, which see
+/// the deletes of others too.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct CountChanges {
     pub(super) users: i64,
@@ -68,7 +69,11 @@ impl<'c> Tx<'c> {
     }
 
     pub(super) fn add_to_counter(&self, name: &str, difference: i64) -> rusqlite::Result<()> {
-        self.conn.prepare_cached(sql::COUNTER_ADD)?.execute((name, difference))?;
+        if self.conn.prepare_cached(sql::COUNTER_ADD)?.execute((name, difference))? == 0 {
+            // Somebody has emptied the table. The rows of this transaction are written already, so they are counted.
+            let value = counted(self.conn, name)?.unwrap_or(difference);
+            self.conn.prepare_cached(sql::COUNTER_PUT)?.execute((name, value))?;
+        }
         Ok(())
     }
 
@@ -79,6 +84,11 @@ impl<'c> Tx<'c> {
         self.conn.prepare_cached(sql::COUNTERS_RECOUNT)?.execute([RECOUNT_ROWS_MAX + 1])?;
         Ok(())
     }
+}
+
+/// What a lost counter would say; `None` where no rows stand behind it.
+pub(super) fn counted(conn: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached(sql::COUNTER_COUNT)?.query_row([name], |row| row.get(0))
 }
 
 impl Deref for Tx<'_> {

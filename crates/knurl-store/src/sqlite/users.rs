@@ -71,7 +71,6 @@ pub(super) fn delete(tx: &Tx<'_>, id: UserId, now: UnixMillis) -> Result<Option<
     tx.prepare_cached(sql::USER_DELETE).and_then(|mut delete| delete.execute([id.0])).map_err(store_error)?;
     promote(tx, sql::USER_PROMOTE_USERNAME, &user.username)?;
     promote(tx, sql::USER_PROMOTE_EMAIL, &user.email)?;
-    tx.count_users(-1);
     tx.count_links(-(events as i64));
     tx.count_events(events as i64);
     Ok(Some(codes))

@@ -120,6 +120,10 @@ impl Drain {
                 self.moved_to(from, to).await;
                 Ok(if ready.caught_up { Stepped::CaughtUp } else { Stepped::More })
             }
+            Applied::CursorIs(actual) if actual.seq == 0 && from.seq > 0 => {
+                self.forget(actual, from).await?;
+                Ok(Stepped::More)
+            }
             Applied::CursorIs(actual) => {
                 tracing::warn!(
                     expected = from.seq,
@@ -130,6 +134,19 @@ impl Drain {
                 Ok(Stepped::More)
             }
         }
+    }
+
+    /// The store had our cursor and has it no more: somebody has emptied the tables. What was delivered went with them; delivered once
+    /// more, it would belong to whatever links have those ids now.
+    async fn forget(&self, start: Cursor, delivered: Cursor) -> Result<(), StoreError> {
+        let forgotten = delivered.seq;
+        let batch = ClickBatch { from: start, to: delivered, clicks: Vec::new(), undecodable: forgotten };
+        // Where the cursor has moved meanwhile, the next step is told so.
+        if self.store.apply_clicks(batch).await? == Applied::Applied {
+            self.shared.metrics.clicks.undecodable.add(forgotten);
+            tracing::warn!(forgotten, "the database was emptied: the clicks it had are counted as lost and not delivered again");
+        }
+        Ok(())
     }
 
     async fn from(&mut self) -> Result<Cursor, StoreError> {

@@ -1,0 +1,3 @@
+-- ?1 name, ?2 value
+insert into counters (name, value)
+values (?1, ?2)
