@@ -44,7 +44,8 @@ use crate::{config::HttpConfig, telemetry::metrics::ConnectionMetrics};
 /// After an error that ends the connection, so long and so much is still read, so that the close does not cut the answer short (a close
 /// with unread bytes is a reset, and a reset can overtake the answer).
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 1 << 20;
+/// Libraries send a whole body before they look for the answer; what is larger than this they may not have been told.
+const LINGER_BYTES_MAX: usize = 64 << 20;
 /// hyper's buffers; a head must fit.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -98,14 +99,16 @@ pub(super) async fn serve<H: Handler>(shared: Arc<Shared<H>>, stream: TcpStream,
     let mut conn = shared.http.serve_connection(TokioIo::new(wire), service);
     let end = drive(&mut conn, &shared.drain, &shared.patience, &vitals).await;
     let wire = conn.into_parts().io.into_inner();
-    finish(&shared, end, wire).await;
+    finish(&shared, end, wire, vitals.may_have_unread_body()).await;
     shared.metrics.open.dec();
     drop(open);
 }
 
-async fn finish<H>(shared: &Shared<H>, end: End, wire: Wire) {
+async fn finish<H>(shared: &Shared<H>, end: End, wire: Wire, body_unread: bool) {
     let metrics = &shared.metrics;
     match end {
+        // An answer that did not wait for the whole body (413, 415, 401 …) ends the connection.
+        End::Closed(Ok(())) if body_unread => linger(wire.into_stream(), None).await,
         End::Closed(Ok(())) => {}
         End::Closed(Err(error)) => {
             if wire.told {
@@ -258,13 +261,15 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for PerConnection<H>
             self.vitals.end();
             return Answer::Now(Some(ambiguous(request.headers(), request.uri().path())));
         }
+        let has_body = !request.body().is_end_stream();
         match catch_unwind(AssertUnwindSafe(|| self.shared.handler.handle(self.peer, request))) {
             Ok(Answering::Now(response)) => {
                 self.vitals.end();
+                self.vitals.answered(has_body, response.status());
                 Answer::Now(Some(response))
             }
             Ok(Answering::Later(future)) => {
-                Answer::Later { future, vitals: Arc::clone(&self.vitals), metrics: Arc::clone(&self.shared.metrics) }
+                Answer::Later { future, has_body, vitals: Arc::clone(&self.vitals), metrics: Arc::clone(&self.shared.metrics) }
             }
             Err(panic) => {
                 self.vitals.end();
@@ -277,17 +282,17 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for PerConnection<H>
 /// An answer for hyper.
 enum Answer {
     Now(Option<Response<Body>>),
-    Later { future: BoxFuture<'static, Response<Body>>, vitals: Arc<Vitals>, metrics: Arc<ConnectionMetrics> },
+    Later { future: BoxFuture<'static, Response<Body>>, has_body: bool, vitals: Arc<Vitals>, metrics: Arc<ConnectionMetrics> },
 }
 
 impl Future for Answer {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (future, vitals, metrics) = match &mut *self {
+        let (future, has_body, vitals, metrics) = match &mut *self {
             // hyper polls a future once to its end.
             Self::Now(response) => return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
-            Self::Later { future, vitals, metrics } => (future, vitals, metrics),
+            Self::Later { future, has_body, vitals, metrics } => (future, *has_body, vitals, metrics),
         };
         let response = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
@@ -295,6 +300,7 @@ impl Future for Answer {
             Err(panic) => panicked(metrics, &*panic),
         };
         vitals.end();
+        vitals.answered(has_body, response.status());
         Poll::Ready(Ok(response))
     }
 }

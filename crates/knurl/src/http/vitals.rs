@@ -12,6 +12,8 @@ use std::{
     time::Duration,
 };
 
+use http::StatusCode;
+
 use crate::config::HttpConfig;
 
 /// Of a request that is not GET or HEAD, so much of the head is kept to judge its framing by. A longer head is refused anyway.
@@ -60,6 +62,8 @@ pub(super) struct Vitals {
     blocked_since_ms: AtomicU64,
     /// Whether the request line of the head that is being read has ended: tells 414 from 431.
     line_ended: AtomicBool,
+    /// Whether the last answer may have been given before its request's body was read: only refusals are.
+    unread_body: AtomicBool,
     head_kept: AtomicBool,
     head: Mutex<Vec<u8>>,
 }
@@ -71,6 +75,7 @@ impl Vitals {
             since_ms: AtomicU64::new(coarse_ms()),
             blocked_since_ms: AtomicU64::new(0),
             line_ended: AtomicBool::new(false),
+            unread_body: AtomicBool::new(false),
             head_kept: AtomicBool::new(false),
             head: Mutex::default(),
         }
@@ -129,6 +134,14 @@ impl Vitals {
     pub(super) fn end(&self) {
         self.since_ms.store(coarse_ms(), Relaxed);
         self.phase.store(IDLE, Relaxed);
+    }
+
+    pub(super) fn answered(&self, has_body: bool, status: StatusCode) {
+        self.unread_body.store(has_body && (status.is_client_error() || status.is_server_error()), Relaxed);
+    }
+
+    pub(super) fn may_have_unread_body(&self) -> bool {
+        self.unread_body.load(Relaxed)
     }
 
     pub(super) fn request_line_ended(&self) -> bool {

@@ -95,6 +95,17 @@ async fn what_is_too_large_is_refused_by_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_a_whole_large_body_first_still_gets_the_refusal() {
+    let app = TestApp::start().await;
+    // More than both kernels' buffers hold: a server that closes without reading on answers with a reset.
+    let body = vec![b'x'; 24 << 20];
+    app.send("POST", "/users", &[], &body).await.fails(413, "body_too_large");
+    app.send("POST", "/users", &[("content-type", "text/plain")], &body).await.fails(415, "unsupported_media_type");
+    app.send("POST", "/no/such/path", &[], &body).await.fails(404, "unknown_path");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_http_is_a_bad_request() {
     let app = TestApp::start().await;
     for bytes in [
