@@ -8,7 +8,8 @@ use knurl_store::ImportMode;
 use serde::Serialize;
 
 use super::super::{
-    multipart, reply,
+    multipart::{self, MultipartError},
+    reply,
     upload::{self, Cut},
 };
 use crate::{
@@ -51,7 +52,7 @@ pub(in crate::http::api) async fn import(
     let report = match boundary {
         None => transfer::users(&state.store, pieces, ImportMode::Commit).await,
         Some(boundary) => {
-            let field = multipart::field(pieces, &boundary, FIELD).await.map_err(|error| failed(error, ending.cut()))?;
+            let field = multipart::field(pieces, &boundary, FIELD).await.map_err(|error| no_field(error, ending.cut()))?;
             transfer::users(&state.store, field, ImportMode::Commit).await
         }
     };
@@ -87,6 +88,15 @@ fn failed(source: impl Into<Box<dyn std::error::Error + Send + Sync>>, cut: Opti
         None => Error::new(Code::InvalidFile),
     };
     error.caused_by(source)
+}
+
+/// Its sentences are our own and speak of the form only.
+fn no_field(error: MultipartError, cut: Option<Cut>) -> Error {
+    let sentence = format!("{error}.");
+    match failed(error, cut) {
+        invalid if invalid.code() == Code::InvalidFile => invalid.with_detail(sentence),
+        cut => cut,
+    }
 }
 
 /// `None` where the body is the file itself.
