@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 
 use super::{
@@ -27,7 +27,7 @@ impl Handler for Observe {
         let path = request.uri().path();
         let refuse = |error: Error| Answering::Now(error.answer(&RequestId::of(request.headers()), path));
         let (body, content_type) = match path {
-            "/metrics" => (self.metrics.render(), metrics::CONTENT_TYPE),
+            "/metrics" => (self.metrics.render(), metrics_type(request.headers())),
             "/health" => (r#"{"status":"ok"}"#.to_owned(), "application/json"),
             _ => return refuse(Error::new(Code::UnknownPath)),
         };
@@ -38,4 +38,14 @@ impl Handler for Observe {
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         Answering::Now(response)
     }
+}
+
+/// OpenMetrics where it is asked for, as Prometheus does.
+pub(super) fn metrics_type(headers: &HeaderMap) -> &'static str {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted.flat_map(|value| value.split(',')).filter_map(|kind| kind.split(';').next());
+    if kinds.any(|kind| kind.trim().eq_ignore_ascii_case("application/openmetrics-text")) {
+        return metrics::OPENMETRICS;
+    }
+    metrics::PROMETHEUS_TEXT
 }

@@ -23,8 +23,10 @@ use knurl_store::StoreError;
 
 use super::{histogram::Histogram, process, redirects::Redirects};
 
-/// What [`Metrics::render`] returns.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What [`Metrics::render`] returns, to a scraper that knows the newer format.
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The same text, to everybody else: what OpenMetrics adds are comments in the older format. Browsers show it.
+pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Route patterns counted one by one; the router has fewer. What comes later is counted under `other`.
 const ROUTES_MAX: usize = 128;
 const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];

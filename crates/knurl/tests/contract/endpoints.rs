@@ -185,7 +185,7 @@ async fn metrics_are_prometheus_text() {
     app.get("/users").await.is(200);
     let metrics = app.get("/metrics").await;
     assert_eq!(metrics.status, 200);
-    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert!(metrics.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
     assert!(metrics.text().contains("route=\"/users\""), "{}", metrics.text());
     assert!(metrics.text().ends_with("# EOF\n"));
     app.stop().await;

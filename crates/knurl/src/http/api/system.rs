@@ -6,12 +6,9 @@ use axum::{
     body::Body,
     extract::{RawPathParams, State, rejection::RawPathParamsRejection},
 };
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 
-use crate::{
-    http::{HttpState, error::Error, front},
-    telemetry::metrics::CONTENT_TYPE,
-};
+use crate::http::{HttpState, error::Error, front, observe::metrics_type};
 
 /// Exactly this, and whatever the database does: it says that the process answers.
 pub(super) async fn health() -> Response<Body> {
@@ -20,9 +17,9 @@ pub(super) async fn health() -> Response<Body> {
     response
 }
 
-pub(super) async fn metrics(State(state): State<Arc<HttpState>>) -> Response<Body> {
+pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::from(state.metrics.render()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics_type(&headers)));
     response
 }
 
