@@ -30,8 +30,10 @@ pub(super) fn arm(spec: Option<&OsStr>) -> Result<(), ConfigError> {
     let hits = AtomicU64::new(0);
     fail::cfg_callback(name, move || {
         let hit = hits.fetch_add(1, Ordering::Relaxed) + 1;
-        while hangs && hit >= at {
-            std::thread::park();
+        if hangs && hit >= at {
+            loop {
+                std::thread::park();
+            }
         }
         if hit == at {
             // It cannot fail on ourselves, and there is nobody left to tell.

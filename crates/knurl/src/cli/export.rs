@@ -134,7 +134,7 @@ async fn write(store: &dyn Store, kind: Kind, format: Format, path: &Path) -> Re
 /// What another run left under this name goes; a link that a stranger put there is not followed.
 fn create(temporary: &Path) -> std::io::Result<File> {
     match std::fs::remove_file(temporary) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => File::create_new(temporary),
     }
 }
