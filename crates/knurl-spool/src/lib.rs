@@ -18,13 +18,14 @@
 //! `dir/ledger` (one page: identity, answered and dropped counters), `dir/lock`, `dir/<segment number, 20 digits>.seg`.
 //! From the bottom: `disk` and `dir_disk` (files), `mapping` (all of the unsafe code), `frame` and `frames` (one record; a walk over them),
 //! `segment` (header, names), `ledger`, `recovery` (what is on a disk), `log` (the state under the append lock), and on it `spool`, `sync`,
-//! `files`, `read`, `inspect`. `sim` (feature `testing`) is a disk for tests of crashes and faults.
+//! `files`, `read`, `aside`, `inspect`. `sim` (feature `testing`) is a disk for tests of crashes and faults.
 //!
 //! # Sequences
 //! Everything rests on one rule: a sequence belongs to the highest-numbered segment that begins at or below it. A new run begins a new
 //! segment above all that survived and above the store's cursor; an abandoned tail is copied under its own sequences. So nothing is ever
 //! marked, truncated or rewritten in place, and a reader needs no state but a position.
 
+mod aside;
 mod batch;
 mod config;
 mod dir_disk;
@@ -46,6 +47,7 @@ pub mod sim;
 mod spool;
 mod sync;
 
+pub use aside::count_aside;
 pub use batch::Batch;
 pub use config::{Medium, SpoolConfig};
 pub use dir_disk::DirDisk;

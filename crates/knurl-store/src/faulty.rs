@@ -29,6 +29,8 @@ pub enum Fault {
     Hang,
     /// Does the work, then says `Unavailable`: the reply to a commit was lost.
     LostReply,
+    /// A bug that shows as an error.
+    Internal,
     /// Panics, as a bug would.
     Panic,
 }
@@ -44,6 +46,7 @@ pub struct FaultyStore {
 struct Faults {
     everywhere: Mutex<Option<Fault>>,
     by_method: Mutex<BTreeMap<&'static str, Fault>>,
+    refused: Mutex<Option<LinkId>>,
     healed: Notify,
 }
 
@@ -62,9 +65,15 @@ impl FaultyStore {
         lock(&self.faults.by_method).insert(method, fault);
     }
 
+    /// Batches that hold a click of this link fail as a whole from now on, as by a bug that one record finds.
+    pub fn refuse_clicks_of(&self, link: LinkId) {
+        *lock(&self.faults.refused) = Some(link);
+    }
+
     /// All is well again; what hangs goes on.
     pub fn heal(&self) {
         *lock(&self.faults.everywhere) = None;
+        *lock(&self.faults.refused) = None;
         lock(&self.faults.by_method).clear();
         self.faults.healed.notify_waiters();
     }
@@ -80,6 +89,7 @@ impl FaultyStore {
             Some(Fault::Unavailable) => Err(StoreError::Unavailable("made to fail".into())),
             Some(Fault::Full) => Err(StoreError::Full("made to fail".into())),
             Some(Fault::Overloaded) => Err(StoreError::Overloaded),
+            Some(Fault::Internal) => Err(StoreError::Internal("made to fail".into())),
             Some(Fault::Panic) => panic!("made to panic"),
             Some(Fault::LostReply) => {
                 call.await?;
@@ -170,6 +180,10 @@ impl Store for FaultyStore {
     }
 
     async fn apply_clicks(&self, batch: ClickBatch) -> Result<Applied> {
+        let refused = *lock(&self.faults.refused);
+        if refused.is_some_and(|link| batch.clicks.iter().any(|delivered| delivered.click.link_id == link)) {
+            return Err(StoreError::Internal("made to refuse a click".into()));
+        }
         self.through("apply_clicks", self.inner.apply_clicks(batch)).await
     }
 

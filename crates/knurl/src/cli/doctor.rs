@@ -9,6 +9,7 @@ use std::{
     time::SystemTime,
 };
 
+use knurl_spool::{DirDisk, count_aside};
 use knurl_store::{Store, sqlite, sqlite::SqliteStore};
 use serde::Serialize;
 
@@ -210,6 +211,7 @@ fn database_and_clicks(config: &Config) -> Result<Vec<Check>, Failure> {
         store.close().await;
         audited
     });
+    checks.extend(clicks_aside(config));
     checks.push(match audited {
         None => Check::ok("clicks", "no spool yet"),
         Some(Err(error)) => Check::fail("clicks", chain(&error), "see docs/guide/operate.md"),
@@ -226,6 +228,18 @@ fn database_and_clicks(config: &Config) -> Result<Vec<Check>, Failure> {
         Some(Ok(found)) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
     });
     Ok(checks)
+}
+
+fn clicks_aside(config: &Config) -> Option<Check> {
+    let dir = config.spool_dir();
+    let aside = dir.exists().then(|| DirDisk::new(&dir).and_then(|disk| count_aside(&disk)))?.unwrap_or(0);
+    (aside > 0).then(|| {
+        Check::warn(
+            "clicks aside",
+            format!("{aside} clicks that the database refused are kept as {}", dir.join("aside-*.record").display()),
+            "report it with the log's error lines: it is a bug; the files may be deleted",
+        )
+    })
 }
 
 fn clock(config: &Config) -> Check {

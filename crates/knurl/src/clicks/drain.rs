@@ -1,7 +1,8 @@
 //! Delivers what the spool holds into the store, exactly once.
 //!
 //! Promised: clicks, roll-ups and cursor go in one transaction, so whatever happens in between (a kill, a lost reply, a restart) each
-//! record is applied once; errors are retried for ever, with a bounded wait; a record that cannot be read is counted, never waited for.
+//! record is applied once; errors are retried for ever, with a bounded wait; a record that cannot be read is counted, never waited for; one
+//! that the store refuses for good, while it takes others, is set aside after [`REFUSALS_MAX`] tries, at most [`ASIDE_MAX`] in a run.
 //! Refused: giving up; deciding when to run (see [`crate::jobs`]).
 
 use std::{
@@ -29,12 +30,22 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// A single record that the store refused this often in a row, by a fault of ours and not of its availability, is set aside. With the waits
+/// between them these are some ten seconds.
+pub const REFUSALS_MAX: u32 = 8;
+/// Records set aside in the life of a process. More than a few mean that something else than the records is broken: then they wait.
+pub const ASIDE_MAX: u64 = 16;
+
 /// The one that delivers; there is one for each spool.
 #[derive(Debug)]
 pub struct Drain {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     rows_max: usize,
+    /// Rows of the next batch: fewer after a refusal, until the record at fault is alone.
+    rows: usize,
+    /// How often in a row the store has refused one record that was alone.
+    refusals: u32,
     record_bytes: usize,
     /// `None`: to be asked of the store.
     cursor: Option<Cursor>,
@@ -61,6 +72,8 @@ enum DrainError {
     Spool(#[from] ReadError),
     #[error("a batch could not be read")]
     Thread(#[from] JoinError),
+    #[error("a click that the store refuses could not be set aside")]
+    Aside(#[source] std::io::Error),
 }
 
 /// Read from the spool, ready for the store.
@@ -76,6 +89,8 @@ impl Drain {
             shared,
             store,
             rows_max: rows_max.max(1),
+            rows: rows_max.max(1),
+            refusals: 0,
             record_bytes: RECORD_BYTES_GUESS,
             cursor: None,
             enricher: None,
@@ -110,10 +125,15 @@ impl Drain {
         let (to, rows, lost) = (ready.batch.to, ready.batch.clicks.len(), ready.batch.undecodable);
         let began = Instant::now();
         fail::fail_point!("drain::before_apply");
-        let applied = self.store.apply_clicks(ready.batch).await?;
+        let applied = match self.store.apply_clicks(ready.batch).await {
+            Err(StoreError::Internal(cause)) => return self.refused(from, to, rows, StoreError::Internal(cause)).await,
+            applied => applied?,
+        };
         fail::fail_point!("drain::after_apply");
         match applied {
             Applied::Applied => {
+                self.rows = self.rows.saturating_mul(2).min(self.rows_max);
+                self.refusals = 0;
                 self.shared.metrics.clicks.drain.observe(began.elapsed());
                 self.note_lost(lost, ready.skipped);
                 tracing::debug!(rows, seq = to.seq, "clicks delivered");
@@ -134,6 +154,34 @@ impl Drain {
                 Ok(Stepped::More)
             }
         }
+    }
+
+    /// The store is there and does not take this batch, by a fault of its own or of ours. Half of it is tried next, so that what it takes is
+    /// delivered and the record at fault ends up alone.
+    async fn refused(&mut self, from: Cursor, to: Cursor, rows: usize, error: StoreError) -> Result<Stepped, DrainError> {
+        if rows > 1 {
+            self.rows = rows / 2;
+            return Err(error.into());
+        }
+        self.refusals += 1;
+        if self.refusals < REFUSALS_MAX || self.shared.metrics.clicks.aside.get() >= ASIDE_MAX {
+            return Err(error.into());
+        }
+        let (shared, at) = (Arc::clone(&self.shared), position(from));
+        spawn_blocking(move || keep_aside(&shared, at)).await??;
+        // A store that refuses even this is what is broken, not the record.
+        let batch = ClickBatch { from, to, clicks: Vec::new(), undecodable: to.seq - from.seq };
+        if self.store.apply_clicks(batch).await? == Applied::Applied {
+            self.shared.metrics.clicks.aside.inc();
+            self.shared.metrics.clicks.undecodable.add(to.seq - from.seq);
+            tracing::error!(
+                error = &error as &dyn Error,
+                seq = from.seq,
+                "the database refuses this click and takes others: it is kept as aside-*.record in the spool and counted as lost"
+            );
+        }
+        (self.cursor, self.refusals) = (None, 0);
+        Ok(Stepped::More)
     }
 
     /// The store had our cursor and has it no more: somebody has emptied the tables. What was delivered went with them; delivered once
@@ -166,7 +214,7 @@ impl Drain {
         if goal.seq <= from.seq {
             return Ok(None);
         }
-        let (shared, rows_max, record_bytes) = (Arc::clone(&self.shared), self.rows_max, self.record_bytes);
+        let (shared, rows_max, record_bytes) = (Arc::clone(&self.shared), self.rows, self.record_bytes);
         let mut enricher = self.enricher.take().unwrap_or_default();
         let (read, enricher) =
             spawn_blocking(move || (read_batch(&shared, from, rows_max, record_bytes, &mut enricher), enricher)).await?;
@@ -234,6 +282,14 @@ impl Drain {
             tracing::warn!(error = error as &dyn Error, "the store is away: clicks stay in the spool until it is back");
         }
         Stepped::Failed { wait }
+    }
+}
+
+fn keep_aside(shared: &Shared, at: Position) -> Result<(), DrainError> {
+    let batch = shared.spool.read(at, 1)?;
+    match batch.records().next() {
+        Some(record) => shared.spool.set_aside(at.seq, record).map_err(DrainError::Aside),
+        None => Ok(()),
     }
 }
 

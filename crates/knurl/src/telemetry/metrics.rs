@@ -100,6 +100,8 @@ pub struct ClickMetrics {
     pub answered: Counter,
     pub delivered: Counter,
     pub undecodable: Counter,
+    /// Of those, refused by the store and kept in files of their own.
+    pub aside: Counter,
     pub dropped: Counter,
     pub backlog: Gauge,
     pub backlog_bytes: Gauge,
@@ -341,6 +343,7 @@ fn encode_clicks(clicks: &ClickMetrics, out: &mut DescriptorEncoder<'_>) -> Resu
     counter(out, "knurl_clicks_answered", "Clicks answered, ever, by this node's spool.", &clicks.answered)?;
     counter(out, "knurl_clicks_delivered", "Clicks delivered to the store.", &clicks.delivered)?;
     counter(out, "knurl_clicks_undecodable", "Spool records that could not be read.", &clicks.undecodable)?;
+    counter(out, "knurl_clicks_aside", "Clicks the database refused for good, kept as files beside the spool.", &clicks.aside)?;
     counter(out, "knurl_clicks_dropped", "Clicks given up because the spool was full or broken.", &clicks.dropped)?;
     gauge(out, "knurl_clicks_backlog", "Clicks in the spool, not yet delivered.", clicks.backlog.get() as f64)?;
     gauge(out, "knurl_clicks_backlog_bytes", "Bytes of the spool, not yet delivered.", clicks.backlog_bytes.get() as f64)?;

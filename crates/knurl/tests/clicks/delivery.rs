@@ -134,3 +134,74 @@ async fn a_restart_at_any_moment_loses_nothing_and_repeats_nothing() {
     world.assert_holds(600, 600, 0).await;
     clicks.stop().await;
 }
+
+/// Steps through failures too, `steps` at most.
+async fn drain_through(drain: &mut knurl::clicks::Drain, steps: u32) -> bool {
+    for _ in 0..steps {
+        if drain.step().await == Stepped::CaughtUp {
+            return true;
+        }
+    }
+    false
+}
+
+fn aside(world: &World) -> u64 {
+    knurl_spool::count_aside(&DirDisk::new(world.spool_dir()).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_click_that_the_store_refuses_for_good_is_set_aside_and_the_others_are_delivered() {
+    let world = World::with(|config| config.drain_batch_rows = 64);
+    let clicks = world.start().await;
+    record(&clicks, 0..50).await;
+    let mut poison = click(50);
+    poison.link_id = knurl_core::LinkId(666);
+    clicks.recorder.record(&poison).await;
+    record(&clicks, 51..100).await;
+    world.store.refuse_clicks_of(poison.link_id);
+    assert!(drain_through(&mut clicks.drains().make(), 100).await, "it holds up the others");
+    let audit = world.audit().await;
+    assert_eq!((audit.answered, audit.delivered, audit.lost, audit.backlog), (100, 99, 1, 0), "{audit:?}");
+    assert_eq!((aside(&world), world.metrics.clicks.aside.get()), (1, 1));
+    clicks.stop().await;
+    // Kept over restarts, and in nobody's way.
+    let clicks = world.start().await;
+    record(&clicks, 100..110).await;
+    drain_all(&mut clicks.drains().make()).await;
+    assert_eq!((world.audit().await.delivered, aside(&world)), (109, 1));
+    clicks.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_refuses_everything_makes_no_click_lost() {
+    let world = World::new();
+    let clicks = world.start().await;
+    record(&clicks, 0..40).await;
+    world.store.fail_method("apply_clicks", Fault::Internal);
+    let mut drain = clicks.drains().make();
+    assert!(!drain_through(&mut drain, 60).await);
+    world.store.heal();
+    drain_all(&mut drain).await;
+    world.assert_holds(40, 40, 0).await;
+    clicks.stop().await;
+}
+
+#[tokio::test]
+async fn only_a_few_clicks_are_ever_set_aside() {
+    let world = World::with(|config| config.drain_batch_rows = 1);
+    let clicks = world.start().await;
+    let mut poison = click(0);
+    poison.link_id = knurl_core::LinkId(666);
+    for _ in 0..30 {
+        clicks.recorder.record(&poison).await;
+    }
+    world.store.refuse_clicks_of(poison.link_id);
+    let mut drain = clicks.drains().make();
+    assert!(!drain_through(&mut drain, 400).await);
+    assert_eq!(aside(&world), knurl::clicks::drain::ASIDE_MAX);
+    world.store.heal();
+    drain_all(&mut drain).await;
+    let audit = world.audit().await;
+    assert_eq!((audit.delivered, audit.lost), (14, 16), "{audit:?}");
+    clicks.stop().await;
+}
