@@ -69,6 +69,76 @@ fn a_request_in_flight_is_answered_with_connection_close() {
     drop(dir);
 }
 
+fn ask(addr: std::net::SocketAddr, path: &str) -> wire::Answer {
+    let mut peer = Peer::to(addr);
+    peer.send(format!("GET {path} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes());
+    peer.answer().expect("an answer")
+}
+
+#[test]
+fn a_balancer_is_told_before_the_listener_closes_and_every_answer_is_its_connections_last() {
+    let server = Server::start_with(|config| config.http.ready_drain = Duration::from_secs(2));
+    let (addr, metrics_addr) = (server.addr(), server.app.metrics_addr());
+    server.shorten("abc", "https://example.com/");
+    for addr in [addr, metrics_addr] {
+        assert_eq!(ask(addr, "/readyz").json()["status"], "ok");
+        assert_eq!(ask(addr, "/startupz").body, r#"{"status":"ok"}"#);
+    }
+    let mut kept = server.connect();
+    kept.send(b"GET /abc HTTP/1.1\r\nhost: t\r\n\r\n");
+    assert_eq!(kept.answer().unwrap().header("connection"), None);
+    let Server { app, runtime, dir } = server;
+    let stopping = runtime.spawn(app.stop());
+    while ask(metrics_addr, "/readyz").status == 200 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    for addr in [addr, metrics_addr] {
+        ask(addr, "/readyz").assert_problem(503, "not_ready");
+        assert_eq!(ask(addr, "/livez").status, 200);
+        assert_eq!(ask(addr, "/health").body, r#"{"status":"ok"}"#);
+    }
+    for request in ["GET /abc", "GET /health", "DELETE /abc"] {
+        let mut peer = Peer::to(addr);
+        peer.send(format!("{request} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes());
+        let answer = peer.answer().unwrap();
+        assert_eq!(answer.header("connection"), Some("close"), "{request}: {answer:?}");
+        peer.closed();
+    }
+    kept.send(b"GET /abc HTTP/1.1\r\nhost: t\r\n\r\n");
+    let answer = kept.answer().expect("a kept connection brings one more request");
+    assert_eq!((answer.status, answer.header("connection")), (302, Some("close")));
+    kept.closed();
+    runtime.block_on(stopping).unwrap();
+    assert!(TcpStream::connect(addr).is_err());
+    drop(dir);
+}
+
+#[test]
+fn a_listener_that_closes_without_haste_resets_nobody_who_has_connected() {
+    let server = Server::start_with(|config| config.http.ready_drain = Duration::from_millis(300));
+    let addr = server.addr();
+    let hammering: Vec<_> = (0..4)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut answered = 0;
+                // Until it is refused: whoever got a connection before that gets an answer.
+                while let Ok(mut peer) = Peer::try_to(addr) {
+                    peer.send(b"POST /shorten HTTP/1.1\r\nhost: t\r\ncontent-length: 22\r\n\r\n{\"url\":\"https://a.io\"}");
+                    assert_eq!(peer.answer().expect("an answer to a request that was sent").status, 201);
+                    answered += 1;
+                }
+                answered
+            })
+        })
+        .collect();
+    while server.metric("knurl_connections_accepted_total") < 100.0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    server.stop();
+    let answered: u32 = hammering.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert!(answered > 50, "{answered}");
+}
+
 #[test]
 fn what_was_acknowledged_is_there_after_a_stop_and_a_start() {
     let server = Server::start();

@@ -1,7 +1,7 @@
 //! Start in order, run, stop in reverse.
 //!
 //! Promised: [`App::start`] returns once redirects are served, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
-//! ends within `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
+//! ends within `http.ready_drain` plus `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
 //! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
 
 mod admin_key;
@@ -32,7 +32,11 @@ pub use serve::serve;
 use crate::{
     clicks::{self, Clicks},
     config::{Config, ConfigError},
-    http::{HttpState, Server, accept, api::auth::KeyRing},
+    http::{
+        HttpState, Server, accept,
+        api::auth::KeyRing,
+        health::{Life, Phase},
+    },
     jobs::{self, Jobs, Needs},
     resolve::Resolver,
     telemetry::Metrics,
@@ -106,8 +110,8 @@ impl App {
             let resolver = resolver.clone();
             move |_| resolver.measure()
         });
-        let state =
-            Arc::new(HttpState { config, store, resolver, recorder: clicks.recorder.clone(), metrics: Arc::clone(&metrics), keys });
+        let (recorder, life) = (clicks.recorder.clone(), Life::default());
+        let state = Arc::new(HttpState { config, store, resolver, recorder, metrics: Arc::clone(&metrics), keys, life });
         let jobs = jobs::start(Needs {
             config: &state.config,
             clicks: &clicks,
@@ -118,6 +122,7 @@ impl App {
         })
         .await;
         let server = Server::start(&state, public, observed);
+        state.life.enter(Phase::Serving);
         Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks })
     }
 
@@ -141,9 +146,16 @@ impl App {
         &self.state
     }
 
-    /// Stops accepting, finishes what is in flight, drains the clicks, closes spool and store.
+    /// Says that it is not ready and gives balancers time to see it; stops accepting, finishes what is in flight, drains the clicks, closes
+    /// spool and store.
     pub async fn stop(self) {
-        let drain = self.state.config.http.drain_timeout;
+        self.state.life.enter(Phase::Stopping);
+        let http = &self.state.config.http;
+        if !http.ready_drain.is_zero() {
+            self.server.leave();
+            tokio::time::sleep(http.ready_drain).await;
+        }
+        let drain = http.drain_timeout;
         let begun = Instant::now();
         let for_delivery = drain / DELIVERY_SHARE;
         self.server.stop(drain - for_delivery).await;

@@ -32,7 +32,7 @@ async fn run(config: Config, logging: &Logging, on_ready: impl FnOnce(&App)) -> 
     // Before anything is opened: a signal during the start must not tear it.
     let mut signals = Signals::new().map_err(AppError::Runtime)?;
     let stuck_after = config.watchdog.stuck_after;
-    let drain_timeout = config.http.drain_timeout;
+    let stop_time = config.http.ready_drain + config.http.drain_timeout + CLOSE_TIME;
     let app = App::start(config).await?;
     let metrics = Arc::clone(&app.state().metrics);
     logging.count_into(&metrics);
@@ -52,7 +52,7 @@ async fn run(config: Config, logging: &Logging, on_ready: impl FnOnce(&App)) -> 
         eprintln!("{name} again: ending at once");
         std::process::exit(1);
     });
-    let cut_off = last_resort(drain_timeout + CLOSE_TIME + LAST_RESORT);
+    let cut_off = last_resort(stop_time + LAST_RESORT);
     app.stop().await;
     drop(cut_off);
     tracing::info!("stopped");

@@ -64,6 +64,7 @@ impl Values {
             idle_timeout: self.millis("http.idle_timeout_ms")?,
             write_timeout: self.millis("http.write_timeout_ms")?,
             request_timeout: self.millis("http.request_timeout_ms")?,
+            ready_drain: self.millis("http.ready_drain_ms")?,
             drain_timeout: self.millis("http.drain_timeout_ms")?,
             body_bytes_max: self.number("http.body_bytes_max")?,
             bulk_body_bytes_max: self.number("http.bulk_body_bytes_max")?,

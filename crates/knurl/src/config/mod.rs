@@ -145,7 +145,9 @@ pub struct HttpConfig {
     pub write_timeout: Duration,
     /// For a handler to answer (redirects have their own, shorter tier deadlines).
     pub request_timeout: Duration,
-    /// From SIGTERM to exit at the latest.
+    /// From SIGTERM, how long requests are still accepted while `/readyz` says no.
+    pub ready_drain: Duration,
+    /// From the end of accepting to the end of serving and delivering, at the latest.
     pub drain_timeout: Duration,
     pub body_bytes_max: usize,
     /// Of `POST /users/bulk` (streamed).

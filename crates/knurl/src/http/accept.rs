@@ -3,6 +3,7 @@
 //! Promised: the loop outlives every error of `accept` (backing off where the machine is out of something), never waits for a peer, and
 //! holds the connections under a cap that leaves descriptors for files; a connection beyond it is answered 503 with `Retry-After` and
 //! closed, so that a balancer learns it is overload and not death. Health and metrics have a listener, and a cap, of their own.
+//! A drain that is not in a hurry resets nobody: see [`close`].
 
 use std::{
     io,
@@ -14,8 +15,11 @@ use std::{
     time::Duration,
 };
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout_at},
+};
 
 use super::{
     connection::{self, Handler, Shared},
@@ -60,14 +64,17 @@ pub fn connections_max(asked: usize) -> usize {
     if asked == 0 { fit.min(CONNECTIONS_MAX) } else { asked.min(fit) }
 }
 
-/// Accepts until the drain begins; then the listening socket is closed.
+/// For the handshakes that had begun when the listener was told to close; a peer that takes longer is far away and asks again.
+const HANDSHAKES: Duration = Duration::from_millis(100);
+
+/// Accepts until the drain refuses; then the listening socket is closed.
 pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>>, connections_max: usize) {
     let lingering = Arc::new(AtomicUsize::new(0));
     let mut backoff = BACKOFF_MIN;
     loop {
-        let stopping = shared.drain.changed();
-        if shared.drain.has_begun() {
-            return;
+        let stopping = shared.drain.refused();
+        if shared.drain.is_refusing() {
+            return close(listener, &shared, connections_max).await;
         }
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -87,20 +94,65 @@ pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>
             }
         };
         backoff = BACKOFF_MIN;
-        shared.metrics.accepted.inc();
-        // Fails only on a connection that is gone, which the first read will tell.
-        let _ = stream.set_nodelay(true);
-        match shared.drain.open(connections_max) {
-            Some(open) => {
-                tokio::spawn(connection::serve(Arc::clone(&shared), stream, peer.ip(), open));
-            }
-            None => {
-                shared.metrics.refused.inc();
-                refuse(stream, &lingering);
-            }
+        take(&shared, stream, peer, connections_max, &lingering);
+    }
+}
+
+fn take<H: Handler>(
+    shared: &Arc<Shared<H>>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    connections_max: usize,
+    lingering: &Arc<AtomicUsize>,
+) {
+    shared.metrics.accepted.inc();
+    // Fails only on a connection that is gone, which the first read will tell.
+    let _ = stream.set_nodelay(true);
+    match shared.drain.open(connections_max) {
+        Some(open) => {
+            tokio::spawn(connection::serve(Arc::clone(shared), stream, peer.ip(), open));
+        }
+        None => {
+            shared.metrics.refused.inc();
+            refuse(stream, lingering);
         }
     }
 }
+
+/// Closes the listening socket. Closing resets what the kernel has completed and nobody has accepted: a peer that has sent its request by
+/// then cannot know whether it was done. So where there is time, new handshakes are held off first (the peer's kernel asks again a second
+/// later and is then refused, before it has sent anything), those under way are accepted, and the socket is closed when none is left.
+async fn close<H: Handler>(listener: TcpListener, shared: &Arc<Shared<H>>, connections_max: usize) {
+    if shared.drain.has_begun() {
+        return;
+    }
+    if let Err(error) = SockRef::from(&listener).attach_filter(&NO_NEW_HANDSHAKE) {
+        tracing::debug!(%error, "new connections cannot be held off while the listener closes");
+    }
+    let deadline = Instant::now() + HANDSHAKES;
+    let lingering = Arc::new(AtomicUsize::new(0));
+    while let Ok(Ok((stream, peer))) = timeout_at(deadline, listener.accept()).await {
+        take(shared, stream, peer, connections_max, &lingering);
+    }
+}
+
+/// A classic BPF program: drops a segment that has SYN and not ACK, lets every other pass (the rest of handshakes under way).
+const NO_NEW_HANDSHAKE: [SockFilter; 5] = {
+    const LOAD_BYTE: u16 = 0x30;
+    const AND: u16 = 0x54;
+    const JUMP_IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    const FLAGS_AT: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    [
+        SockFilter::new(LOAD_BYTE, 0, 0, FLAGS_AT),
+        SockFilter::new(AND, 0, 0, SYN | ACK),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, SYN),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ]
+};
 
 fn refuse(stream: TcpStream, lingering: &Arc<AtomicUsize>) {
     if lingering.fetch_add(1, SeqCst) >= REFUSALS_LINGERING_MAX {

@@ -263,13 +263,23 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for PerConnection<H>
         }
         let has_body = !request.body().is_end_stream();
         match catch_unwind(AssertUnwindSafe(|| self.shared.handler.handle(self.peer, request))) {
-            Ok(Answering::Now(response)) => {
+            Ok(Answering::Now(mut response)) => {
                 self.vitals.end();
+                if self.shared.drain.is_leaving() {
+                    is_last(&mut response);
+                }
                 self.vitals.answered(has_body, response.status());
                 Answer::Now(Some(response))
             }
             Ok(Answering::Later(future)) => {
-                Answer::Later { future, has_body, vitals: Arc::clone(&self.vitals), metrics: Arc::clone(&self.shared.metrics) }
+                let (vitals, metrics, drain) = (&self.vitals, &self.shared.metrics, &self.shared.drain);
+                Answer::Later {
+                    future,
+                    has_body,
+                    vitals: Arc::clone(vitals),
+                    metrics: Arc::clone(metrics),
+                    drain: Arc::clone(drain),
+                }
             }
             Err(panic) => {
                 self.vitals.end();
@@ -282,27 +292,41 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for PerConnection<H>
 /// An answer for hyper.
 enum Answer {
     Now(Option<Response<Body>>),
-    Later { future: BoxFuture<'static, Response<Body>>, has_body: bool, vitals: Arc<Vitals>, metrics: Arc<ConnectionMetrics> },
+    Later {
+        future: BoxFuture<'static, Response<Body>>,
+        has_body: bool,
+        vitals: Arc<Vitals>,
+        metrics: Arc<ConnectionMetrics>,
+        drain: Arc<Drain>,
+    },
 }
 
 impl Future for Answer {
     type Output = Result<Response<Body>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let (future, has_body, vitals, metrics) = match &mut *self {
+        let (future, has_body, vitals, metrics, drain) = match &mut *self {
             // hyper polls a future once to its end.
             Self::Now(response) => return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response))),
-            Self::Later { future, has_body, vitals, metrics } => (future, *has_body, vitals, metrics),
+            Self::Later { future, has_body, vitals, metrics, drain } => (future, *has_body, vitals, metrics, drain),
         };
-        let response = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        let mut response = match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(response)) => response,
             Err(panic) => panicked(metrics, &*panic),
         };
         vitals.end();
         vitals.answered(has_body, response.status());
+        if drain.is_leaving() {
+            is_last(&mut response);
+        }
         Poll::Ready(Ok(response))
     }
+}
+
+/// This node is about to stop: the peer takes its next request to another connection, and with it to another node.
+fn is_last(response: &mut Response<Body>) {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
 }
 
 /// A bug of ours: loud in the log and in the metrics, polite to the stranger.

@@ -33,7 +33,8 @@ use super::{
 use crate::{resolve::Resolved, telemetry::redirects::Outcome};
 
 /// First segments that belong to the API; never a short code. Each is reserved in `knurl_core::short_code`.
-pub const ROOT_ROUTES: [&str; 10] = ["api", "events", "health", "livez", "metrics", "readyz", "shorten", "stats", "urls", "users"];
+pub const ROOT_ROUTES: [&str; 11] =
+    ["api", "events", "health", "livez", "metrics", "readyz", "shorten", "startupz", "stats", "urls", "users"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'a> {

@@ -7,6 +7,7 @@ mod connection;
 mod drain;
 pub mod error;
 pub mod front;
+pub mod health;
 mod observe;
 mod raw;
 mod server;
@@ -30,4 +31,5 @@ pub struct HttpState {
     pub recorder: Recorder,
     pub metrics: Arc<Metrics>,
     pub keys: api::auth::KeyRing,
+    pub life: health::Life,
 }

@@ -1,4 +1,4 @@
-//! The metrics listener: `/metrics` and `/health`, without a key, on an address the operator keeps to the inside.
+//! The metrics listener: `/metrics` and the health addresses, without a key, on an address the operator keeps to the inside.
 //!
 //! Apart from the main listener so that it answers while that one is at its cap.
 
@@ -9,34 +9,50 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, header};
 use hyper::body::Incoming;
 
 use super::{
+    HttpState,
     client::Peer,
     connection::{Answering, Handler},
     error::{Code, Error, RequestId},
+    health,
 };
-use crate::telemetry::{Metrics, metrics};
+use crate::telemetry::metrics;
 
 /// Scrapers and probes; more is somebody else.
 pub(super) const CONNECTIONS_MAX: usize = 64;
 
+/// What it answers.
+const PATHS: [&str; 5] = ["/health", "/livez", "/metrics", "/readyz", "/startupz"];
+
 pub(super) struct Observe {
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) state: Arc<HttpState>,
 }
 
 impl Handler for Observe {
     fn handle(&self, _peer: Peer, request: Request<Incoming>) -> Answering {
         let path = request.uri().path();
         let refuse = |error: Error| Answering::Now(error.answer(&RequestId::of(request.headers()), path));
-        let (body, content_type) = match path {
-            "/metrics" => (self.metrics.render(), metrics_type(request.headers())),
-            "/health" => (r#"{"status":"ok"}"#.to_owned(), "application/json"),
-            _ => return refuse(Error::new(Code::UnknownPath)),
-        };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) && PATHS.contains(&path) {
             return refuse(Error::new(Code::MethodNotAllowed).with_allow(HeaderValue::from_static("GET, HEAD")));
         }
-        let mut response = Response::new(Body::from(body));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        Answering::Now(response)
+        let answered = match path {
+            "/metrics" => Ok(self.exposition(request.headers())),
+            "/health" | "/livez" => Ok(health::live()),
+            "/startupz" => health::started(&self.state),
+            "/readyz" => health::ready(&self.state),
+            _ => Err(Error::new(Code::UnknownPath)),
+        };
+        match answered {
+            Ok(response) => Answering::Now(response),
+            Err(error) => refuse(error),
+        }
+    }
+}
+
+impl Observe {
+    fn exposition(&self, headers: &HeaderMap) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.state.metrics.render()));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics_type(headers)));
+        response
     }
 }
 

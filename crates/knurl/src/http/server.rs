@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tower::ServiceExt;
 
 use super::{
@@ -18,6 +22,9 @@ use super::{
     observe::{self, Observe},
 };
 use crate::telemetry::metrics::ConnectionMetrics;
+
+/// After the listener was closed without haste: for the requests of connections that were accepted last.
+const LAST_REQUESTS: Duration = Duration::from_millis(500);
 
 /// The listeners' tasks.
 #[derive(Debug)]
@@ -39,10 +46,16 @@ impl Server {
         let front = Front { state: Arc::clone(state), router: api::router(Arc::clone(state)) };
         let connections = Arc::clone(&state.metrics.connections);
         let public = run(front, http, connections, public, accept::connections_max(http.connections_max));
-        let observe = Observe { metrics: Arc::clone(&state.metrics) };
+        let observe = Observe { state: Arc::clone(state) };
         // Its connections are not the visitors': they are counted nowhere.
         let observed = run(observe, http, Arc::new(ConnectionMetrics::default()), observed, observe::CONNECTIONS_MAX);
         Self { public, observed }
+    }
+
+    /// From now on every answer is its connection's last: kept connections move on, to another node if the balancer has one. New ones are
+    /// accepted until [`Server::stop`], which then resets nobody.
+    pub fn leave(&self) {
+        self.public.drain.leave();
     }
 
     /// Stops accepting, finishes what is in flight, ends the rest at `deadline`. Metrics are served until the visitors are.
@@ -57,9 +70,15 @@ impl Server {
 }
 
 impl Running {
-    async fn stop(self, deadline: Duration) -> usize {
-        let left = self.drain.finish(deadline).await;
-        // It ends by itself at the drain's beginning; aborted, it ends in any case.
+    async fn stop(mut self, deadline: Duration) -> usize {
+        let begun = Instant::now();
+        if self.drain.is_leaving() {
+            self.drain.refuse();
+            let _ = timeout(deadline, &mut self.accepting).await;
+            let _ = timeout(LAST_REQUESTS.min(deadline), self.drain.until_empty()).await;
+        }
+        let left = self.drain.finish(deadline.saturating_sub(begun.elapsed())).await;
+        // It ends by itself; aborted, it ends in any case.
         self.accepting.abort();
         left
     }

@@ -9,23 +9,25 @@ use super::supervisor::{Job, Pause};
 use crate::telemetry::Metrics;
 
 const INTERVAL: Duration = Duration::from_secs(5);
+/// While the store is down: its return is good news for whoever was refused.
+const INTERVAL_DOWN: Duration = Duration::from_secs(1);
 /// A store that takes longer is as good as away.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
 pub(super) struct CanaryJob {
     pub(super) store: Arc<dyn Store>,
     pub(super) metrics: Arc<Metrics>,
-    pub(super) up: bool,
 }
 
 impl Job for CanaryJob {
     const NAME: &'static str = "canary";
 
     async fn step(&mut self) -> Pause {
+        let was_up = self.metrics.store.up.get() == 1;
         let up = match timeout(ANSWER_MAX, self.store.ping()).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                if self.up {
+                if was_up {
                     tracing::error!(
                         error = &error as &dyn Error,
                         "the store is down: redirects go on from memory, changes are refused"
@@ -34,17 +36,16 @@ impl Job for CanaryJob {
                 false
             }
             Err(_) => {
-                if self.up {
+                if was_up {
                     tracing::error!("the store does not answer: redirects go on from memory, changes are refused");
                 }
                 false
             }
         };
-        if up && !self.up {
+        if up && !was_up {
             tracing::info!("the store is up");
         }
         self.metrics.store.up.set(u64::from(up));
-        self.up = up;
-        Pause::For(INTERVAL)
+        Pause::For(if up { INTERVAL } else { INTERVAL_DOWN })
     }
 }

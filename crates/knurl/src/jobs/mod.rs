@@ -23,8 +23,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::{clicks::Clicks, config::Config, resolve::Resolver, telemetry::Metrics};
 
-/// The first salts are waited for this long; then derived ones do until the job has them.
-const FIRST_SALTS_WAIT: Duration = Duration::from_secs(2);
+/// The first salts, and the first word of the canary, are waited for this long; then derived salts do until the job has them.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
@@ -72,7 +72,16 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
             metrics: Arc::clone(&metrics),
         }
     };
-    if timeout(FIRST_SALTS_WAIT, salts().step()).await.is_err() {
+    let canary = {
+        let (store, metrics) = (Arc::clone(&store), Arc::clone(&metrics));
+        move || canary::CanaryJob { store: Arc::clone(&store), metrics: Arc::clone(&metrics) }
+    };
+    let (mut first_salts, mut first_canary) = (salts(), canary());
+    let (salts_known, ()) = tokio::join!(timeout(FIRST_WAIT, first_salts.step()), async {
+        // Before its first answer the store counts as down, and the node as not ready.
+        let _ = timeout(FIRST_WAIT, first_canary.step()).await;
+    });
+    if salts_known.is_err() {
         tracing::warn!("the store did not give the visitor salts in time; derived ones are used until it does");
     }
     running.push(run(salts, Arc::clone(&metrics)));
@@ -92,10 +101,6 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
     };
     running.push(run(coherence, Arc::clone(&metrics)));
 
-    let canary = {
-        let (store, metrics) = (Arc::clone(&store), Arc::clone(&metrics));
-        move || canary::CanaryJob { store: Arc::clone(&store), metrics: Arc::clone(&metrics), up: false }
-    };
     running.push(run(canary, Arc::clone(&metrics)));
 
     if let Some(retention) = config.clicks.retention {

@@ -135,3 +135,47 @@ async fn a_change_whose_caller_left_is_forgotten_by_the_redirect_all_the_same() 
     assert_eq!(app.click(&link).await.header("location"), Some("https://elsewhere.example/"));
     app.stop().await;
 }
+
+/// The canary asks every few seconds.
+async fn readiness_becomes(app: &TestApp, status: u16) -> Answer {
+    loop {
+        let answer = app.get("/readyz").await;
+        if answer.status == status && answer.text() != READY {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+const READY: &str = r#"{"status":"ok","checks":{"database":"up","memory":"warm","spool":"ok"}}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_can_redirect_stays_ready_while_its_database_is_away() {
+    let app = furnished().await;
+    let link = app.get("/urls/1").await.is(200);
+    app.click(&link).await;
+    assert_eq!(app.get("/readyz").await.text(), READY);
+    app.store.fail(Fault::Unavailable);
+    let degraded = readiness_becomes(&app, 200).await;
+    assert_eq!(degraded.text(), r#"{"status":"degraded","checks":{"database":"down","memory":"warm","spool":"ok"}}"#);
+    assert_eq!(app.click(&link).await.status, 302);
+    for path in ["/health", "/livez", "/startupz"] {
+        assert_eq!(app.get(path).await.text(), r#"{"status":"ok"}"#, "{path}");
+    }
+    app.store.heal();
+    while app.get("/readyz").await.text() != READY {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_can_redirect_nothing_is_not_ready() {
+    let app = furnished().await;
+    assert_eq!(app.get("/readyz").await.json()["checks"]["memory"], "empty");
+    app.store.fail(Fault::Hang);
+    let problem = readiness_becomes(&app, 503).await.fails(503, "not_ready");
+    assert_eq!(problem["detail"], "The database is away and memory holds no link: nothing can be redirected.");
+    assert_eq!(app.get("/livez").await.status, 200, "it answers, and a restart would not bring the database back");
+    app.stop().await;
+}

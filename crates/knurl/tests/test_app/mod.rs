@@ -11,7 +11,11 @@ use http::Method;
 use knurl::{
     clicks::{self, Clicks},
     config::{Auth, Config},
-    http::{HttpState, Server, api::auth},
+    http::{
+        HttpState, Server,
+        api::auth,
+        health::{Life, Phase},
+    },
     jobs::{self, Jobs},
     resolve::Resolver,
     telemetry::Metrics,
@@ -65,12 +69,13 @@ impl TestApp {
         let metrics = Arc::new(Metrics::new());
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&shared), Arc::clone(&metrics)).await.unwrap();
         let state = Arc::new(HttpState {
-            resolver: Resolver::new(Arc::clone(&shared), &config.cache),
+            resolver: Resolver::counting(Arc::clone(&shared), &config.cache, Arc::clone(&metrics)),
             recorder: clicks.recorder.clone(),
             keys: auth::KeyRing::default(),
             store: shared,
             metrics,
             config,
+            life: Life::default(),
         });
         state.keys.refresh(&*state.store).await.unwrap();
         let refreshing = Arc::clone(&state);
@@ -87,6 +92,7 @@ impl TestApp {
         })
         .await;
         let server = Server::start(&state, public, observed);
+        state.life.enter(Phase::Serving);
         Self { addr, store, state, server, jobs, clicks, dir }
     }
 

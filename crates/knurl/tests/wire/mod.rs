@@ -147,11 +147,16 @@ impl Answer {
 
 impl Peer {
     pub(crate) fn to(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).unwrap();
+        Self::try_to(addr).unwrap()
+    }
+
+    /// An error is that of connecting.
+    pub(crate) fn try_to(addr: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(addr)?;
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream.set_write_timeout(Some(LONG)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Ok(Self { stream, buffer: Vec::new() })
     }
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {

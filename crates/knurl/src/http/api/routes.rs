@@ -42,7 +42,10 @@ impl Route {
 
 fn table() -> Vec<Route> {
     vec![
-        route("/health", get(system::health)).public(),
+        route("/health", get(system::live)).public(),
+        route("/livez", get(system::live)).public(),
+        route("/readyz", get(system::ready)).public(),
+        route("/startupz", get(system::started)).public(),
         route("/metrics", get(system::metrics)),
         route("/users", get(users::list).post(users::create)),
         route("/users/bulk", post(users::bulk::import)).upload(),

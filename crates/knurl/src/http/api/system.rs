@@ -8,13 +8,18 @@ use axum::{
 };
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 
-use crate::http::{HttpState, error::Error, front, observe::metrics_type};
+use crate::http::{HttpState, error::Error, front, health, observe::metrics_type};
 
-/// Exactly this, and whatever the database does: it says that the process answers.
-pub(super) async fn health() -> Response<Body> {
-    let mut response = Response::new(Body::from(r#"{"status":"ok"}"#));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
+pub(super) async fn live() -> Response<Body> {
+    health::live()
+}
+
+pub(super) async fn started(State(state): State<Arc<HttpState>>) -> Result<Response<Body>, Error> {
+    health::started(&state)
+}
+
+pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Result<Response<Body>, Error> {
+    health::ready(&state)
 }
 
 pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response<Body> {
