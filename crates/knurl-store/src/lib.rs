@@ -1,11 +1,14 @@
 //! All of Knurl's SQL.
 //!
 //! Promised: one method is one business fact and one transaction; what a method acknowledged is on disk (SQLite: WAL with
-//! `synchronous=FULL`, group-committed); `None` means "never existed", an outage is [`StoreError::Unavailable`], never `None`.
+//! `synchronous=FULL`; PostgreSQL: `synchronous_commit` never off; both group-committed); `None` means "never existed", an outage is
+//! [`StoreError::Unavailable`], never `None`.
 //! Refused: HTTP, clocks (time is an argument), policy (what may be a target or a code was decided before).
 
 mod error;
 pub mod faulty;
+#[allow(dead_code, reason = "the methods that use all of it are on their way")]
+pub mod postgres;
 pub mod sqlite;
 mod store;
 

@@ -1,0 +1,295 @@
+//! One connection: set up, its statements prepared once, every call bounded.
+//!
+//! Promised: a call ends within the connection's time, whatever server and network do; a connection whose server did not keep to it is
+//! never used again. Many may ask at a time: their questions are pipelined.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    ops::Deref,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Waker},
+    time::Duration,
+};
+
+use tokio::{task::AbortHandle, time::timeout};
+use tokio_postgres::{
+    Client, Config, Row, Statement,
+    types::{FromSql, ToSql},
+};
+
+use super::{
+    failure::{distrusts_connection, store_error, unavailable},
+    options::PostgresOptions,
+    sql::Query,
+    tls::Handshake,
+};
+use crate::{StoreError, store::Result};
+
+/// Beyond the time in which the server ends a statement by itself: for its answer to travel.
+const GRACE: Duration = Duration::from_millis(500);
+/// A transaction that we left open by a mistake, or whose node vanished, gives its locks back after this.
+const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
+
+/// For a request to stop to reach the server.
+const INTERRUPT_TIME: Duration = Duration::from_secs(2);
+
+pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
+
+/// How connections are made.
+#[derive(Debug)]
+pub(super) struct Connector {
+    hosts: Vec<Config>,
+    handshake: Handshake,
+    connect_timeout: Duration,
+    lock_timeout: Duration,
+    /// Who we are in the database's own notes on edits.
+    pub(super) node: String,
+}
+
+impl Connector {
+    pub(super) fn new(options: &PostgresOptions) -> Result<Self> {
+        Ok(Self {
+            hosts: options.hosts.clone(),
+            handshake: Handshake::new(options)?,
+            connect_timeout: options.connect_timeout,
+            lock_timeout: options.lock_timeout,
+            node: format!("{:032x}", rand::random::<u128>()),
+        })
+    }
+
+    /// To the first host that answers and lets us write. `statement_time` bounds every statement.
+    pub(super) async fn connect(&self, statement_time: Duration) -> Result<Connection> {
+        let mut last = unavailable("no host is named");
+        for host in &self.hosts {
+            // Each by itself: one that accepts and says nothing must not keep us from the next.
+            match timeout(self.connect_timeout, self.connect_to(host, statement_time)).await {
+                Ok(Ok(connection)) => return Ok(connection),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = unavailable("connecting took too long"),
+            }
+        }
+        Err(last)
+    }
+
+    async fn connect_to(&self, host: &Config, statement_time: Duration) -> Result<Connection> {
+        let (client, driver) = host.connect(self.handshake.clone()).await.map_err(store_error)?;
+        // Its errors reach whoever waits for an answer; one that comes while nobody does is seen by `is_usable`.
+        let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();
+        let connection = Connection {
+            client,
+            cutter: Cutter { driver, distrusted: Arc::default() },
+            statements: Mutex::default(),
+            handshake: self.handshake.clone(),
+            abandoned: AtomicBool::new(false),
+            answer_time: statement_time + GRACE,
+        };
+        connection.client.batch_execute(&self.settings(statement_time)).await.map_err(store_error)?;
+        Ok(connection)
+    }
+
+    fn settings(&self, statement_time: Duration) -> String {
+        format!(
+            "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
+             set default_transaction_isolation = 'read committed'; set knurl.node = '{}'; \
+             select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
+            statement_time.as_millis(),
+            self.lock_timeout.min(statement_time).as_millis(),
+            IDLE_IN_TRANSACTION.as_millis(),
+            self.node,
+        )
+    }
+}
+
+pub(super) struct Connection {
+    pub(super) client: Client,
+    cutter: Cutter,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+    handshake: Handshake,
+    /// A caller left while the server was at work for it.
+    abandoned: AtomicBool,
+    answer_time: Duration,
+}
+
+/// Closes a connection under whoever uses it: their calls fail at once.
+#[derive(Clone, Debug)]
+pub(super) struct Cutter {
+    driver: AbortHandle,
+    distrusted: Arc<AtomicBool>,
+}
+
+impl Cutter {
+    pub(super) fn cut(&self) {
+        self.distrusted.store(true, Ordering::Release);
+        self.driver.abort();
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.driver.is_finished()
+    }
+}
+
+impl Connection {
+    pub(super) fn is_usable(&self) -> bool {
+        !self.client.is_closed() && !self.cutter.distrusted.load(Ordering::Acquire)
+    }
+
+    pub(super) fn cutter(&self) -> &Cutter {
+        &self.cutter
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+
+    /// Within the connection's time; any failure that casts doubt on the connection cuts it.
+    pub(super) async fn bounded<T>(&self, call: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>) -> Result<T> {
+        let left = Left(Some(&self.abandoned));
+        let answer = match timeout(self.answer_time, call).await {
+            Ok(answer) => answer.map_err(store_error),
+            Err(_) => Err(unavailable("the server did not answer in time")),
+        };
+        left.stayed();
+        if answer.as_ref().is_err_and(distrusts_connection) {
+            self.cutter.cut();
+        }
+        answer
+    }
+
+    pub(super) async fn rows(&self, query: Query, params: &[Param<'_>]) -> Result<Vec<Row>> {
+        self.bounded(async { self.client.query(&self.prepared(query).await?, params).await }).await
+    }
+
+    pub(super) async fn row(&self, query: Query, params: &[Param<'_>]) -> Result<Row> {
+        self.bounded(async { self.client.query_one(&self.prepared(query).await?, params).await }).await
+    }
+
+    pub(super) async fn row_opt(&self, query: Query, params: &[Param<'_>]) -> Result<Option<Row>> {
+        self.bounded(async { self.client.query_opt(&self.prepared(query).await?, params).await }).await
+    }
+
+    /// How many rows it changed.
+    pub(super) async fn execute(&self, query: Query, params: &[Param<'_>]) -> Result<u64> {
+        self.bounded(async { self.client.execute(&self.prepared(query).await?, params).await }).await
+    }
+
+    /// Two who come first at once prepare it twice, which harms nobody.
+    pub(super) async fn prepared(&self, query: Query) -> std::result::Result<Statement, tokio_postgres::Error> {
+        let known = self.statements.lock().unwrap_or_else(PoisonError::into_inner).get(query.name).cloned();
+        if let Some(statement) = known {
+            return Ok(statement);
+        }
+        let statement = self.client.prepare(query.text).await?;
+        self.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(query.name, statement.clone());
+        Ok(statement)
+    }
+
+    /// Statements of a script, which take no parameters.
+    pub(super) async fn batch(&self, script: &str) -> Result<()> {
+        self.bounded(self.client.batch_execute(script)).await
+    }
+
+    /// Everything until [`Tx::commit`] is one transaction; without it, none of it was.
+    pub(super) async fn begin(&mut self) -> Result<Tx<'_>> {
+        // Before the question is put: a caller that leaves now has a transaction to undo.
+        let tx = Tx { connection: self, open: true };
+        tx.batch("begin").await?;
+        Ok(tx)
+    }
+
+    /// Asks the server to stop what it is at, and closes the connection.
+    pub(super) fn interrupt(self) {
+        let (cancel, handshake) = (self.client.cancel_token(), self.handshake.clone());
+        drop(self);
+        tokio::spawn(async move {
+            // It ends by itself at its statement timeout, should this fail.
+            drop(timeout(INTERRUPT_TIME, cancel.cancel_query(handshake)).await);
+        });
+    }
+
+    fn undo(&self) {
+        let mut rollback = std::pin::pin!(self.client.batch_execute("rollback"));
+        // The first poll sends it; nobody waits for the answer.
+        let _ = rollback.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.cutter.driver.abort();
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("usable", &self.is_usable()).finish_non_exhaustive()
+    }
+}
+
+/// A transaction. Its statements are the connection's.
+#[derive(Debug)]
+pub(super) struct Tx<'c> {
+    connection: &'c mut Connection,
+    open: bool,
+}
+
+impl Tx<'_> {
+    /// An error leaves open whether it was committed, unless the server said that it was not.
+    pub(super) async fn commit(mut self) -> Result<()> {
+        self.open = false;
+        let committed = self.connection.batch("commit").await;
+        if committed.is_err() {
+            // Whatever state it is in, it is not to be guessed.
+            self.connection.cutter.cut();
+        }
+        committed
+    }
+
+    pub(super) async fn roll_back(mut self) -> Result<()> {
+        self.open = false;
+        self.connection.batch("rollback").await
+    }
+}
+
+impl Deref for Tx<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection
+    }
+}
+
+impl Drop for Tx<'_> {
+    /// The caller left, or failed: the server is told before it hears anything else on this connection. What is under way is waited for
+    /// by whoever uses the connection next.
+    fn drop(&mut self) {
+        if self.open && self.connection.is_usable() {
+            self.connection.undo();
+        }
+    }
+}
+
+/// Dropped with the future of a caller who left.
+struct Left<'a>(Option<&'a AtomicBool>);
+
+impl Left<'_> {
+    fn stayed(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if let Some(abandoned) = self.0 {
+            abandoned.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// A column that must be there, and of this type.
+pub(super) fn get<'r, T: FromSql<'r>>(row: &'r Row, column: usize) -> Result<T> {
+    row.try_get(column).map_err(|e| StoreError::Internal(Box::new(e)))
+}

@@ -1,0 +1,102 @@
+//! Brings the schema up to date: each step in its own transaction under an advisory lock, so that nodes that start together take each
+//! step once, and a process killed halfway leaves whole steps behind.
+//!
+//! Refused: a database from a newer Knurl, one that has another program's tables by our names, and a PostgreSQL older than 13.
+
+use tokio::time::timeout;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::{
+    connection::{Connection, Connector},
+    failure::unavailable,
+    options::PostgresOptions,
+};
+use crate::{StoreError, store::Result};
+
+/// Step n leads from schema version n - 1 to n.
+pub(super) const MIGRATIONS: [(&str, &str); 2] = [
+    ("0001_users_links_events_keys", include_str!("migrations/0001_users_links_events_keys.sql")),
+    ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
+];
+
+/// `xid8` and `gen_random_uuid`.
+const SERVER_VERSION_MIN: i64 = 130_000;
+
+/// Catalogue rows are read as rows of a table: the functions that look names up would answer from what this session remembers of the time
+/// before it had the lock.
+const SCHEMA_VERSION: &str = "select substring(prosrc from '[0-9]+') from pg_proc where proname = 'knurl_schema_version' \
+                              and pronamespace = (select oid from pg_namespace where nspname = current_schema())";
+const TABLE_IN_THE_WAY: &str = "select relname from pg_class where relkind in ('r', 'p', 'v', 'm', 'f') \
+                                and relname in ('users', 'links', 'events', 'clicks', 'keys', 'counters') \
+                                and relnamespace = (select oid from pg_namespace where nspname = current_schema())";
+
+/// Returns how many steps were taken.
+pub(super) async fn migrate(connector: &Connector, options: &PostgresOptions) -> Result<usize> {
+    let all = async {
+        let mut connection = connector.connect(options.migrate_timeout).await?;
+        let server = value(&connection, "show server_version_num").await?;
+        refuse_old(server.and_then(|version| version.parse().ok()).unwrap_or(0))?;
+        let mut taken = 0;
+        while step(&mut connection).await? {
+            taken += 1;
+        }
+        Ok(taken)
+    };
+    timeout(options.migrate_timeout, all).await.unwrap_or_else(|_| Err(unavailable("bringing the schema up to date took too long")))
+}
+
+fn refuse_old(server: i64) -> Result<()> {
+    if server < SERVER_VERSION_MIN {
+        return Err(StoreError::Corrupt(format!("PostgreSQL {} is too old, Knurl needs 13 or newer", server / 10_000)));
+    }
+    Ok(())
+}
+
+/// 0 where there is none. It is the text of a function and no row: whoever truncates every table does not lose it.
+pub(super) async fn schema_version(connection: &Connection) -> Result<i64> {
+    let Some(text) = value(connection, SCHEMA_VERSION).await? else {
+        return Ok(0);
+    };
+    text.parse().map_err(|_| StoreError::Corrupt(format!("schema version {text:?}")))
+}
+
+/// One step, or `false` where there is none left. Other nodes may be migrating too: the version is read under the lock.
+async fn step(connection: &mut Connection) -> Result<bool> {
+    let tx = connection.begin().await?;
+    // For the others' steps as long as they take; for tables in use not so long that everybody queues up behind us.
+    tx.batch("set local lock_timeout = 0; select pg_advisory_xact_lock(1802400364, 1); set local lock_timeout = '3s'").await?;
+    let (found, known) = (schema_version(&tx).await?, MIGRATIONS.len() as i64);
+    if found > known {
+        return Err(StoreError::TooNew { found, known });
+    }
+    if found == 0
+        && let Some(table) = value(&tx, TABLE_IN_THE_WAY).await?
+    {
+        return Err(StoreError::Corrupt(format!(
+            "the database has a table `{table}` that is another program's: give Knurl a database or a schema of its own"
+        )));
+    }
+    let Some((name, script)) = usize::try_from(found).ok().and_then(|at| MIGRATIONS.get(at)) else {
+        tx.roll_back().await?;
+        return Ok(false);
+    };
+    tx.batch(script).await?;
+    tx.batch(&format!(
+        "create or replace function knurl_schema_version() returns bigint language sql immutable as 'select {}'",
+        found + 1
+    ))
+    .await?;
+    fail::fail_point!("store::migrate");
+    tx.commit().await?;
+    tracing::info!(migration = name, "schema migrated");
+    Ok(true)
+}
+
+/// The first column of the first row. Not prepared: the schema changes under it.
+async fn value(connection: &Connection, query: &str) -> Result<Option<String>> {
+    let answer = connection.bounded(connection.client.simple_query(query)).await?;
+    Ok(answer.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    }))
+}

@@ -1,0 +1,53 @@
+//! The store of a fleet: PostgreSQL 13 or newer, shared by any number of nodes.
+//!
+//! Layout: [`options`] is where it is and what is bounded; `pool` lends [`connection`]s and `pulse` feels whether the server is there;
+//! `migrate` brings the schema up to date; `failure` tells errors apart; `sql` names the statements in `queries/`.
+//!
+//! Connections are the server's sessions (settings, prepared statements, advisory locks): a pooler between must pool sessions, not
+//! transactions.
+
+mod connection;
+mod failure;
+mod migrate;
+mod options;
+mod pool;
+mod pulse;
+mod sql;
+mod tls;
+mod tx;
+
+use std::sync::Arc;
+
+use connection::Connector;
+pub use options::{PostgresOptions, PostgresUrlError, Tls};
+use pool::{Pool, Reach};
+
+use crate::store::Result;
+
+/// A handle; clones share the connections.
+#[derive(Clone, Debug)]
+pub struct PostgresStore {
+    pool: Arc<Pool>,
+}
+
+impl PostgresStore {
+    /// Connects and brings the schema up to date. With `start_away` a server that cannot be reached is no error: calls are `Unavailable`
+    /// until it can.
+    pub async fn open(options: &PostgresOptions) -> Result<Self> {
+        let connector = Connector::new(options)?;
+        let reach = match migrate::migrate(&connector, options).await {
+            Ok(_) => Reach::Up,
+            Err(error) if options.start_away && error.is_transient() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "PostgreSQL cannot be reached: starting without it");
+                Reach::Away
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { pool: Arc::new(Pool::start(options, connector, reach)) })
+    }
+
+    /// Whether the server answers. A call may fail all the same, and one that fails makes it look again.
+    pub fn is_up(&self) -> bool {
+        self.pool.is_up()
+    }
+}

@@ -1,0 +1,321 @@
+//! The connections: some shared by point reads, some lent to one caller at a time, and one that feels the server's pulse.
+//!
+//! Promised: nobody waits for a server that is known to be away: calls fail at once, and only the pulse tries to reach it, at a pace. A
+//! server that hangs is found out after `hung_after`; then all its connections are cut, and whoever waited on one is told.
+//! Bounded: connections, callers that wait for one, and how long they wait.
+
+use std::{
+    future::Future,
+    ops::{Deref, DerefMut},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::AbortHandle,
+    time::timeout,
+};
+
+use super::{
+    connection::{Connection, Connector, Cutter},
+    failure::{closed, says_away, unavailable},
+    options::PostgresOptions,
+    pulse,
+};
+use crate::{StoreError, store::Result};
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    inner: Arc<Inner>,
+    pulse: AbortHandle,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) connector: Connector,
+    pub(super) options: PostgresOptions,
+    shared: Vec<Shared>,
+    next: AtomicUsize,
+    writers: Arc<Shelf>,
+    long: Arc<Shelf>,
+    reach: watch::Sender<Reach>,
+    /// Rings where a connection failed as one does whose server goes away: the pulse looks at once.
+    pub(super) alarm: Notify,
+    /// Every connection there is, to be cut when the server hangs.
+    all: Mutex<Vec<Cutter>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    Up,
+    Away,
+    Closed,
+}
+
+/// A connection that many use at a time.
+#[derive(Debug, Default)]
+struct Shared {
+    current: Mutex<Option<Arc<Connection>>>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+/// Connections that are lent to one caller at a time.
+#[derive(Debug)]
+struct Shelf {
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+    lent_max: u32,
+    waiting: AtomicUsize,
+    statement_time: Duration,
+}
+
+impl Shelf {
+    fn new(lent_max: usize, statement_time: Duration) -> Arc<Self> {
+        let lent_max = lent_max.max(1);
+        Arc::new(Self {
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(lent_max)),
+            lent_max: lent_max as u32,
+            waiting: AtomicUsize::new(0),
+            statement_time,
+        })
+    }
+}
+
+impl Pool {
+    /// `reach` is what the caller has found: the pulse goes on from there.
+    pub(super) fn start(options: &PostgresOptions, connector: Connector, reach: Reach) -> Self {
+        let inner = Arc::new(Inner {
+            connector,
+            options: options.clone(),
+            shared: (0..options.shared_readers.max(1)).map(|_| Shared::default()).collect(),
+            next: AtomicUsize::new(0),
+            writers: Shelf::new(options.writers, options.call_timeout),
+            long: Shelf::new(options.long_readers, options.long_timeout),
+            reach: watch::Sender::new(reach),
+            alarm: Notify::new(),
+            all: Mutex::default(),
+        });
+        let pulse = tokio::spawn(pulse::run(inner.clone(), reach == Reach::Up)).abort_handle();
+        Self { inner, pulse }
+    }
+
+    pub(super) fn node(&self) -> &str {
+        &self.inner.connector.node
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        *self.inner.reach.borrow() == Reach::Up
+    }
+
+    /// A connection that others use at the same time: for reads of a few rows by key.
+    pub(super) async fn shared(&self) -> Result<Arc<Connection>> {
+        self.inner.refuse_unless_up()?;
+        let slot = &self.inner.shared[self.inner.next.fetch_add(1, Ordering::Relaxed) % self.inner.shared.len()];
+        if let Some(connection) = slot.usable() {
+            return Ok(connection);
+        }
+        self.inner
+            .while_up(self.inner.options.call_timeout, async {
+                let _opening = slot.opening.lock().await;
+                if let Some(connection) = slot.usable() {
+                    return Ok(connection);
+                }
+                let connection = Arc::new(self.inner.open(self.inner.options.call_timeout).await?);
+                *lock(&slot.current) = Some(connection.clone());
+                Ok(connection)
+            })
+            .await
+    }
+
+    /// For a transaction.
+    pub(super) async fn writer(&self) -> Result<Lent> {
+        self.inner.lend(&self.inner.writers, self.inner.options.call_timeout).await
+    }
+
+    /// For a read that may scan.
+    pub(super) async fn long(&self) -> Result<Lent> {
+        self.inner.lend(&self.inner.long, self.inner.options.call_timeout).await
+    }
+
+    /// A connection of the caller's own: it says when it is done with it.
+    pub(super) async fn own(&self) -> Result<Connection> {
+        self.inner.refuse_unless_up()?;
+        self.inner.while_up(self.inner.options.call_timeout, self.inner.open(self.inner.options.call_timeout)).await
+    }
+
+    /// Waits, as long as a call may take, for what is under way; then closes every connection.
+    pub(super) async fn close(&self) {
+        let finished = async {
+            for shelf in [&self.inner.writers, &self.inner.long] {
+                drop(shelf.permits.acquire_many(shelf.lent_max).await);
+            }
+        };
+        let told = self.inner.reach.send_if_modified(|reach| std::mem::replace(reach, Reach::Closed) != Reach::Closed);
+        if told && timeout(self.inner.options.call_timeout, finished).await.is_err() {
+            tracing::warn!("some calls to PostgreSQL were still under way and are cut off");
+        }
+        self.pulse.abort();
+        for shelf in [&self.inner.writers, &self.inner.long] {
+            shelf.permits.close();
+            lock(&shelf.idle).clear();
+        }
+        self.inner.cut_all();
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.pulse.abort();
+        self.inner.cut_all();
+    }
+}
+
+impl Inner {
+    pub(super) fn turn(&self, to: Reach) {
+        self.reach.send_if_modified(|reach| {
+            let changes = *reach != Reach::Closed && *reach != to;
+            if changes {
+                *reach = to;
+            }
+            changes
+        });
+    }
+
+    pub(super) fn cut_all(&self) {
+        for cutter in lock(&self.all).drain(..) {
+            cutter.cut();
+        }
+    }
+
+    fn refuse_unless_up(&self) -> Result<()> {
+        match *self.reach.borrow() {
+            Reach::Up => Ok(()),
+            Reach::Away => Err(away()),
+            Reach::Closed => Err(closed()),
+        }
+    }
+
+    /// `wait`, but not longer than `limit`, and not when the server goes away meanwhile.
+    async fn while_up<T>(&self, limit: Duration, wait: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut reach = self.reach.subscribe();
+        tokio::select! {
+            biased;
+            done = timeout(limit, wait) => done.unwrap_or_else(|_| Err(unavailable("no connection in time"))),
+            _ = reach.wait_for(|reach| *reach != Reach::Up) => Err(away()),
+        }
+    }
+
+    async fn lend(&self, shelf: &Arc<Shelf>, limit: Duration) -> Result<Lent> {
+        self.refuse_unless_up()?;
+        let permit = match shelf.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => self.wait_for_permit(shelf, limit).await?,
+        };
+        let idle = || {
+            let mut idle = lock(&shelf.idle);
+            // The ones that were cut while they lay there go, too.
+            std::iter::from_fn(|| idle.pop()).find(Connection::is_usable)
+        };
+        let connection = match idle() {
+            Some(connection) => connection,
+            None => self.while_up(limit, self.open(shelf.statement_time)).await?,
+        };
+        Ok(Lent { connection: Some(connection), shelf: shelf.clone(), _permit: permit })
+    }
+
+    async fn wait_for_permit(&self, shelf: &Shelf, limit: Duration) -> Result<OwnedSemaphorePermit> {
+        let _waiting = Waiting::enter(&shelf.waiting, self.options.queue_max)?;
+        let permit = async { shelf.permits.clone().acquire_owned().await.map_err(|_| closed()) };
+        self.while_up(limit, permit).await
+    }
+
+    /// A new connection, which is cut with all others when the server hangs.
+    pub(super) async fn open(&self, statement_time: Duration) -> Result<Connection> {
+        let opened = self.connector.connect(statement_time).await;
+        match &opened {
+            Ok(connection) => {
+                let mut all = lock(&self.all);
+                all.retain(|cutter| !cutter.is_done());
+                all.push(connection.cutter().clone());
+            }
+            Err(error) if says_away(error) => self.alarm.notify_one(),
+            Err(_) => {}
+        }
+        opened
+    }
+}
+
+impl Shared {
+    fn usable(&self) -> Option<Arc<Connection>> {
+        lock(&self.current).as_ref().filter(|connection| connection.is_usable()).cloned()
+    }
+}
+
+/// One of those who wait; there are no more of them than the bound.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn enter(waiting: &'a AtomicUsize, most: usize) -> Result<Self> {
+        if waiting.fetch_add(1, Ordering::AcqRel) >= most {
+            waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(StoreError::Overloaded);
+        }
+        Ok(Self(waiting))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A connection lent to one caller; it goes back to its shelf when dropped.
+#[derive(Debug)]
+pub(super) struct Lent {
+    connection: Option<Connection>,
+    shelf: Arc<Shelf>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Deref for Lent {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().unwrap_or_else(|| unreachable!("a lent connection is there until it is given back"))
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().unwrap_or_else(|| unreachable!("a lent connection is there until it is given back"))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if !connection.is_usable() {
+            return;
+        }
+        if connection.is_abandoned() {
+            // The server is still at work for somebody who left, and would let the next one wait.
+            connection.interrupt();
+            return;
+        }
+        lock(&self.shelf.idle).push(connection);
+    }
+}
+
+fn away() -> StoreError {
+    unavailable("PostgreSQL is away")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,84 @@
+//! A transaction as a whole: begun, worked, committed, and done again where the server undid it for another one's sake.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    connection::Tx,
+    failure::is_retryable,
+    pool::{Lent, Pool},
+};
+use crate::{StoreError, store::Result};
+
+/// Deadlocks and serialization failures are tried again for so long, at pauses that grow.
+const RETRY_BUDGET: Duration = Duration::from_secs(2);
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
+
+/// What becomes of the changes of a transaction that went well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Commit,
+    /// The answer is good, the changes are not wanted (a dry run).
+    RollBack,
+}
+
+impl Pool {
+    /// `work` may run more than once; only its last run is committed. An error of `work` undoes it. Boxed, and not an `AsyncFn`: the
+    /// compiler cannot tell yet that what one of those returns may go from thread to thread.
+    pub(super) async fn write<T>(&self, work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>) -> Result<T> {
+        self.transact(Ending::Commit, work).await
+    }
+
+    pub(super) async fn transact<T>(
+        &self,
+        ending: Ending,
+        work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
+    ) -> Result<T> {
+        let mut retries = Retries::begin();
+        loop {
+            let lent = self.writer().await?;
+            match once(lent, ending, &work).await {
+                Err(error) if is_retryable(&error) => retries.wait(error).await?,
+                done => return done,
+            }
+        }
+    }
+}
+
+async fn once<T>(mut lent: Lent, ending: Ending, work: &impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>) -> Result<T> {
+    let tx = lent.begin().await?;
+    let done = work(&tx).await;
+    match (&done, ending) {
+        (Ok(_), Ending::Commit) => tx.commit().await?,
+        (Ok(_), Ending::RollBack) => tx.roll_back().await?,
+        // What `work` met is what matters; a connection that cannot even roll back is cut.
+        (Err(_), _) => drop(tx.roll_back().await),
+    }
+    done
+}
+
+/// Attempts of one piece of work, within [`RETRY_BUDGET`].
+pub(super) struct Retries {
+    until: Instant,
+    pause: Duration,
+}
+
+impl Retries {
+    pub(super) fn begin() -> Self {
+        Self { until: Instant::now() + RETRY_BUDGET, pause: PAUSE_MIN }
+    }
+
+    /// Returns when it is time for the next attempt; gives the error back where the budget is spent.
+    pub(super) async fn wait(&mut self, error: StoreError) -> Result<()> {
+        let pause = self.pause.mul_f64(f64::from(rand::random_range(50_u32..=100)) / 100.0);
+        if Instant::now() + pause > self.until {
+            return Err(error);
+        }
+        sleep(pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
+    }
+}
