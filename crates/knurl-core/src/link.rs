@@ -71,9 +71,29 @@ pub struct NewLink {
     pub expires_at: Option<UnixMillis>,
 }
 
+/// Which versions of a link a change is meant for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    /// Whatever it has become.
+    #[default]
+    Any,
+    OneOf(Vec<i64>),
+}
+
+impl Expected {
+    pub fn admits(&self, version: i64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(versions) => versions.contains(&version),
+        }
+    }
+}
+
 /// A change: `None` leaves the field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct LinkPatch {
+    /// Else nothing is changed.
+    pub expected: Expected,
     pub target: Option<Target>,
     pub title: Option<Option<String>>,
     pub is_active: Option<bool>,

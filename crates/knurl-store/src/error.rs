@@ -21,6 +21,9 @@ pub enum StoreError {
     Conflict(Conflict),
     #[error("{0:?} does not exist")]
     MissingReference(Reference),
+    /// The link has another version than the change was meant for: answered 412. Nothing was changed.
+    #[error("the link has changed since it was read")]
+    Outdated,
     /// Could not look or could not write, and may be able to later: I/O error, locked, connection gone, writer stopped.
     #[error("the database is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

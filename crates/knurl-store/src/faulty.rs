@@ -10,7 +10,7 @@ use knurl_core::{
     Event, EventId, Link, LinkId, Page, ShortCode, UnixMillis, User, UserId,
     event::NewEvent,
     key::{Key, KeyHash, KeyId},
-    link::{LinkPatch, NewLink},
+    link::{Expected, LinkPatch, NewLink},
     page::Listed,
     stats::{Bucket, Dimension, LinkTotal, Share, StatsQuery, TopLink},
     user::{Email, Username},
@@ -143,8 +143,8 @@ impl Store for FaultyStore {
         self.through("update_link", self.inner.update_link(id, patch, now)).await
     }
 
-    async fn delete_link(&self, id: LinkId, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
-        self.through("delete_link", self.inner.delete_link(id, reason, now)).await
+    async fn delete_link(&self, id: LinkId, expected: Expected, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
+        self.through("delete_link", self.inner.delete_link(id, expected, reason, now)).await
     }
 
     async fn create_user(&self, username: Username, email: Email, now: UnixMillis) -> Result<User> {

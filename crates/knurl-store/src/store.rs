@@ -7,7 +7,7 @@ use knurl_core::{
     click::OwnedClick,
     event::NewEvent,
     key::{Key, KeyHash, KeyId},
-    link::{LinkPatch, NewLink},
+    link::{Expected, LinkPatch, NewLink},
     page::Listed,
     stats::{Bucket, Dimension, LinkTotal, Share, StatsQuery, TopLink},
     user::{Email, Username},
@@ -152,10 +152,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn link_by_code(&self, domain: &str, code: &ShortCode) -> Result<Option<Link>>;
     /// Ascending id, deleted ones left out.
     async fn list_links(&self, filter: LinkFilter, page: Page) -> Result<Listed<Link>>;
-    /// Changes what differs and writes one `updated` event for each changed field. `None`: no such link.
+    /// Changes what differs and writes one `updated` event for each changed field. `None`: no such link; `Outdated`: it has another
+    /// version than `patch.expected`, judged in the transaction that changes it.
     async fn update_link(&self, id: LinkId, patch: LinkPatch, now: UnixMillis) -> Result<Option<Link>>;
-    /// Marks the link deleted, with its `deleted` event (`{"reason": …}`). `None`: no such link; else the link as it was.
-    async fn delete_link(&self, id: LinkId, reason: &str, now: UnixMillis) -> Result<Option<Link>>;
+    /// Marks the link deleted, with its `deleted` event (`{"reason": …}`). `None`: no such link; else the link as it was. `Outdated` as
+    /// above.
+    async fn delete_link(&self, id: LinkId, expected: Expected, reason: &str, now: UnixMillis) -> Result<Option<Link>>;
 
     // -- users ------------------------------------------------------------------------------------------------------------
     async fn create_user(&self, username: Username, email: Email, now: UnixMillis) -> Result<User>;

@@ -26,3 +26,5 @@ mod riddles;
 mod stats;
 #[path = "contract/vanished.rs"]
 mod vanished;
+#[path = "contract/versions.rs"]
+mod versions;

@@ -3,7 +3,7 @@
 use knurl_core::{
     Link, LinkId, Page, ShortCode, Target, UnixMillis, UserId,
     event::EventType,
-    link::{LinkPatch, NewLink, RedirectStatus},
+    link::{Expected, LinkPatch, NewLink, RedirectStatus},
     page::Listed,
 };
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -90,6 +90,9 @@ pub(super) fn update(tx: &Tx<'_>, id: LinkId, patch: &LinkPatch, now: UnixMillis
     let Some(old) = by_id(tx, id)? else {
         return Ok(None);
     };
+    if !patch.expected.admits(old.version) {
+        return Err(StoreError::Outdated);
+    }
     let mut new = old.clone();
     new.target = patch.target.clone().unwrap_or(new.target);
     new.title = patch.title.clone().unwrap_or(new.title);
@@ -120,10 +123,13 @@ pub(super) fn update(tx: &Tx<'_>, id: LinkId, patch: &LinkPatch, now: UnixMillis
     Ok(Some(new))
 }
 
-pub(super) fn delete(tx: &Tx<'_>, id: LinkId, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
+pub(super) fn delete(tx: &Tx<'_>, id: LinkId, expected: &Expected, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
     let Some(old) = by_id(tx, id)? else {
         return Ok(None);
     };
+    if !expected.admits(old.version) {
+        return Err(StoreError::Outdated);
+    }
     tx.prepare_cached(sql::LINK_DELETE).and_then(|mut delete| delete.execute((id.0, now.0))).map_err(store_error)?;
     tx.count_links(-1);
     write_event(tx, &old, EventType::DELETED, now, &Deleted { reason })?;

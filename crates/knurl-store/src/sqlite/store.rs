@@ -6,7 +6,7 @@ use knurl_core::{
     Event, EventId, Link, LinkId, Page, ShortCode, UnixMillis, User, UserId,
     event::NewEvent,
     key::{Key, KeyHash, KeyId},
-    link::{LinkPatch, NewLink},
+    link::{Expected, LinkPatch, NewLink},
     page::Listed,
     stats::{Bucket, Dimension, LinkTotal, Share, StatsQuery, TopLink},
     user::{Email, Username},
@@ -73,9 +73,9 @@ impl Store for SqliteStore {
         self.write(move |tx| links::update(tx, id, &patch, now)).await
     }
 
-    async fn delete_link(&self, id: LinkId, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
+    async fn delete_link(&self, id: LinkId, expected: Expected, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
         let reason = reason.to_owned();
-        self.write(move |tx| links::delete(tx, id, &reason, now)).await
+        self.write(move |tx| links::delete(tx, id, &expected, &reason, now)).await
     }
 
     async fn create_user(&self, username: Username, email: Email, now: UnixMillis) -> Result<User> {

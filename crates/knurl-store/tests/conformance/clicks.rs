@@ -4,6 +4,7 @@ use knurl_core::{
     Page,
     click::Purpose,
     event::NewEvent,
+    link::Expected,
     stats::{Dimension, StatsQuery, Unit},
     time::DAY_MS,
     visitor::Salt,
@@ -133,7 +134,7 @@ pub(crate) async fn a_days_salt_is_the_first_candidate_and_old_salts_are_destroy
 
 pub(crate) async fn a_click_of_a_deleted_link_still_counts(b: Bench) {
     let link = b.link("abc").await;
-    b.store.delete_link(link.id, "gone", T0).await.unwrap();
+    b.store.delete_link(link.id, Expected::Any, "gone", T0).await.unwrap();
     b.store.apply_clicks(batch(0, vec![click(&link, T0, 1)])).await.unwrap();
     assert_eq!(b.store.link_totals(&[link.id]).await.unwrap()[&link.id].total, 1);
     b.assert_books_balance().await;

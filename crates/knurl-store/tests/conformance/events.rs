@@ -1,6 +1,6 @@
 //! Events that clients post, and lists of events.
 
-use knurl_core::{EventId, LinkId, Page, UserId, event::NewEvent};
+use knurl_core::{EventId, LinkId, Page, UserId, event::NewEvent, link::Expected};
 use knurl_store::{EventFilter, Reference, StoreError};
 
 use crate::bench::*;
@@ -22,7 +22,7 @@ pub(crate) async fn an_event_of_nobody_is_a_missing_reference(b: Bench) {
     assert!(matches!(refused, Err(StoreError::MissingReference(Reference::Link))), "{refused:?}");
     let refused = b.store.post_event(NewEvent { user_id: Some(UserId(99)), ..new_event(link.id, "x") }).await;
     assert!(matches!(refused, Err(StoreError::MissingReference(Reference::User))), "{refused:?}");
-    b.store.delete_link(link.id, "gone", T0).await.unwrap();
+    b.store.delete_link(link.id, Expected::Any, "gone", T0).await.unwrap();
     let refused = b.store.post_event(new_event(link.id, "click")).await;
     assert!(matches!(refused, Err(StoreError::MissingReference(Reference::Link))), "{refused:?}");
     b.assert_books_balance().await;

@@ -1,6 +1,6 @@
 //! Imports: ids kept, oddities noted, the same chunk twice.
 
-use knurl_core::{Event, Link, User, UserId};
+use knurl_core::{Event, Link, User, UserId, link::Expected};
 use knurl_store::{Conflict, ImportMode, Imported, LinkFilter, RowNoteKind, StoreError};
 
 use crate::bench::*;
@@ -52,7 +52,7 @@ pub(crate) async fn a_row_changed_since_is_still_the_same_row(b: Bench) {
     b.store.import_users(numbered([user_row(1, "ada")]), ImportMode::Commit).await.unwrap();
     b.store.import_links(numbered([link_row(1, Some(1), "abc")]), ImportMode::Commit).await.unwrap();
     b.store.update_user(UserId(1), Some(username("renamed")), None).await.unwrap();
-    b.store.delete_link(link_row(1, None, "abc").id, "gone", T0).await.unwrap();
+    b.store.delete_link(link_row(1, None, "abc").id, Expected::Any, "gone", T0).await.unwrap();
     let users = b.store.import_users(numbered([user_row(1, "ada")]), ImportMode::Commit).await.unwrap();
     let links = b.store.import_links(numbered([link_row(1, Some(1), "abc")]), ImportMode::Commit).await.unwrap();
     for imported in [users, links] {

@@ -2,7 +2,7 @@
 
 use knurl_core::{
     LinkId, Page, UserId,
-    link::{LinkPatch, NewLink, RedirectStatus},
+    link::{Expected, LinkPatch, NewLink, RedirectStatus},
 };
 use knurl_store::{Conflict, LinkFilter, Reference, StoreError};
 
@@ -29,7 +29,7 @@ pub(crate) async fn what_never_existed_is_none(b: Bench) {
     assert_eq!(b.store.link(LinkId(1)).await.unwrap(), None);
     assert_eq!(b.store.link_by_code("", &code("abc")).await.unwrap(), None);
     assert_eq!(b.store.update_link(LinkId(1), LinkPatch::default(), T0).await.unwrap(), None);
-    assert_eq!(b.store.delete_link(LinkId(1), "why", T0).await.unwrap(), None);
+    assert_eq!(b.store.delete_link(LinkId(1), Expected::Any, "why", T0).await.unwrap(), None);
 }
 
 pub(crate) async fn creating_writes_one_created_event(b: Bench) {
@@ -79,6 +79,7 @@ pub(crate) async fn each_row_of_a_bulk_create_succeeds_or_fails_by_itself(b: Ben
 pub(crate) async fn an_update_changes_what_differs_and_writes_an_event_for_each_field(b: Bench) {
     let link = b.link("abc").await;
     let patch = LinkPatch {
+        expected: Expected::Any,
         target: Some(target("https://example.org/new")),
         title: Some(Some("New".into())),
         is_active: Some(false),
@@ -121,6 +122,26 @@ pub(crate) async fn an_update_that_changes_nothing_leaves_no_trace(b: Bench) {
     assert_eq!(b.events().await.len(), 1);
 }
 
+pub(crate) async fn a_change_meant_for_another_version_changes_nothing(b: Bench) {
+    let link = b.link("abc").await;
+    let patch = |expected| LinkPatch { expected, title: Some(Some("New".into())), ..Default::default() };
+    for versions in [vec![], vec![0, 2]] {
+        let refused = b.store.update_link(link.id, patch(Expected::OneOf(versions.clone())), after(1)).await;
+        assert!(matches!(refused, Err(StoreError::Outdated)), "{refused:?}");
+        let refused = b.store.delete_link(link.id, Expected::OneOf(versions), "why", after(1)).await;
+        assert!(matches!(refused, Err(StoreError::Outdated)), "{refused:?}");
+    }
+    assert_eq!(b.store.link(link.id).await.unwrap().as_ref(), Some(&link));
+    assert_eq!(b.events().await.len(), 1);
+    let updated = b.store.update_link(link.id, patch(Expected::OneOf(vec![7, 1])), after(2)).await.unwrap().unwrap();
+    assert_eq!(updated.version, 2);
+    let gone = b.store.delete_link(link.id, Expected::OneOf(vec![2]), "why", after(3)).await.unwrap();
+    assert_eq!(gone, Some(updated));
+    let patch = LinkPatch { expected: Expected::OneOf(vec![2]), ..Default::default() };
+    assert_eq!(b.store.update_link(link.id, patch, after(4)).await.unwrap(), None, "what is gone has no version");
+    b.assert_books_balance().await;
+}
+
 pub(crate) async fn an_inactive_link_is_still_found_by_its_code(b: Bench) {
     let link = b.link("abc").await;
     b.store.update_link(link.id, LinkPatch { is_active: Some(false), ..Default::default() }, after(1)).await.unwrap();
@@ -129,12 +150,12 @@ pub(crate) async fn an_inactive_link_is_still_found_by_its_code(b: Bench) {
 
 pub(crate) async fn a_deleted_link_is_hidden_but_its_events_and_its_code_stay(b: Bench) {
     let link = b.link("abc").await;
-    assert_eq!(b.store.delete_link(link.id, "user_requested", after(3)).await.unwrap().as_ref(), Some(&link));
+    assert_eq!(b.store.delete_link(link.id, Expected::Any, "user_requested", after(3)).await.unwrap().as_ref(), Some(&link));
     assert_eq!(b.store.link(link.id).await.unwrap(), None);
     assert_eq!(b.store.link_by_code("", &code("abc")).await.unwrap(), None);
     assert!(b.links(LinkFilter::default()).await.is_empty());
     assert_eq!(b.store.update_link(link.id, LinkPatch { is_active: Some(false), ..Default::default() }, T0).await.unwrap(), None);
-    assert_eq!(b.store.delete_link(link.id, "again", after(4)).await.unwrap(), None);
+    assert_eq!(b.store.delete_link(link.id, Expected::Any, "again", after(4)).await.unwrap(), None);
     let events = b.events_of(link.id).await;
     assert_eq!(events.len(), 2);
     assert_eq!(events[1].event_type.as_str(), "deleted");
@@ -148,7 +169,7 @@ pub(crate) async fn lists_ascend_by_id_and_pages_by_number_and_by_key_agree(b: B
     for n in 0..25 {
         b.link(&format!("code{n}")).await;
     }
-    b.store.delete_link(LinkId(4), "gone", T0).await.unwrap();
+    b.store.delete_link(LinkId(4), Expected::Any, "gone", T0).await.unwrap();
     let all = b.links(LinkFilter::default()).await;
     assert_eq!(all.len(), 24);
     assert!(all.windows(2).all(|pair| pair[0].id < pair[1].id));

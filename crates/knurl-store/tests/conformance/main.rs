@@ -59,6 +59,7 @@ on_every_backend! {
         an_update_changes_what_differs_and_writes_an_event_for_each_field,
         an_update_can_clear_title_and_expiry,
         an_update_that_changes_nothing_leaves_no_trace,
+        a_change_meant_for_another_version_changes_nothing,
         an_inactive_link_is_still_found_by_its_code,
         a_deleted_link_is_hidden_but_its_events_and_its_code_stay,
         lists_ascend_by_id_and_pages_by_number_and_by_key_agree,
@@ -120,6 +121,7 @@ on_every_backend! {
     }
     together {
         of_a_hundred_creates_of_one_code_one_wins,
+        of_a_hundred_changes_meant_for_one_version_one_wins,
         a_failing_write_takes_no_other_with_it,
         a_write_is_seen_by_every_read_after_its_answer,
         a_caller_who_left_is_nobodys_problem,

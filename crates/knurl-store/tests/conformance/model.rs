@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use knurl_core::{
     Event, Link, LinkId, Page, UnixMillis,
-    link::LinkPatch,
+    link::{Expected, LinkPatch},
     stats::{Dimension, StatsQuery, Unit},
     time::HOUR_MS,
 };
@@ -87,7 +87,7 @@ async fn take(b: &Bench, model: &mut Model, last: &mut knurl_store::ClickBatch, 
         }
         Step::Delete(n) => {
             let Some(link) = model.pick(n) else { return };
-            b.store.delete_link(link.id, "gone", T0).await.unwrap().unwrap();
+            b.store.delete_link(link.id, Expected::Any, "gone", T0).await.unwrap().unwrap();
             model.alive.remove(&link.id);
         }
         Step::Toggle(n) => {

@@ -2,6 +2,7 @@
 
 use knurl_core::{
     LinkId, UnixMillis,
+    link::Expected,
     stats::{Dimension, StatsQuery, Unit},
     time::{DAY_MS, HOUR_MS},
 };
@@ -127,7 +128,7 @@ pub(crate) async fn counts_are_of_what_is_there(b: Bench) {
     let user = b.user("ada").await;
     let link = b.link_of(&user, "one").await;
     b.link("two").await;
-    b.store.delete_link(link.id, "gone", T0).await.unwrap();
+    b.store.delete_link(link.id, Expected::Any, "gone", T0).await.unwrap();
     assert_eq!(b.store.counts().await.unwrap(), Counts { users: 1, links: 1, events: 3 });
     b.assert_books_balance().await;
 }

@@ -2,7 +2,10 @@
 
 use std::{future::Future, pin::pin, task::Poll};
 
-use knurl_core::{Page, link::LinkPatch};
+use knurl_core::{
+    Page,
+    link::{Expected, LinkPatch},
+};
 use knurl_store::{Conflict, EventFilter, LinkFilter, StoreError};
 use tokio::task::JoinSet;
 
@@ -20,6 +23,29 @@ pub(crate) async fn of_a_hundred_creates_of_one_code_one_wins(b: Bench) {
     assert_eq!((won, lost), (1, 99));
     assert_eq!(b.events().await.len(), 1);
     b.assert_books_balance().await;
+}
+
+pub(crate) async fn of_a_hundred_changes_meant_for_one_version_one_wins(b: Bench) {
+    let link = b.link("abc").await;
+    let mut changes = JoinSet::new();
+    for n in 0..100 {
+        let store = b.store.clone();
+        let patch = LinkPatch { expected: Expected::OneOf(vec![1]), title: Some(Some(format!("title {n}"))), ..Default::default() };
+        changes.spawn(async move { store.update_link(link.id, patch, T0).await });
+    }
+    let (mut won, mut outdated) = (0, 0);
+    while let Some(changed) = changes.join_next().await {
+        match changed.unwrap() {
+            Ok(Some(changed)) => {
+                assert_eq!(changed.version, 2);
+                won += 1;
+            }
+            Err(StoreError::Outdated) => outdated += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((won, outdated), (1, 99));
+    assert_eq!(b.events().await.len(), 2);
 }
 
 pub(crate) async fn a_failing_write_takes_no_other_with_it(b: Bench) {

@@ -1,6 +1,6 @@
 //! Users, their uniqueness, and what goes with them.
 
-use knurl_core::{Page, UserId};
+use knurl_core::{Page, UserId, link::Expected};
 use knurl_store::{Conflict, ImportMode, LinkFilter, StoreError};
 
 use crate::bench::*;
@@ -48,7 +48,7 @@ pub(crate) async fn deleting_a_user_deletes_the_links_and_keeps_the_events(b: Be
     let first = b.link_of(&ada, "one").await;
     let second = b.link_of(&ada, "two").await;
     let gone = b.link_of(&ada, "gone").await;
-    b.store.delete_link(gone.id, "earlier", T0).await.unwrap();
+    b.store.delete_link(gone.id, Expected::Any, "earlier", T0).await.unwrap();
     let other = b.link_of(&bob, "other").await;
     let codes = b.store.delete_user(ada.id, after(5)).await.unwrap().unwrap();
     assert_eq!(codes, [code("one"), code("two")]);

@@ -5,7 +5,7 @@ use std::{process::ExitCode, sync::Arc};
 use clap::{Args, Subcommand};
 use knurl_core::{
     Link, LinkId, Page, ShortCode, Target, UserId,
-    link::{DEFAULT_DOMAIN, LinkPatch, NewLink, RedirectStatus, TITLE_CHARS_MAX},
+    link::{DEFAULT_DOMAIN, Expected, LinkPatch, NewLink, RedirectStatus, TITLE_CHARS_MAX},
     stats::LinkTotal,
 };
 use knurl_store::{Conflict, LinkFilter, Reference, Store, StoreError};
@@ -242,6 +242,7 @@ impl Desk {
     async fn edit(&self, args: EditArgs) -> Result<(), Failure> {
         let expires_at = if args.never_expires { Some(None) } else { args.expires.map(|when| Some(when.after(now()))) };
         let patch = LinkPatch {
+            expected: Expected::Any,
             target: args.url.as_deref().map(|url| self.target(url)).transpose()?,
             title: args.title.map(title).transpose()?,
             is_active: None,
@@ -259,7 +260,7 @@ impl Desk {
 
     async fn delete(&self, which: &WhichLink) -> Result<(), Failure> {
         let id = self.find(which).await?.id;
-        let gone = self.store.delete_link(id, "deleted from the command line", now()).await?;
+        let gone = self.store.delete_link(id, Expected::Any, "deleted from the command line", now()).await?;
         let gone = gone.ok_or_else(|| Failure::failed("the link was deleted meanwhile"))?;
         let shape = LinkShape::new(&gone, &self.config.base_url, LinkTotal::default());
         let deleted = serde_json::json!({ "deleted": { "id": shape.id, "short_code": shape.short_code } });

@@ -135,10 +135,10 @@ pub struct StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// A call failed. Conflicts and missing references are answers, not failures.
+    /// A call failed. Conflicts, missing references and outdated versions are answers, not failures.
     pub fn failed(&self, error: &StoreError) {
         match error {
-            StoreError::Conflict(_) | StoreError::MissingReference(_) => {}
+            StoreError::Conflict(_) | StoreError::MissingReference(_) | StoreError::Outdated => {}
             StoreError::Unavailable(_) | StoreError::Full(_) => self.unavailable.inc(),
             StoreError::Overloaded => self.overloaded.inc(),
             StoreError::TooNew { .. } | StoreError::Corrupt(_) | StoreError::Internal(_) => self.internal.inc(),

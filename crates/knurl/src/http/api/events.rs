@@ -108,5 +108,5 @@ pub(super) async fn create(State(state): State<Arc<HttpState>>, form: Form, body
     };
     let new = NewEvent { link_id: LinkId(link_id), user_id, event_type, at: now(), details };
     let event = state.store.post_event(new).await?;
-    reply::created(&EventOut::of(&event, form))
+    reply::created(&EventOut::of(&event, form)).map(|response| reply::located(response, form, "events", event.id.0))
 }

@@ -15,6 +15,14 @@ pub(super) enum Form {
 }
 
 impl Form {
+    /// What the paths of its routes begin with.
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::Root => "",
+            Self::V1 => "/api/v1",
+        }
+    }
+
     pub(super) fn time(self, at: UnixMillis) -> String {
         match self {
             Self::Root => at.to_contract(),

@@ -7,6 +7,7 @@ pub mod auth;
 mod body;
 mod boundary;
 mod clicks;
+mod etag;
 mod events;
 mod fields;
 mod form;

@@ -55,6 +55,7 @@ codes! {
     UsernameTaken = "username_taken", 409, "Username taken", "This username is taken.", None;
     EmailTaken = "email_taken", 409, "E-mail address taken", "This e-mail address is taken.", None;
     LinkExpired = "link_expired", 410, "Link expired", "This short link has expired.", None;
+    PreconditionFailed = "precondition_failed", 412, "Changed meanwhile", "The link has changed since you read it; read it again.", None;
     BodyTooLarge = "body_too_large", 413, "Body too large", "The body is too large.", None;
     UriTooLong = "uri_too_long", 414, "URI too long", "The address asked for is too long.", None;
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "Send JSON as 'Content-Type: application/json'.", None;

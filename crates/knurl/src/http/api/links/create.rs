@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State};
-use http::Response;
+use http::{Response, StatusCode};
 use knurl_core::{Link, ShortCode, UnixMillis};
 use knurl_store::{Conflict, StoreError};
 
@@ -12,11 +12,10 @@ use super::{
         body::JsonBody,
         clicks::{Freshness, totals},
         form::Form,
-        now, reply,
+        now,
     },
     draft::{Draft, DraftFields, NAMES, Way},
     existing::existing,
-    shape::LinkOut,
 };
 use crate::http::{
     HttpState,
@@ -51,11 +50,10 @@ async fn answer(state: &HttpState, form: Form, body: &JsonBody, way: Way) -> Res
     {
         let freshness = Freshness::reach(state).await;
         let clicks = totals(state, std::slice::from_ref(&link)).await?.get(&link.id).map_or(0, |total| total.total);
-        let shown = LinkOut::of(&link, Some(clicks), &state.config.base_url, form);
-        return reply::ok(&shown).map(|response| freshness.mark(response));
+        return super::answer(StatusCode::OK, &link, Some(clicks), state, form).map(|response| freshness.mark(response));
     }
     let link = create_link(state, &draft, now).await?;
-    reply::created(&LinkOut::of(&link, Some(0), &state.config.base_url, form))
+    super::created(&link, state, form)
 }
 
 async fn create_link(state: &HttpState, draft: &Draft, now: UnixMillis) -> Result<Link, Error> {

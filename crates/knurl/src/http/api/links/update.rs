@@ -3,13 +3,17 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State};
-use http::Response;
-use knurl_core::{link::LinkPatch, target::TargetRules};
+use http::{Response, StatusCode};
+use knurl_core::{
+    link::{Expected, LinkPatch},
+    target::TargetRules,
+};
 
 use super::{
     super::{
         body::JsonBody,
         clicks::{Freshness, totals},
+        etag::IfMatch,
         fields::{Fields, Given},
         form::Form,
         now,
@@ -19,7 +23,6 @@ use super::{
         whole::whole,
     },
     draft,
-    shape::LinkOut,
 };
 use crate::http::{
     HttpState,
@@ -41,9 +44,10 @@ pub(in crate::http::api) async fn update(
     State(state): State<Arc<HttpState>>,
     id: PathId,
     form: Form,
+    IfMatch(expected): IfMatch,
     body: JsonBody,
 ) -> Result<Response<Body>, Error> {
-    let patch = patch(Fields::parse(&body.0, NAMES)?, &state.config.links.target_rules)?;
+    let patch = patch(Fields::parse(&body.0, NAMES)?, expected, &state.config.links.target_rules)?;
     let id = id.link()?;
     let changing = Arc::clone(&state);
     let link = whole(async move {
@@ -56,16 +60,16 @@ pub(in crate::http::api) async fn update(
     // The change is made: that its clicks cannot be counted just now must not call it a failure.
     let clicks = totals(&state, std::slice::from_ref(&link)).await.ok();
     let clicks = clicks.map(|totals| totals.get(&link.id).map_or(0, |total| total.total));
-    let shown = LinkOut::of(&link, clicks, &state.config.base_url, form);
-    reply::ok(&shown).map(|response| freshness.mark(response))
+    super::answer(StatusCode::OK, &link, clicks, &state, form).map(|response| freshness.mark(response))
 }
 
-fn patch(mut fields: Fields<'_, 5>, rules: &TargetRules) -> Result<LinkPatch, Error> {
+fn patch(mut fields: Fields<'_, 5>, expected: Expected, rules: &TargetRules) -> Result<LinkPatch, Error> {
     if !fields.any() {
         return Err(Error::new(Code::NoKnownField));
     }
     let target = fields.string_not_null(ORIGINAL_URL);
     let patch = LinkPatch {
+        expected,
         target: target.and_then(|text| draft::parse_target(&mut fields, ORIGINAL_URL, &text, rules)),
         title: emptied(draft::title(&mut fields, TITLE)),
         is_active: fields.boolean(IS_ACTIVE),
@@ -89,6 +93,7 @@ pub(in crate::http::api) async fn delete(
     State(state): State<Arc<HttpState>>,
     id: PathId,
     query: Query,
+    IfMatch(expected): IfMatch,
 ) -> Result<Response<Body>, Error> {
     let reason = query.text("reason").map_or_else(|| REASON_DEFAULT.to_owned(), Into::into);
     if reason.chars().count() > REASON_CHARS_MAX || reason.contains('\0') {
@@ -96,7 +101,7 @@ pub(in crate::http::api) async fn delete(
     }
     let id = id.link()?;
     whole(async move {
-        let link = state.store.delete_link(id, &reason, now()).await?.ok_or_else(Error::link_not_found)?;
+        let link = state.store.delete_link(id, expected, &reason, now()).await?.ok_or_else(Error::link_not_found)?;
         state.resolver.forget(link.short_code.as_str());
         Ok(())
     })

@@ -63,7 +63,7 @@ pub(super) async fn create(State(state): State<Arc<HttpState>>, form: Form, body
     fields.finish()?;
     let (Some(username), Some(email)) = (username, email) else { return Err(Error::internal("a user without a name passed")) };
     let user = state.store.create_user(username, email, now()).await?;
-    reply::created(&UserOut::of(&user, form))
+    reply::created(&UserOut::of(&user, form)).map(|response| reply::located(response, form, "users", user.id.0))
 }
 
 pub(super) async fn update(
