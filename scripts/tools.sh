@@ -50,6 +50,13 @@ install_debian() {
 # The bundled SQLite is C.
 need_compiler() { need_debian cc build-essential; }
 
+# The servers that tests start for themselves, in temporary directories. Debian keeps PostgreSQL's programs off PATH.
+need_servers() {
+  compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || need_debian postgres postgresql || return 1
+  need_debian psql postgresql-client && need_debian redis-server redis-server && need_debian redis-cli redis-tools || return 1
+  [ -x /usr/sbin/nginx ] || need_debian nginx nginx
+}
+
 # need_cargo_tool NAME VERSION: `cargo NAME`, from PyPI's builds of it; 1 where that cannot be had.
 need_cargo_tool() {
   local name=$1 version=$2

@@ -8,6 +8,7 @@
 //! - [`kill`]: the kill harness and its ledger (promise P-1)
 //! - [`load`]: closed-loop load; [`bench`]: the tables of `docs/reference/performance.md`
 //! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
+//! - [`servers`]: the real PostgreSQL, Redis and nginx as children
 //! - [`dice`], [`shuffle`], [`zipf`]: chance, from a seed
 
 pub mod bench;
@@ -17,5 +18,6 @@ pub mod kill;
 pub mod load;
 pub mod process;
 pub mod sample;
+pub mod servers;
 pub mod shuffle;
 pub mod zipf;

@@ -1,0 +1,33 @@
+//! Servers: the real PostgreSQL, Redis and nginx, as children in temporary directories, for tests, drills and benchmarks.
+//!
+//! Promised: a started server answers; it listens on 127.0.0.1 only, on a port that was free; dropped, it is killed, waited for and its
+//! directory removed; if the process that started it is killed, it ends too. A program that is missing is an error that names its Debian
+//! package: never a test that quietly did not run.
+//! Refused: a server that is running already; anything that is not ours to stop.
+
+mod daemon;
+mod nginx;
+mod postgres;
+mod redis;
+
+use std::{io, path::PathBuf};
+
+pub use nginx::Nginx;
+pub use postgres::{Postgres, PostgresSetup};
+pub use redis::Redis;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("{program} is not installed here (Debian: apt-get install {package})")]
+    Missing { program: &'static str, package: &'static str },
+    #[error("cannot run {program}: {source}")]
+    Spawn { program: PathBuf, source: io::Error },
+    #[error("{program} failed: {words}")]
+    Failed { program: String, words: String },
+    #[error("{program} was not ready within {within_s} s; its last words: {words}")]
+    NotReady { program: String, within_s: u64, words: String },
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+pub type Result<T> = std::result::Result<T, ServerError>;
