@@ -9,6 +9,7 @@ pub mod event;
 pub mod key;
 pub mod link;
 pub mod page;
+pub mod rate;
 pub mod short_code;
 pub mod sketch;
 pub mod stats;
