@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! app       -> clicks, config, http, jobs, resolve, telemetry, transfer
+//! breaker   -> telemetry
 //! cli       -> app, clicks, config, telemetry, transfer
 //! clicks    -> config, telemetry
 //! config    ->
@@ -15,6 +16,7 @@
 //! ```
 
 pub mod app;
+pub mod breaker;
 pub mod cli;
 pub mod clicks;
 pub mod config;

@@ -1,5 +1,6 @@
 //! Metrics and logs: what we named, never what a visitor typed.
 
+pub mod dependencies;
 pub mod histogram;
 pub mod log;
 pub mod metrics;

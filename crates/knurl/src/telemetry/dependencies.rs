@@ -1,0 +1,91 @@
+//! What we depend on and how it is: the state of each one's breaker, and whether it answered last.
+//!
+//! Promised: a dependency this process does not use has no series: nobody is alarmed by a Redis that nobody configured.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+
+use prometheus_client::{
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+};
+
+use super::metrics::Counter;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dependency {
+    Database,
+    Replica,
+    Redis,
+}
+
+impl Dependency {
+    const ALL: [(Self, &'static str); 3] = [(Self::Database, "database"), (Self::Replica, "replica"), (Self::Redis, "redis")];
+}
+
+/// A breaker's state; the number is the metric's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaking {
+    Closed = 0,
+    HalfOpen = 1,
+    Open = 2,
+}
+
+impl Breaking {
+    const ALL: [(Self, &'static str); 3] = [(Self::Closed, "closed"), (Self::HalfOpen, "half_open"), (Self::Open, "open")];
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    used: AtomicBool,
+    state: AtomicU8,
+    transitions: [Counter; Breaking::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+pub struct Dependencies([Watched; Dependency::ALL.len()]);
+
+impl Dependencies {
+    /// It is used from now on.
+    pub fn watch(&self, dependency: Dependency) {
+        self.0[dependency as usize].used.store(true, Relaxed);
+    }
+
+    /// Its breaker's state; counted where it is another one than before.
+    pub fn breaker(&self, dependency: Dependency, state: Breaking) {
+        let watched = &self.0[dependency as usize];
+        // Read first: nobody writes the cache line while nothing changes.
+        if watched.state.load(Relaxed) != state as u8 && watched.state.swap(state as u8, Relaxed) != state as u8 {
+            watched.transitions[state as usize].inc();
+        }
+    }
+
+    fn used(&self) -> impl Iterator<Item = (&'static str, &Watched)> {
+        Dependency::ALL
+            .iter()
+            .map(|(dependency, name)| (*name, &self.0[*dependency as usize]))
+            .filter(|(_, w)| w.used.load(Relaxed))
+    }
+
+    pub(super) fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "0 closed, 1 half-open (one probe is under way), 2 open (it is not asked).";
+        let mut family = out.encode_descriptor("knurl_breaker_state", help, None, MetricType::Gauge)?;
+        for (name, watched) in self.used() {
+            ConstGauge::new(u64::from(watched.state.load(Relaxed))).encode(family.encode_family(&[("dependency", name)])?)?;
+        }
+        let help = "Changes of a breaker's state, by what it became.";
+        let mut family = out.encode_descriptor("knurl_breaker_transitions", help, None, MetricType::Counter)?;
+        for (name, watched) in self.used() {
+            for (state, to) in Breaking::ALL {
+                let count = watched.transitions[state as usize].get();
+                ConstCounter::new(count).encode(family.encode_family(&[("dependency", name), ("to", to)])?)?;
+            }
+        }
+        let help = "1 while the dependency is asked as usual, 0 while it is given up.";
+        let mut family = out.encode_descriptor("knurl_dependency_up", help, None, MetricType::Gauge)?;
+        for (name, watched) in self.used() {
+            let up = watched.state.load(Relaxed) == Breaking::Closed as u8;
+            ConstGauge::new(u64::from(up)).encode(family.encode_family(&[("dependency", name)])?)?;
+        }
+        Ok(())
+    }
+}
