@@ -49,7 +49,7 @@ impl Breaker {
     /// Leave to make one call, or `None`: the dependency is given up for the moment. To be answered with [`Call::ok`] or
     /// [`Call::failed`].
     pub fn admit(&self) -> Option<Call> {
-        let admission = self.inner.with(|machine, now_ms| machine.admit(now_ms))?;
+        let admission = self.inner.with(Machine::admit)?;
         Some(Call { admission: Some(admission), inner: Arc::clone(&self.inner) })
     }
 
