@@ -9,6 +9,7 @@
 //! - [`load`]: closed-loop load; [`bench`]: the tables of `docs/reference/performance.md`
 //! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
 //! - [`servers`]: the real PostgreSQL, Redis and nginx as children
+//! - [`proxy`]: connections that go bad on demand
 //! - [`dice`], [`shuffle`], [`zipf`]: chance, from a seed
 
 pub mod bench;
@@ -17,6 +18,7 @@ pub mod http;
 pub mod kill;
 pub mod load;
 pub mod process;
+pub mod proxy;
 pub mod sample;
 pub mod servers;
 pub mod shuffle;

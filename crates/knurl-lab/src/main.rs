@@ -1,6 +1,6 @@
 //! `knurl-lab`: its commands. Exit codes: 0 all well, 1 something was found or failed, 2 usage.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
 use knurl_lab::{
@@ -8,6 +8,7 @@ use knurl_lab::{
     kill::{self, DurabilityChoice, KillSpec},
     load::{self, LoadArgs},
     process,
+    proxy::{Api, Proxies},
     sample::{self, SampleSpec},
 };
 
@@ -59,6 +60,13 @@ enum Command {
     Load(LoadArgs),
     /// Measure, and print the performance page
     Bench(BenchArgs),
+    /// TCP proxies whose connections go bad on demand, with Toxiproxy's API
+    Proxy {
+        #[arg(long, default_value = "127.0.0.1:8474")]
+        listen: SocketAddr,
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -95,6 +103,12 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         }
         Command::Bench(args) => {
             bench::run(&args)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Proxy { listen, seed } => {
+            let api = Api::start(listen, Arc::new(Proxies::new(seed)))?;
+            println!("{}", serde_json::json!({ "event": "ready", "listen": api.addr(), "seed": seed }));
+            api.wait();
             Ok(ExitCode::SUCCESS)
         }
     }
