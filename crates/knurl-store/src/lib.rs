@@ -5,10 +5,12 @@
 //! [`StoreError::Unavailable`], never `None`.
 //! Refused: HTTP, clocks (time is an argument), policy (what may be a target or a code was decided before).
 
+mod click_details;
 mod error;
 pub mod faulty;
 #[allow(dead_code, reason = "the methods that use all of it are on their way")]
 pub mod postgres;
+mod roll_up;
 pub mod sqlite;
 mod store;
 

@@ -1,18 +1,17 @@
 //! Clicks as the drain delivers them: raw events, roll-ups and the cursor in one transaction, so that each counts exactly once.
 
-use knurl_core::{EventType, LinkId, UnixMillis, agent, click::Purpose};
+use knurl_core::{EventType, LinkId, UnixMillis};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    click_details,
     events::{self, ClickSource, NewRow},
     failure::store_error,
-    roll_up::{RollUp, RolledClick},
-    sql,
+    roll_up, sql,
     tx::Tx,
 };
 use crate::{
-    StoreError,
+    click_details,
+    roll_up::{RollUp, RolledClick, ToldClick},
     store::{Applied, ClickBatch, ClickLedger, Cursor, Result},
 };
 
@@ -23,9 +22,9 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
     if stored.seq != batch.from.seq {
         return Ok(Applied::CursorIs(stored));
     }
-    let undecodable = undecodable(batch)?;
+    let undecodable = batch.undecodable_found()?;
     let mut details = Vec::with_capacity(512);
-    let mut roll_up = RollUp::default();
+    let mut rolled = RollUp::default();
     for delivered in &batch.clicks {
         let click = &delivered.click;
         let row = NewRow {
@@ -37,36 +36,14 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
             source: Some(ClickSource::Spool),
         };
         events::insert(tx, &row)?;
-        roll_up.add(&RolledClick {
-            link_id: click.link_id,
-            at: click.at,
-            visitor: Some(click.visitor),
-            agent: delivered.agent,
-            referrer_host: delivered.referrer_host.as_deref(),
-        });
+        rolled.add(&RolledClick::of(delivered));
     }
-    roll_up.write(tx)?;
+    roll_up::write(tx, rolled)?;
     if undecodable > 0 {
         tx.add_to_counter("clicks_undecodable", undecodable).map_err(store_error)?;
     }
     put_cursor(tx, batch.to)?;
     Ok(Applied::Applied)
-}
-
-/// Every record of the range is a click or undecodable, else the conservation law would break here and be noticed much later.
-fn undecodable(batch: &ClickBatch) -> Result<i64> {
-    let records = batch.to.seq.checked_sub(batch.from.seq);
-    let Some(undecodable) = records.and_then(|records| records.checked_sub(batch.clicks.len() as u64)) else {
-        return Err(StoreError::Internal("a batch holds more clicks than records".into()));
-    };
-    if undecodable != batch.undecodable {
-        tracing::error!(
-            said = batch.undecodable,
-            found = undecodable,
-            "a batch miscounts its undecodable records; counted as found"
-        );
-    }
-    Ok(undecodable as i64)
 }
 
 pub(super) fn cursor(conn: &Connection, spool_id: u128) -> Result<Option<Cursor>> {
@@ -96,25 +73,16 @@ pub(super) fn roll_up_external<'a>(
     tx: &Tx<'_>,
     clicks: impl IntoIterator<Item = (LinkId, UnixMillis, Option<&'a str>)>,
 ) -> Result<()> {
-    let told: Vec<_> = clicks
-        .into_iter()
-        .map(|(link_id, at, details)| {
-            let told = click_details::read(details);
-            let purpose = if told.prefetch { Purpose::Prefetch } else { Purpose::Visit };
-            let agent = agent::classify(told.user_agent.as_deref(), purpose);
-            (link_id, at, agent, told.referrer.as_deref().and_then(agent::referrer_host))
-        })
-        .collect();
+    let told: Vec<_> = clicks.into_iter().map(|(link_id, at, details)| ToldClick::new(link_id, at, details)).collect();
     if told.is_empty() {
         return Ok(());
     }
     tx.add_to_counter("clicks_external", told.len() as i64).map_err(store_error)?;
-    let mut roll_up = RollUp::default();
-    for (link_id, at, agent, referrer_host) in &told {
-        let referrer_host = referrer_host.as_deref();
-        roll_up.add(&RolledClick { link_id: *link_id, at: *at, visitor: None, agent: *agent, referrer_host });
+    let mut rolled = RollUp::default();
+    for click in &told {
+        rolled.add(&click.rolled());
     }
-    roll_up.write(tx)
+    roll_up::write(tx, rolled)
 }
 
 pub(super) fn ledger(conn: &Connection) -> Result<ClickLedger> {

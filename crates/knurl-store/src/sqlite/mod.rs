@@ -5,7 +5,6 @@
 //! `store` is the trait itself; `migrate` and `backup` look after the file.
 
 mod backup;
-mod click_details;
 mod clicks;
 mod connection;
 mod events;

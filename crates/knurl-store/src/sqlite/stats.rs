@@ -9,20 +9,23 @@ use knurl_core::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{failure::store_error, roll_up, sql};
-use crate::store::{Counts, Result};
+use super::{failure::store_error, sql};
+use crate::{
+    roll_up::{link_of, number, units_of},
+    store::{Counts, Result},
+};
 
 pub(super) fn buckets(conn: &Connection, query: StatsQuery) -> Result<Vec<Bucket>> {
     let (statement, unit_ms) = match query.unit {
         Unit::Hour => (sql::HOURS_OF_LINK, HOUR_MS),
         Unit::Day => (sql::DAYS_OF_LINK, DAY_MS),
     };
-    let Some((first, last)) = units(query, unit_ms) else {
+    let Some((first, last)) = units_of(query, unit_ms) else {
         return Ok(Vec::new());
     };
     conn.prepare_cached(statement)
         .and_then(|mut rows| {
-            let rows = rows.query_map((link(query), first, last), |row| {
+            let rows = rows.query_map((link_of(query), first, last), |row| {
                 let (total, human) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
                 Ok(Bucket {
                     at: UnixMillis(row.get::<_, i64>(0)?.saturating_mul(unit_ms)),
@@ -38,19 +41,19 @@ pub(super) fn buckets(conn: &Connection, query: StatsQuery) -> Result<Vec<Bucket
 }
 
 pub(super) fn shares(conn: &Connection, query: StatsQuery, by: Dimension, limit: u32) -> Result<Vec<Share>> {
-    let Some((first, last)) = units(query, DAY_MS) else {
+    let Some((first, last)) = units_of(query, DAY_MS) else {
         return Ok(Vec::new());
     };
     conn.prepare_cached(sql::SHARES_OF_LINK)
         .and_then(|mut rows| {
-            let key = (link(query), roll_up::number(by), first, last, limit);
+            let key = (link_of(query), number(by), first, last, limit);
             rows.query_map(key, |row| Ok(Share { value: row.get(0)?, total: row.get::<_, i64>(1)? as u64 }))?.collect()
         })
         .map_err(store_error)
 }
 
 pub(super) fn top_links(conn: &Connection, query: StatsQuery, limit: u32) -> Result<Vec<TopLink>> {
-    let Some((first, last)) = units(query, DAY_MS) else {
+    let Some((first, last)) = units_of(query, DAY_MS) else {
         return Ok(Vec::new());
     };
     conn.prepare_cached(sql::LINKS_TOP)
@@ -87,13 +90,4 @@ pub(super) fn counts(conn: &Connection) -> Result<Counts> {
         links: super::counter(conn, "links")?,
         events: super::counter(conn, "events")?,
     })
-}
-
-fn link(query: StatsQuery) -> i64 {
-    query.link.map_or(roll_up::ALL_LINKS, |link| link.0)
-}
-
-/// First and last unit that touch `[from, to)`.
-fn units(query: StatsQuery, unit_ms: i64) -> Option<(i64, i64)> {
-    (query.from < query.to).then(|| (query.from.0.div_euclid(unit_ms), (query.to.0 - 1).div_euclid(unit_ms)))
 }

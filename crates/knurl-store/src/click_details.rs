@@ -21,7 +21,7 @@ struct Details<'a> {
 }
 
 /// Into a buffer that is used again for every row.
-pub(super) fn write<'b>(buffer: &'b mut Vec<u8>, delivered: &DeliveredClick) -> Result<&'b str> {
+pub(crate) fn write<'b>(buffer: &'b mut Vec<u8>, delivered: &DeliveredClick) -> Result<&'b str> {
     let click = &delivered.click;
     let details = Details {
         short_code: &click.short_code,
@@ -43,14 +43,14 @@ pub(super) fn write<'b>(buffer: &'b mut Vec<u8>, delivered: &DeliveredClick) -> 
 
 /// The facts a roll-up needs.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
-    pub(super) referrer: Option<String>,
-    pub(super) user_agent: Option<String>,
-    pub(super) prefetch: bool,
+pub(crate) struct Told {
+    pub(crate) referrer: Option<String>,
+    pub(crate) user_agent: Option<String>,
+    pub(crate) prefetch: bool,
 }
 
 /// Whatever is not there, or not a string, is unknown. Classes a client names itself are not believed: the vocabulary is ours.
-pub(super) fn read(details: Option<&str>) -> Told {
+pub(crate) fn read(details: Option<&str>) -> Told {
     let Some(Ok(details)) = details.map(serde_json::from_str::<serde_json::Value>) else {
         return Told::default();
     };
