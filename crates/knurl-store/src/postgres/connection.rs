@@ -94,7 +94,7 @@ impl Connector {
     fn settings(&self, statement_time: Duration) -> String {
         format!(
             "set statement_timeout = {}; set lock_timeout = {}; set idle_in_transaction_session_timeout = {}; \
-             set default_transaction_isolation = 'read committed'; set knurl.node = '{}'; \
+             set default_transaction_isolation = 'read committed'; set jit = off; set knurl.node = '{}'; \
              select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off'",
             statement_time.as_millis(),
             self.lock_timeout.min(statement_time).as_millis(),
@@ -185,6 +185,14 @@ impl Connection {
         let statement = self.client.prepare(query.text).await?;
         self.statements.lock().unwrap_or_else(PoisonError::into_inner).insert(query.name, statement.clone());
         Ok(statement)
+    }
+
+    /// What is pipelined afterwards reaches the server in the order in which it is asked for: none of it waits for a statement of its own.
+    pub(super) async fn prepare(&self, queries: &[Query]) -> Result<()> {
+        for query in queries {
+            self.bounded(self.prepared(*query)).await?;
+        }
+        Ok(())
     }
 
     /// Statements of a script, which take no parameters.

@@ -6,13 +6,20 @@
 //! Connections are the server's sessions (settings, prepared statements, advisory locks): a pooler between must pool sessions, not
 //! transactions.
 
+mod click_rows;
+mod clicks;
 mod connection;
 mod failure;
 mod migrate;
+mod months;
 mod options;
 mod pool;
 mod pulse;
+mod retention;
+mod roll_up;
+mod salts;
 mod sql;
+mod stats;
 mod tls;
 mod tx;
 
@@ -22,7 +29,7 @@ use connection::Connector;
 pub use options::{PostgresOptions, PostgresUrlError, Tls};
 use pool::{Pool, Reach};
 
-use crate::store::Result;
+use crate::{StoreError, store::Result};
 
 /// A handle; clones share the connections.
 #[derive(Clone, Debug)]
@@ -50,4 +57,9 @@ impl PostgresStore {
     pub fn is_up(&self) -> bool {
         self.pool.is_up()
     }
+}
+
+/// On a thread that may block: work that takes milliseconds and nobody waits for on this one.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|e| StoreError::Internal(Box::new(e)))
 }

@@ -20,3 +20,43 @@ queries! { OF_COHERENCE:
     FOREIGN_CHANGES = "foreign_changes";
     PING = "ping";
 }
+
+queries! { OF_EVENTS:
+    EVENT_IDS = "event_ids";
+}
+
+queries! { OF_CLICKS:
+    CLICK_LEDGER = "click_ledger";
+    CLICKS_COPY = "clicks_copy";
+    CLICKS_PURGE = "clicks_purge";
+    COUNTER_ADD = "counter_add";
+    CURSOR_BEGIN = "cursor_begin";
+    CURSOR_GET = "cursor_get";
+    CURSOR_LOCK = "cursor_lock";
+    CURSOR_PUT = "cursor_put";
+    MONTH_ROWS = "month_rows";
+    MONTH_STRAYS = "month_strays";
+    MONTHS_LOCK = "months_lock";
+    MONTHS_OF = "months_of";
+    RETENTION_TRY_LOCK = "retention_try_lock";
+    SALT_GET = "salt_get";
+    SALT_PUT = "salt_put";
+    SALTS_DESTROY = "salts_destroy";
+}
+
+queries! { OF_ROLL_UPS:
+    DAY_ADD = "day_add";
+    DAY_SKETCH = "day_sketch";
+    DAYS_OF_LINK = "days_of_link";
+    HOUR_ADD = "hour_add";
+    HOUR_SKETCH = "hour_sketch";
+    HOURS_OF_LINK = "hours_of_link";
+    LINKS_TOP = "links_top";
+    ROLL_UPS_OF_ALL_LOCK = "roll_ups_of_all_lock";
+    SHARE_ADD = "share_add";
+    SHARE_KNOWN = "share_known";
+    SHARE_VALUES = "share_values";
+    SHARES_OF_LINK = "shares_of_link";
+    TOTAL_ADD = "total_add";
+    TOTAL_OF_LINK = "total_of_link";
+}

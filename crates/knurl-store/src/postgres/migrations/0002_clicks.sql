@@ -1,5 +1,6 @@
 -- Clicks, their roll-ups and how far each spool has been delivered. Ready to be distributed by `link_id` (Citus): it is part of every
--- primary key, nothing refers to another table, and no sequence is asked per click.
+-- primary key, nothing refers to another table, and no sequence is asked per click. Advisory locks: (1802400364, 6) the roll-ups of all
+-- links together, (1802400364, 7) a month being made, (1802400364, 8) old clicks being removed.
 
 -- How far each spool has been delivered; changes in the transaction that writes its clicks.
 create table cursors (
@@ -28,6 +29,18 @@ create index clicks_by_id on clicks (id);
 create index clicks_by_user on clicks (user_id, id) where user_id is not null;
 
 create index clicks_by_time on clicks (at);
+
+create index clicks_external on clicks (at) where source = 1;
+
+-- Months on their way out: retention moves a month here, counts it at leisure and drops it, while `clicks` is in use.
+create table clicks_gone (
+  id bigint not null,
+  link_id bigint not null,
+  user_id bigint,
+  at bigint not null,
+  source smallint not null,
+  details text
+) partition by range (at);
 
 -- Rows that come are counted by those who write them (`knurl_count('clicks', …)`: a trigger would copy each batch once more), and so are
 -- those that go with a partition; rows that are deleted count themselves.

@@ -1,0 +1,157 @@
+//! Clicks as the drain delivers them: raw events, roll-ups and the cursor in one transaction, so that each counts exactly once.
+
+use std::{io::Cursor as Bytes, sync::Arc};
+
+use futures_util::{
+    SinkExt,
+    future::{join, join4},
+};
+use knurl_core::{LinkId, UnixMillis};
+use tokio_postgres::Row;
+
+use super::{
+    blocking,
+    click_rows::ClickRows,
+    connection::{Connection, Tx, get},
+    months::Months,
+    pool::Pool,
+    roll_up::{self, RolledUp},
+    sql,
+};
+use crate::{
+    roll_up::{RollUp, RolledClick, ToldClick},
+    store::{Applied, ClickBatch, ClickLedger, Cursor, Result},
+};
+
+/// Bytes handed to COPY at a time: enough for the server to be busy, not so many that a batch is held twice in its buffers.
+const COPY_BYTES: usize = 256 * 1024;
+
+/// A batch as it is sent.
+#[derive(Debug)]
+struct Delivery {
+    from: Cursor,
+    to: Cursor,
+    undecodable: i64,
+    rows: ClickRows,
+    rolled: RolledUp,
+}
+
+pub(super) async fn apply(pool: &Pool, months: &Months, batch: ClickBatch) -> Result<Applied> {
+    months.cover(pool, batch.clicks.iter().map(|delivered| delivered.click.at)).await;
+    let delivery = Arc::new(blocking(move || Delivery::of(&batch)).await??);
+    pool.write(move |tx| {
+        let delivery = delivery.clone();
+        Box::pin(async move { delivery.apply(tx).await })
+    })
+    .await
+}
+
+impl Delivery {
+    /// Writing and adding up thousands of clicks takes milliseconds.
+    fn of(batch: &ClickBatch) -> Result<Self> {
+        let undecodable = batch.undecodable_found()?;
+        let mut rolled = RollUp::default();
+        batch.clicks.iter().for_each(|delivered| rolled.add(&RolledClick::of(delivered)));
+        let (rows, rolled) = (ClickRows::new(&batch.clicks)?, RolledUp::new(rolled));
+        Ok(Self { from: batch.from, to: batch.to, undecodable, rows, rolled })
+    }
+
+    async fn apply(&self, tx: &Tx<'_>) -> Result<Applied> {
+        let stored = lock_cursor(tx, self.from).await?;
+        // `seq` alone names a record: a position at a segment's end and the next segment's start are the same place.
+        if stored.seq != self.from.seq {
+            return Ok(Applied::CursorIs(stored));
+        }
+        self.copy(tx).await?;
+        let (counted, not_decoded, moved, rolled) = join4(
+            count(tx, "clicks", self.rows.len() as i64),
+            count(tx, "clicks_undecodable", self.undecodable),
+            put_cursor(tx, self.to),
+            roll_up::write(tx, &self.rolled),
+        )
+        .await;
+        counted.and(not_decoded).and(moved).and(rolled)?;
+        fail::fail_point!("store::before_commit");
+        Ok(Applied::Applied)
+    }
+
+    async fn copy(&self, tx: &Tx<'_>) -> Result<()> {
+        if self.rows.len() == 0 {
+            return Ok(());
+        }
+        let first: i64 = get(&tx.row(sql::EVENT_IDS, &[&(self.rows.len() as i64)]).await?, 0)?;
+        let bytes = self.rows.with_ids(first);
+        tx.bounded(async {
+            let mut copy = std::pin::pin!(tx.client.copy_in(&tx.prepared(sql::CLICKS_COPY).await?).await?);
+            for piece in bytes.chunks(COPY_BYTES) {
+                copy.send(Bytes::new(piece.to_vec())).await?;
+            }
+            copy.finish().await
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// Where the spool is, for us to move. One that is new begins at nothing.
+async fn lock_cursor(tx: &Tx<'_>, from: Cursor) -> Result<Cursor> {
+    let (spool_id, key) = (from.spool_id, key(from.spool_id));
+    let mut row = tx.row_opt(sql::CURSOR_LOCK, &[&key]).await?;
+    if row.is_none() && from.seq == 0 {
+        tx.execute(sql::CURSOR_BEGIN, &[&key]).await?;
+        row = tx.row_opt(sql::CURSOR_LOCK, &[&key]).await?;
+    }
+    row.map_or(Ok(Cursor { spool_id, segment: 0, offset: 0, seq: 0 }), |row| read_cursor(spool_id, &row))
+}
+
+pub(super) async fn cursor(connection: &Connection, spool_id: u128) -> Result<Option<Cursor>> {
+    let row = connection.row_opt(sql::CURSOR_GET, &[&key(spool_id)]).await?;
+    row.map(|row| read_cursor(spool_id, &row)).transpose()
+}
+
+fn read_cursor(spool_id: u128, row: &Row) -> Result<Cursor> {
+    let place = |column| get::<i64>(row, column).map(|value| value as u64);
+    Ok(Cursor { spool_id, segment: place(0)?, offset: place(1)?, seq: place(2)? })
+}
+
+async fn put_cursor(tx: &Tx<'_>, to: Cursor) -> Result<()> {
+    let (segment, offset, seq) = (to.segment as i64, to.offset as i64, to.seq as i64);
+    tx.execute(sql::CURSOR_PUT, &[&key(to.spool_id), &segment, &offset, &seq]).await.map(drop)
+}
+
+fn key(spool_id: u128) -> Vec<u8> {
+    spool_id.to_be_bytes().to_vec()
+}
+
+pub(super) async fn count(tx: &Tx<'_>, name: &str, difference: i64) -> Result<()> {
+    if difference == 0 {
+        return Ok(());
+    }
+    tx.execute(sql::COUNTER_ADD, &[&name, &difference]).await.map(drop)
+}
+
+/// Rolls up click events that did not come through a spool (their rows are written already). They name no visitor.
+pub(super) async fn roll_up_external<'a>(
+    tx: &Tx<'_>,
+    clicks: impl IntoIterator<Item = (LinkId, UnixMillis, Option<&'a str>)>,
+) -> Result<()> {
+    let told: Vec<_> = clicks.into_iter().map(|(link_id, at, details)| ToldClick::new(link_id, at, details)).collect();
+    let mut rolled = RollUp::default();
+    told.iter().for_each(|click| rolled.add(&click.rolled()));
+    let rolled = RolledUp::new(rolled);
+    let (counted, rolled) = join(count(tx, "clicks_external", told.len() as i64), roll_up::write(tx, &rolled)).await;
+    counted.and(rolled)
+}
+
+pub(super) async fn ledger(connection: &Connection) -> Result<ClickLedger> {
+    let row = connection.row(sql::CLICK_LEDGER, &[]).await?;
+    let figure = |column| get::<i64>(&row, column).map(|value| value.max(0) as u64);
+    Ok(ClickLedger {
+        delivered: figure(0)?,
+        undecodable: figure(1)?,
+        raw: figure(2)?,
+        purged: figure(3)?,
+        external: figure(4)?,
+        rolled_up: figure(5)?,
+    })
+}
