@@ -280,7 +280,7 @@ fn one_connection_too_many_is_turned_away_and_counted() {
     drop(held);
     // Those that ended make room.
     let began = Instant::now();
-    let mut answers = || {
+    let answers = || {
         let mut stream = connect(proxy.addr());
         stream.write_all(b"x").and_then(|()| stream.read_exact(&mut [0])).is_ok()
     };

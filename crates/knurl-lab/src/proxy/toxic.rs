@@ -189,7 +189,7 @@ impl Treatment {
                 ToxicKind::Latency { latency, jitter } => treated.after += self.latency(*latency, *jitter),
                 ToxicKind::Bandwidth { rate: kb } => rate = Some(rate.map_or(kb * 1000, |other: u64| other.min(kb * 1000))),
                 ToxicKind::Slicer { average_size, size_variation, delay } => {
-                    slices = Some((*average_size, *size_variation, *delay))
+                    slices = Some((*average_size, *size_variation, *delay));
                 }
                 ToxicKind::Timeout { .. } => {
                     self.has_swallowed = true;
