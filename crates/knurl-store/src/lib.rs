@@ -10,6 +10,7 @@ mod error;
 pub mod faulty;
 #[allow(dead_code, reason = "the methods that use all of it are on their way")]
 pub mod postgres;
+pub mod replica;
 mod roll_up;
 pub mod sqlite;
 mod store;

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
+    future::{Future, poll_fn},
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
@@ -15,9 +15,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{task::AbortHandle, time::timeout};
+use tokio::{sync::Notify, task::AbortHandle, time::timeout};
 use tokio_postgres::{
-    Client, Config, Row, Statement,
+    AsyncMessage, Client, Config, Row, Statement,
     types::{FromSql, ToSql},
 };
 
@@ -63,10 +63,15 @@ impl Connector {
 
     /// To the first host that answers and lets us write. `statement_time` bounds every statement.
     pub(super) async fn connect(&self, statement_time: Duration) -> Result<Connection> {
+        self.connect_hearing(statement_time, &Arc::default()).await
+    }
+
+    /// As [`Connector::connect`]; `heard` is rung by every notification.
+    pub(super) async fn connect_hearing(&self, statement_time: Duration, heard: &Arc<Notify>) -> Result<Connection> {
         let mut last = unavailable("no host is named");
         for host in &self.hosts {
             // Each by itself: one that accepts and says nothing must not keep us from the next.
-            match timeout(self.connect_timeout, self.connect_to(host, statement_time)).await {
+            match timeout(self.connect_timeout, self.connect_to(host, statement_time, heard)).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = unavailable("connecting took too long"),
@@ -75,10 +80,18 @@ impl Connector {
         Err(last)
     }
 
-    async fn connect_to(&self, host: &Config, statement_time: Duration) -> Result<Connection> {
-        let (client, driver) = host.connect(self.handshake.clone()).await.map_err(store_error)?;
+    async fn connect_to(&self, host: &Config, statement_time: Duration, heard: &Arc<Notify>) -> Result<Connection> {
+        let (client, mut driver) = host.connect(self.handshake.clone()).await.map_err(store_error)?;
+        let heard = heard.clone();
         // Its errors reach whoever waits for an answer; one that comes while nobody does is seen by `is_usable`.
-        let driver = tokio::spawn(async move { drop(driver.await) }).abort_handle();
+        let driver = tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|cx| driver.poll_message(cx)).await {
+                if matches!(message, AsyncMessage::Notification(_)) {
+                    heard.notify_one();
+                }
+            }
+        });
+        let driver = driver.abort_handle();
         let connection = Connection {
             client,
             cutter: Cutter { driver, distrusted: Arc::default() },

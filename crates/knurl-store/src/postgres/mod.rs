@@ -1,7 +1,7 @@
 //! The store of a fleet: PostgreSQL 13 or newer, shared by any number of nodes.
 //!
 //! Layout: [`options`] is where it is and what is bounded; `pool` lends [`connection`]s and `pulse` feels whether the server is there;
-//! `migrate` brings the schema up to date; `failure` tells errors apart; `sql` names the statements in `queries/`.
+//! `migrate` brings the schema up to date; [`feed`] is what has changed, for the replicas; `failure` tells errors apart; `sql` names the statements in `queries/`.
 //!
 //! Connections are the server's sessions (settings, prepared statements, advisory locks): a pooler between must pool sessions, not
 //! transactions.
@@ -10,6 +10,7 @@ mod click_rows;
 mod clicks;
 mod connection;
 mod failure;
+pub mod feed;
 mod migrate;
 mod months;
 mod options;
@@ -51,6 +52,11 @@ impl PostgresStore {
             Err(error) => return Err(error),
         };
         Ok(Self { pool: Arc::new(Pool::start(options, connector, reach)) })
+    }
+
+    /// What changes in the links, for this node's replica, on a connection of its own.
+    pub fn feed(&self, woken: feed::Woken) -> feed::Feed {
+        feed::Feed::new(self.pool.clone(), woken)
     }
 
     /// Whether the server answers. A call may fail all the same, and one that fails makes it look again.

@@ -142,10 +142,11 @@ impl Pool {
         self.inner.lend(&self.inner.long, self.inner.options.call_timeout).await
     }
 
-    /// A connection of the caller's own: it says when it is done with it.
-    pub(super) async fn own(&self) -> Result<Connection> {
+    /// A connection of the caller's own: it says when it is done with it. `heard` is rung by every notification.
+    pub(super) async fn own(&self, heard: &Arc<Notify>) -> Result<Connection> {
         self.inner.refuse_unless_up()?;
-        self.inner.while_up(self.inner.options.call_timeout, self.inner.open(self.inner.options.call_timeout)).await
+        let time = self.inner.options.call_timeout;
+        self.inner.while_up(time, self.inner.open_hearing(time, heard)).await
     }
 
     /// Waits, as long as a call may take, for what is under way; then closes every connection.
@@ -236,7 +237,11 @@ impl Inner {
 
     /// A new connection, which is cut with all others when the server hangs.
     pub(super) async fn open(&self, statement_time: Duration) -> Result<Connection> {
-        let opened = self.connector.connect(statement_time).await;
+        self.open_hearing(statement_time, &Arc::default()).await
+    }
+
+    async fn open_hearing(&self, statement_time: Duration, heard: &Arc<Notify>) -> Result<Connection> {
+        let opened = self.connector.connect_hearing(statement_time, heard).await;
         match &opened {
             Ok(connection) => {
                 let mut all = lock(&self.all);

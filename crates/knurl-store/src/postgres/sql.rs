@@ -16,6 +16,12 @@ macro_rules! queries {
     };
 }
 
+queries! { OF_FEED:
+    FEED_CHANGES = "feed_changes";
+    FEED_HEAD = "feed_head";
+    FEED_PAGE = "feed_page";
+}
+
 queries! { OF_COHERENCE:
     FOREIGN_CHANGES = "foreign_changes";
     PING = "ping";

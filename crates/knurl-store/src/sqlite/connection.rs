@@ -14,12 +14,12 @@ const STATEMENTS_MAX: usize = 128;
 const WAL_KEPT_BYTES: u64 = 64 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     ReadWrite,
     ReadOnly,
 }
 
-pub(super) fn open(path: &Path, options: &SqliteOptions, access: Access) -> Result<Connection> {
+pub(crate) fn open(path: &Path, options: &SqliteOptions, access: Access) -> Result<Connection> {
     let mode = match access {
         Access::ReadWrite => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         // A read-only handle could not build the WAL's index after a crash; `query_only` below keeps it from writing rows.

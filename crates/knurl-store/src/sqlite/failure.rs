@@ -6,7 +6,7 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::{Conflict, StoreError};
 
-pub(super) fn store_error(error: rusqlite::Error) -> StoreError {
+pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
     match class(&error) {
         Class::Unavailable => StoreError::Unavailable(Box::new(error)),
         Class::Full => StoreError::Full(Box::new(error)),

@@ -6,15 +6,15 @@
 
 mod backup;
 mod clicks;
-mod connection;
+pub(crate) mod connection;
 mod events;
-mod failure;
+pub(crate) mod failure;
 mod hash;
 mod import;
 mod keys;
 mod links;
 mod migrate;
-mod readers;
+pub(crate) mod readers;
 mod roll_up;
 mod salts;
 mod sql;

@@ -27,7 +27,7 @@ use crate::{StoreError, store::Result};
 const ABANDONED_CHECK_OPS: i32 = 4096;
 
 #[derive(Debug)]
-pub(super) struct Readers {
+pub(crate) struct Readers {
     path: PathBuf,
     options: SqliteOptions,
     point: Vec<Mutex<Option<Connection>>>,
@@ -38,7 +38,7 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path, options: &SqliteOptions) -> Self {
+    pub(crate) fn new(path: &Path, options: &SqliteOptions) -> Self {
         Self {
             path: path.to_owned(),
             options: options.clone(),
@@ -51,7 +51,7 @@ impl Readers {
     }
 
     /// A read of a few rows by key, on this thread.
-    pub(super) fn point<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(crate) fn point<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let mut slot = self.point_slot();
         if self.closed.load(Ordering::Acquire) {
             return Err(closed());
@@ -125,7 +125,7 @@ impl Readers {
     }
 
     /// Waits for reads under way, then closes every connection.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
         let all = self.options.readers.max(1) as u32;
         let permits = self.long_permits.acquire_many(all).await;

@@ -1,0 +1,7 @@
+-- $1 transaction, $2 id: above these; $3 below this transaction; $4 limit
+select id, domain, short_code, twin, target, is_active, status, owner, expires_at, deleted_at is not null, version, changed_xid::text
+from links
+where (changed_xid, id) > ($1::text::xid8, $2::bigint)
+  and changed_xid < $3::text::xid8
+order by changed_xid, id
+limit $4

@@ -1,0 +1,3 @@
+select state, check_sum
+from progress
+where one = 1
