@@ -71,6 +71,27 @@ pub struct NewLink {
     pub expires_at: Option<UnixMillis>,
 }
 
+impl NewLink {
+    /// The link as it is right after its creation.
+    pub fn into_link(self, id: LinkId, at: UnixMillis) -> Link {
+        Link {
+            id,
+            domain: self.domain,
+            short_code: self.short_code,
+            target: self.target,
+            title: self.title,
+            is_active: self.is_active,
+            status: self.status,
+            owner: self.owner,
+            expires_at: self.expires_at,
+            created_at: at,
+            updated_at: at,
+            deleted_at: None,
+            version: 1,
+        }
+    }
+}
+
 /// Which versions of a link a change is meant for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Expected {

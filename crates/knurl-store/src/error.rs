@@ -24,6 +24,12 @@ pub enum StoreError {
     /// The link has another version than the change was meant for: answered 412. Nothing was changed.
     #[error("the link has changed since it was read")]
     Outdated,
+    /// This key of a [`Once`](crate::once::Once) is another request's: answered 422. Nothing was changed.
+    #[error("the idempotency key was used for another request")]
+    Reused,
+    /// Somebody else is just doing it: answered 409. Nothing was changed by this call.
+    #[error("a request with this idempotency key is being worked on")]
+    InFlight,
     /// Could not look or could not write, and may be able to later: I/O error, locked, connection gone, writer stopped.
     #[error("the database is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -18,7 +18,11 @@ use knurl_core::{
 };
 use tokio::sync::Notify;
 
-use crate::{StoreError, store::*};
+use crate::{
+    StoreError,
+    once::{Candidate, Done, Once},
+    store::*,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -125,6 +129,18 @@ impl Store for FaultyStore {
 
     async fn create_links(&self, new: Vec<NewLink>, now: UnixMillis) -> Result<Vec<Result<Link>>> {
         self.through("create_links", self.inner.create_links(new, now)).await
+    }
+
+    async fn create_once(&self, once: Once, candidates: Vec<Candidate>, now: UnixMillis) -> Result<Done> {
+        self.through("create_once", self.inner.create_once(once, candidates, now)).await
+    }
+
+    async fn recall_once(&self, once: Once) -> Result<Option<Done>> {
+        self.through("recall_once", self.inner.recall_once(once)).await
+    }
+
+    async fn forget_onces(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {
+        self.through("forget_onces", self.inner.forget_onces(before, rows_max)).await
     }
 
     async fn link(&self, id: LinkId) -> Result<Option<Link>> {

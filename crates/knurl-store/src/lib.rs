@@ -8,6 +8,7 @@
 mod click_details;
 mod error;
 pub mod faulty;
+pub mod once;
 #[allow(dead_code, reason = "the methods that use all of it are on their way")]
 pub mod postgres;
 pub mod replica;

@@ -14,7 +14,10 @@ use knurl_core::{
     visitor::Salt,
 };
 
-use crate::StoreError;
+use crate::{
+    StoreError,
+    once::{Candidate, Done, Once},
+};
 
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -160,6 +163,13 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn create_link(&self, new: NewLink, now: UnixMillis) -> Result<Link>;
     /// As many [`Store::create_link`]s in one transaction; each row succeeds or fails by itself.
     async fn create_links(&self, new: Vec<NewLink>, now: UnixMillis) -> Result<Vec<Result<Link>>>;
+    /// Creates the links, each judged by itself, and remembers what became of them, in one transaction. Asked for again it changes
+    /// nothing and tells what was remembered. `Reused` where the key is another request's, `InFlight` where another transaction is at it.
+    async fn create_once(&self, once: Once, candidates: Vec<Candidate>, now: UnixMillis) -> Result<Done>;
+    /// What is remembered; `None`: it was never done, or is forgotten.
+    async fn recall_once(&self, once: Once) -> Result<Option<Done>>;
+    /// Forgets up to `rows_max` creates done before `before`, oldest first. Returns how many.
+    async fn forget_onces(&self, before: UnixMillis, rows_max: u32) -> Result<u64>;
     /// `None` where there is no such link or it is deleted.
     async fn link(&self, id: LinkId) -> Result<Option<Link>>;
     /// The redirect's point read: the link that answers this code, whatever its state; `None` also where it is deleted.

@@ -18,6 +18,8 @@ mod emptied;
 mod endpoints;
 #[path = "contract/events.rs"]
 mod events;
+#[path = "contract/idempotency.rs"]
+mod idempotency;
 #[path = "contract/lists.rs"]
 mod lists;
 #[path = "contract/riddles.rs"]

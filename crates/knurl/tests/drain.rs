@@ -3,15 +3,10 @@
 
 mod wire;
 
-use std::{
-    io::{BufRead, BufReader, Read},
-    net::TcpStream,
-    process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{net::TcpStream, process::Command, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
-use wire::{LONG, Peer, Server};
+use rustix::process::Signal;
+use wire::{LONG, Peer, Server, process::Process};
 
 #[test]
 fn silent_and_half_said_connections_do_not_hold_up_the_end() {
@@ -155,58 +150,6 @@ fn what_was_acknowledged_is_there_after_a_stop_and_a_start() {
     again.stop();
 }
 
-/// `knurl serve` as a process.
-struct Process {
-    child: Child,
-    out: BufReader<std::process::ChildStdout>,
-    ready: serde_json::Value,
-    _dir: tempfile::TempDir,
-}
-
-impl Process {
-    fn command(dir: &std::path::Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knurl"));
-        command.arg("serve").env("KNURL_AUTH", "open").env("KNURL_DATA_DIR", dir);
-        command.env("KNURL_LISTEN", "127.0.0.1:0").env("KNURL_METRICS_LISTEN", "127.0.0.1:0");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn start() -> Self {
-        Self::start_with(&[])
-    }
-
-    fn start_with(variables: &[(&str, &str)]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let mut command = Self::command(dir.path());
-        // Where a core dump may fall.
-        command.stderr(Stdio::null()).current_dir(dir.path()).envs(variables.iter().copied());
-        let mut child = command.spawn().unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        Self { child, out, ready, _dir: dir }
-    }
-
-    fn connect(&self) -> Peer {
-        Peer::to(self.ready["listen"].as_str().unwrap().parse().unwrap())
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for its end.
-    fn end(mut self) -> ExitStatus {
-        let mut rest = String::new();
-        // The end of its output is the end of the process.
-        self.out.read_to_string(&mut rest).unwrap();
-        assert_eq!(rest, "", "the ready line was all it had to say");
-        self.child.wait().unwrap()
-    }
-}
-
 #[test]
 fn the_first_line_says_where_it_serves_and_sigterm_ends_it_well() {
     let process = Process::start();
@@ -244,7 +187,7 @@ fn a_second_process_on_the_same_directory_or_address_says_why_it_cannot_start() 
         assert_eq!(output.stdout, b"");
         String::from_utf8(output.stderr).unwrap()
     };
-    let sentence = said(&mut Process::command(process._dir.path()));
+    let sentence = said(&mut Process::command(process.dir.path()));
     assert!(sentence.contains("another"), "{sentence:?}");
     let dir = tempfile::tempdir().unwrap();
     let sentence = said(Process::command(dir.path()).env("KNURL_LISTEN", process.ready["listen"].as_str().unwrap()));

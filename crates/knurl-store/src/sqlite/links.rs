@@ -42,21 +42,7 @@ pub(super) fn create(tx: &Tx<'_>, new: &NewLink, now: UnixMillis) -> Result<Link
             ))
         })
         .map_err(store_error)?;
-    let link = Link {
-        id: LinkId(tx.last_insert_rowid()),
-        domain: new.domain.clone(),
-        short_code: new.short_code.clone(),
-        target: new.target.clone(),
-        title: new.title.clone(),
-        is_active: new.is_active,
-        status: new.status,
-        owner: new.owner,
-        expires_at: new.expires_at,
-        created_at: now,
-        updated_at: now,
-        deleted_at: None,
-        version: 1,
-    };
+    let link = new.clone().into_link(LinkId(tx.last_insert_rowid()), now);
     tx.count_links(1);
     let details = Created { short_code: link.short_code.as_str(), original_url: link.target.as_str() };
     write_event(tx, &link, EventType::CREATED, now, &details)?;

@@ -14,6 +14,7 @@ mod import;
 mod keys;
 mod links;
 mod migrate;
+mod once;
 pub(crate) mod readers;
 mod roll_up;
 mod salts;

@@ -56,6 +56,9 @@ queries! {
     LINKS_LIST_OF_CODE = "links_list_of_code";
     LINKS_LIST_OF_OWNER = "links_list_of_owner";
     LINKS_TOP = "links_top";
+    ONCE_GET = "once_get";
+    ONCE_PUT = "once_put";
+    ONCES_SWEEP = "onces_sweep";
     SALT_GET = "salt_get";
     SALT_PUT = "salt_put";
     SALTS_DESTROY = "salts_destroy";

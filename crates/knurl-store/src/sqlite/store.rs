@@ -16,12 +16,15 @@ use knurl_core::{
 use super::{
     SqliteStore, clicks, events,
     failure::store_error,
-    import, keys, links, salts, stats,
+    import, keys, links, once, salts, stats,
     tx::Tx,
     users,
     writer::{Care, Outcome},
 };
-use crate::store::*;
+use crate::{
+    once::{Candidate, Done, Once},
+    store::*,
+};
 
 /// More links than this are looked up on a blocking thread.
 const INLINE_TOTALS_MAX: usize = 32;
@@ -55,6 +58,18 @@ impl Store for SqliteStore {
 
     async fn create_links(&self, new: Vec<NewLink>, now: UnixMillis) -> Result<Vec<Result<Link>>> {
         self.write(move |tx| links::create_all(tx, &new, now)).await
+    }
+
+    async fn create_once(&self, once: Once, candidates: Vec<Candidate>, now: UnixMillis) -> Result<Done> {
+        self.write(move |tx| once::create(tx, &once, &candidates, now)).await
+    }
+
+    async fn recall_once(&self, once: Once) -> Result<Option<Done>> {
+        self.inner.readers.point(|conn| once::recall(conn, &once))
+    }
+
+    async fn forget_onces(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {
+        self.write(move |tx| once::forget(tx, before, rows_max)).await
     }
 
     async fn link(&self, id: LinkId) -> Result<Option<Link>> {

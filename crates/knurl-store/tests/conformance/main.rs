@@ -10,6 +10,7 @@ mod imports;
 mod keys;
 mod links;
 mod model;
+mod onces;
 mod stats;
 mod together;
 mod users;
@@ -65,6 +66,15 @@ on_every_backend! {
         lists_ascend_by_id_and_pages_by_number_and_by_key_agree,
         filters_select_alone_and_together,
         a_filter_takes_wildcards_literally,
+    }
+    onces {
+        a_create_happens_once_however_often_it_is_asked_for,
+        another_request_under_the_same_key_is_refused,
+        of_a_hundred_at_once_one_creates_and_the_others_are_told,
+        a_taken_code_takes_the_next_spare_one,
+        each_link_of_a_create_is_judged_by_itself_and_all_are_remembered,
+        a_create_that_makes_nothing_is_not_remembered,
+        what_is_old_is_forgotten_in_steps,
     }
     users {
         a_created_user_reads_back,

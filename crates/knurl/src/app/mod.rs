@@ -34,7 +34,7 @@ use crate::{
     config::{Config, ConfigError},
     http::{
         HttpState, Server, accept,
-        api::auth::KeyRing,
+        api::{auth::KeyRing, once::InFlight},
         health::{Life, Phase},
     },
     jobs::{self, Jobs, Needs},
@@ -110,8 +110,16 @@ impl App {
             let resolver = resolver.clone();
             move |_| resolver.measure()
         });
-        let (recorder, life) = (clicks.recorder.clone(), Life::default());
-        let state = Arc::new(HttpState { config, store, resolver, recorder, metrics: Arc::clone(&metrics), keys, life });
+        let state = Arc::new(HttpState {
+            config,
+            store,
+            resolver,
+            recorder: clicks.recorder.clone(),
+            metrics: Arc::clone(&metrics),
+            keys,
+            life: Life::default(),
+            in_flight: InFlight::default(),
+        });
         let jobs = jobs::start(Needs {
             config: &state.config,
             clicks: &clicks,

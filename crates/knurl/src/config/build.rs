@@ -8,11 +8,12 @@ use knurl_core::{
 };
 
 use super::{
-    Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Durability, HttpConfig, IpNet, LinksConfig, LogConfig,
-    LogFormat, Secret, SpoolMedium, StoreConfig, WatchdogConfig, values::Values,
+    Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Durability, HttpConfig, IdempotencyConfig, IpNet, LinksConfig,
+    LogConfig, LogFormat, Secret, SpoolMedium, StoreConfig, WatchdogConfig, values::Values,
 };
 
 const LIST_MAX: usize = 256;
+const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 const ONLY_SQLITE: &str =
     "this version of knurl serves SQLite only; leave it empty, or name a SQLite file (`sqlite:/path/to/knurl.db`)";
@@ -45,6 +46,7 @@ impl Values {
                 busy_timeout: self.millis("store.busy_timeout_ms")?,
                 page_cache_bytes: self.number("store.page_cache_bytes")?,
             },
+            idempotency: IdempotencyConfig { retention: HOUR * self.number("idempotency.retention_hours")? },
             log: LogConfig {
                 format: self.one_of("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
                 level: self.log_level()?,

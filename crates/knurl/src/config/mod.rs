@@ -43,6 +43,7 @@ pub struct Config {
     pub clicks: ClicksConfig,
     pub cache: CacheConfig,
     pub store: StoreConfig,
+    pub idempotency: IdempotencyConfig,
     pub log: LogConfig,
     pub watchdog: WatchdogConfig,
 }
@@ -282,6 +283,12 @@ impl StoreConfig {
             ..SqliteOptions::default()
         }
     }
+}
+
+#[derive(Clone, Debug)]
+pub struct IdempotencyConfig {
+    /// How long the outcome of a create is remembered under its `Idempotency-Key`.
+    pub retention: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -222,6 +222,8 @@ impl From<StoreError> for Error {
             StoreError::Conflict(Conflict::Email) => taken(Code::EmailTaken, "email", "This e-mail address is taken."),
             StoreError::MissingReference(Reference::User) => Self::new(Code::UserNotFound),
             StoreError::MissingReference(Reference::Link) => Self::new(Code::LinkNotFound),
+            StoreError::Reused => Self::new(Code::IdempotencyKeyReused),
+            StoreError::InFlight => Self::new(Code::IdempotencyInFlight),
             StoreError::Outdated => Self::new(Code::PreconditionFailed),
             StoreError::Overloaded => Self::new(Code::Overloaded).caused_by(error),
             StoreError::Unavailable(_) => Self::new(Code::Unavailable).caused_by(error),

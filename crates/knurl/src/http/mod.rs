@@ -32,4 +32,5 @@ pub struct HttpState {
     pub metrics: Arc<Metrics>,
     pub keys: api::auth::KeyRing,
     pub life: health::Life,
+    pub in_flight: api::once::InFlight,
 }

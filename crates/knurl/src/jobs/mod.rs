@@ -6,6 +6,7 @@
 mod canary;
 mod coherence;
 mod drain;
+mod onces;
 mod retention;
 mod salts;
 mod supervisor;
@@ -51,7 +52,7 @@ pub struct Jobs {
     running: Vec<Running>,
 }
 
-/// Starts, on the current runtime: drain, salts, coherence, canary, retention. The salt of today is fetched (or derived) before this
+/// Starts, on the current runtime: drain, salts, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
 /// returns.
 pub async fn start(needs: Needs<'_>) -> Jobs {
     start_at(needs, system_clock()).await
@@ -102,6 +103,13 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
     running.push(run(coherence, Arc::clone(&metrics)));
 
     running.push(run(canary, Arc::clone(&metrics)));
+
+    let onces = {
+        let (store, clock, metrics) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
+        let retention = config.idempotency.retention;
+        move || onces::OncesJob { store: Arc::clone(&store), retention, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) }
+    };
+    running.push(run(onces, Arc::clone(&metrics)));
 
     if let Some(retention) = config.clicks.retention {
         let (of, store) = (Arc::clone(&metrics), Arc::clone(&store));

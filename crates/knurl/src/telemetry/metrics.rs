@@ -135,14 +135,43 @@ pub struct StoreMetrics {
 }
 
 impl StoreMetrics {
-    /// A call failed. Conflicts, missing references and outdated versions are answers, not failures.
+    /// A call failed. What the client did (a conflict, a missing reference, an old version, a used key) is an answer, not a failure.
     pub fn failed(&self, error: &StoreError) {
         match error {
-            StoreError::Conflict(_) | StoreError::MissingReference(_) | StoreError::Outdated => {}
+            StoreError::Conflict(_)
+            | StoreError::MissingReference(_)
+            | StoreError::Outdated
+            | StoreError::Reused
+            | StoreError::InFlight => {}
             StoreError::Unavailable(_) | StoreError::Full(_) => self.unavailable.inc(),
             StoreError::Overloaded => self.overloaded.inc(),
             StoreError::TooNew { .. } | StoreError::Corrupt(_) | StoreError::Internal(_) => self.internal.inc(),
         }
+    }
+}
+
+/// Creates sent with an `Idempotency-Key`.
+#[derive(Debug, Default)]
+pub struct IdempotencyMetrics {
+    /// Answered from an earlier request's outcome.
+    pub replayed: Counter,
+    /// The key was another request's: 422.
+    pub reused: Counter,
+    /// The same request was being worked on: 409.
+    pub in_flight: Counter,
+    /// Forgotten after their time.
+    pub forgotten: Counter,
+}
+
+impl IdempotencyMetrics {
+    fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Creates whose Idempotency-Key was known, by what they were told.";
+        let mut family = out.encode_descriptor("knurl_idempotency_repeats", help, None, MetricType::Counter)?;
+        for (told, count) in [("replayed", &self.replayed), ("reused", &self.reused), ("in_flight", &self.in_flight)] {
+            let labels = [("told", told)];
+            ConstCounter::new(count.get()).encode(family.encode_family(&labels)?)?;
+        }
+        counter(out, "knurl_idempotency_forgotten", "Idempotency keys forgotten after their time.", &self.forgotten)
     }
 }
 
@@ -186,6 +215,7 @@ pub struct Metrics {
     pub connections: Arc<ConnectionMetrics>,
     pub clicks: ClickMetrics,
     pub store: StoreMetrics,
+    pub idempotency: IdempotencyMetrics,
     pub cache: CacheMetrics,
     pub dependencies: Dependencies,
     pub log: LogMetrics,
@@ -276,6 +306,7 @@ impl Collector for Scrape {
         encode_connections(&metrics.connections, out)?;
         encode_clicks(&metrics.clicks, out)?;
         encode_store(&metrics.store, out)?;
+        metrics.idempotency.encode(out)?;
         gauge(out, "knurl_cache_links", "Links held in memory.", metrics.cache.links.get() as f64)?;
         gauge(out, "knurl_cache_bytes", "Bytes the held links weigh.", metrics.cache.bytes.get() as f64)?;
         gauge(out, "knurl_cache_negative", "Codes remembered as absent.", metrics.cache.negative.get() as f64)?;

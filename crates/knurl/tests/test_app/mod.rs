@@ -13,7 +13,7 @@ use knurl::{
     config::{Auth, Config},
     http::{
         HttpState, Server,
-        api::auth,
+        api::{auth, once::InFlight},
         health::{Life, Phase},
     },
     jobs::{self, Jobs},
@@ -76,6 +76,7 @@ impl TestApp {
             metrics,
             config,
             life: Life::default(),
+            in_flight: InFlight::default(),
         });
         state.keys.refresh(&*state.store).await.unwrap();
         let refreshing = Arc::clone(&state);

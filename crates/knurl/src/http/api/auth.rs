@@ -50,7 +50,7 @@ pub fn hash(secret: &[u8]) -> KeyHash {
     KeyHash(Sha256::digest(secret).into())
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, secret) = value.split_at_checked(7)?;
     let secret = secret.trim_ascii();

@@ -13,6 +13,7 @@ mod fields;
 mod form;
 mod links;
 mod multipart;
+pub mod once;
 mod paging;
 mod path_id;
 mod query;

@@ -54,11 +54,13 @@ codes! {
     ShortCodeTaken = "short_code_taken", 409, "Short code taken", "This short code is taken.", None;
     UsernameTaken = "username_taken", 409, "Username taken", "This username is taken.", None;
     EmailTaken = "email_taken", 409, "E-mail address taken", "This e-mail address is taken.", None;
+    IdempotencyInFlight = "idempotency_in_flight", 409, "Being worked on", "A request with this Idempotency-Key is being worked on; try again shortly.", Some(1);
     LinkExpired = "link_expired", 410, "Link expired", "This short link has expired.", None;
     PreconditionFailed = "precondition_failed", 412, "Changed meanwhile", "The link has changed since you read it; read it again.", None;
     BodyTooLarge = "body_too_large", 413, "Body too large", "The body is too large.", None;
     UriTooLong = "uri_too_long", 414, "URI too long", "The address asked for is too long.", None;
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "Send JSON as 'Content-Type: application/json'.", None;
+    IdempotencyKeyReused = "idempotency_key_reused", 422, "Key used before", "This Idempotency-Key was sent with another request; take a new one for each.", None;
     HeaderTooLarge = "header_too_large", 431, "Header too large", "The header of the request is too large.", None;
     Internal = "internal", 500, "Internal error", "Something went wrong on our side; the request id helps to find out what.", None;
     NotReady = "not_ready", 503, "Not ready", "This node is not ready to serve.", Some(1);

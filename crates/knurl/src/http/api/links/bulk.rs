@@ -14,10 +14,13 @@ use super::{
         body::JsonBody,
         fields::{Fields, malformed, utf8},
         form::Form,
-        now, reply,
+        now,
+        once::{Keyed, MaybeKey, replayed},
+        reply,
     },
     create::{DRAWS_MAX, code_for, refused},
     draft::{Draft, DraftFields, NAMES, Way},
+    once,
     shape::LinkOut,
 };
 use crate::http::{
@@ -53,10 +56,17 @@ enum Item {
 pub(in crate::http::api) async fn create(
     State(state): State<Arc<HttpState>>,
     form: Form,
+    key: MaybeKey,
     body: JsonBody,
 ) -> Result<Response<Body>, Error> {
     let mut items: Vec<_> = items(&body.0)?.into_iter().map(|text| parse(&state, text)).collect();
-    create_all(&state, &mut items, now()).await?;
+    let is_replay = match key.0 {
+        Some(key) => create_all_once(&state, &key.enter(&body.0, &state)?, &mut items, now()).await?,
+        None => {
+            create_all(&state, &mut items, now()).await?;
+            false
+        }
+    };
     let done: Vec<_> = items.into_iter().map(Item::outcome).collect();
     let results: Vec<_> = done
         .iter()
@@ -66,7 +76,20 @@ pub(in crate::http::api) async fn create(
         })
         .collect();
     let count = done.iter().filter(|outcome| outcome.is_ok()).count();
-    reply::created(&Answer { count, failed: results.len() - count, results })
+    let response = reply::created(&Answer { count, failed: results.len() - count, results })?;
+    Ok(if is_replay { replayed(response) } else { response })
+}
+
+/// Whether it was done before.
+async fn create_all_once(state: &HttpState, keyed: &Keyed, items: &mut [Item], now: UnixMillis) -> Result<bool, Error> {
+    let drafts: Vec<&Draft> = items.iter().filter_map(Item::draft).collect();
+    if drafts.is_empty() {
+        return Ok(false);
+    }
+    let (done, outcomes) = once::create(state, keyed, &drafts, now).await?;
+    let slots = items.iter_mut().filter(|item| item.draft().is_some());
+    slots.zip(outcomes).for_each(|(slot, outcome)| *slot = Item::Done(outcome));
+    Ok(done.is_replay)
 }
 
 /// An array of link objects, bare or as `{"urls": […]}`.
@@ -136,6 +159,13 @@ fn give_up(slots: Vec<&mut Item>, error: StoreError) {
 }
 
 impl Item {
+    fn draft(&self) -> Option<&Draft> {
+        match self {
+            Self::Pending(draft) => Some(draft),
+            Self::Done(_) => None,
+        }
+    }
+
     fn settle(&mut self, state: &HttpState, outcome: Result<Link, StoreError>) {
         let Self::Pending(draft) = &*self else { return };
         *self = match outcome {

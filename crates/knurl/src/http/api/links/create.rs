@@ -13,9 +13,11 @@ use super::{
         clicks::{Freshness, totals},
         form::Form,
         now,
+        once::{Keyed, MaybeKey, replayed},
     },
     draft::{Draft, DraftFields, NAMES, Way},
     existing::existing,
+    once,
 };
 use crate::http::{
     HttpState,
@@ -29,31 +31,66 @@ pub(super) const DRAWS_MAX: u32 = 32;
 pub(in crate::http::api) async fn create(
     State(state): State<Arc<HttpState>>,
     form: Form,
+    key: MaybeKey,
     body: JsonBody,
 ) -> Result<Response<Body>, Error> {
-    answer(&state, form, &body, Way::Urls).await
+    answer(&state, form, key, &body, Way::Urls).await
 }
 
 pub(in crate::http::api) async fn shorten(
     State(state): State<Arc<HttpState>>,
     form: Form,
+    key: MaybeKey,
     body: JsonBody,
 ) -> Result<Response<Body>, Error> {
-    answer(&state, form, &body, Way::Shorten).await
+    answer(&state, form, key, &body, Way::Shorten).await
 }
 
-async fn answer(state: &HttpState, form: Form, body: &JsonBody, way: Way) -> Result<Response<Body>, Error> {
+async fn answer(state: &HttpState, form: Form, key: MaybeKey, body: &JsonBody, way: Way) -> Result<Response<Body>, Error> {
     let draft = Draft::parse(DraftFields::parse(&body.0, NAMES)?, way, &state.config.links.target_rules)?;
     let now = now();
-    if draft.find_if_exists
-        && let Some(link) = existing(state, &draft, now).await?
-    {
-        let freshness = Freshness::reach(state).await;
-        let clicks = totals(state, std::slice::from_ref(&link)).await?.get(&link.id).map_or(0, |total| total.total);
-        return super::answer(StatusCode::OK, &link, Some(clicks), state, form).map(|response| freshness.mark(response));
+    if let Some(key) = key.0 {
+        let keyed = key.enter(&body.0, state)?;
+        return answer_once(state, form, &keyed, &draft, now).await;
+    }
+    if let Some(found) = found(state, form, &draft, now).await? {
+        return Ok(found);
     }
     let link = create_link(state, &draft, now).await?;
     super::created(&link, state, form)
+}
+
+async fn answer_once(
+    state: &HttpState,
+    form: Form,
+    keyed: &Keyed,
+    draft: &Draft,
+    now: UnixMillis,
+) -> Result<Response<Body>, Error> {
+    if draft.find_if_exists {
+        // Else the repetition would find what the first request made, and not be its answer.
+        if let Some(link) = once::recall(state, keyed, draft).await? {
+            return super::created(&link?, state, form).map(replayed);
+        }
+        if let Some(found) = found(state, form, draft, now).await? {
+            return Ok(found);
+        }
+    }
+    let (done, mut outcomes) = once::create(state, keyed, &[draft], now).await?;
+    let link = outcomes.pop().ok_or_else(|| Error::internal("a create of one link has no outcome"))??;
+    let response = super::created(&link, state, form)?;
+    Ok(if done.is_replay { replayed(response) } else { response })
+}
+
+/// With `find_if_exists`, the link that is there already.
+async fn found(state: &HttpState, form: Form, draft: &Draft, now: UnixMillis) -> Result<Option<Response<Body>>, Error> {
+    if !draft.find_if_exists {
+        return Ok(None);
+    }
+    let Some(link) = existing(state, draft, now).await? else { return Ok(None) };
+    let freshness = Freshness::reach(state).await;
+    let clicks = totals(state, std::slice::from_ref(&link)).await?.get(&link.id).map_or(0, |total| total.total);
+    super::answer(StatusCode::OK, &link, Some(clicks), state, form).map(|response| Some(freshness.mark(response)))
 }
 
 async fn create_link(state: &HttpState, draft: &Draft, now: UnixMillis) -> Result<Link, Error> {

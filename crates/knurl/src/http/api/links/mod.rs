@@ -5,6 +5,7 @@ pub(super) mod create;
 mod draft;
 mod existing;
 pub(super) mod list;
+mod once;
 mod shape;
 pub(super) mod update;
 
