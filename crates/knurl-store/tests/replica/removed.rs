@@ -54,8 +54,7 @@ async fn rows_that_went_without_a_trace_are_missed_when_links_are_counted() {
     town.create(1, 10);
     let mut node = town.node().await;
     node.catch_up().await.unwrap();
-    let url = town.server.url();
-    let stranger = super::node::stranger_at(&url.replace("postgres://knurl", "postgres://knurl")).await;
+    let stranger = town.stranger().await;
     // Somebody who also throws the trace away: the count of removals is what it was.
     stranger
         .batch_execute(
