@@ -10,5 +10,7 @@ mod documented;
 mod faults;
 #[path = "errors/hostile.rs"]
 mod hostile;
+#[path = "errors/overload.rs"]
+mod overload;
 #[path = "errors/requests.rs"]
 mod requests;

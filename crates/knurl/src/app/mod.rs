@@ -34,6 +34,7 @@ use crate::{
     config::{Config, ConfigError},
     http::{
         HttpState, Server, accept,
+        admission::Admission,
         api::{auth::KeyRing, once::InFlight},
         health::{Life, Phase},
     },
@@ -110,6 +111,11 @@ impl App {
             let resolver = resolver.clone();
             move |_| resolver.measure()
         });
+        let admission = Arc::new(Admission::new(&config.admission, Arc::clone(&metrics)));
+        metrics.on_render({
+            let admission = Arc::clone(&admission);
+            move |_| admission.measure()
+        });
         let state = Arc::new(HttpState {
             config,
             store,
@@ -119,6 +125,7 @@ impl App {
             keys,
             life: Life::default(),
             in_flight: InFlight::default(),
+            admission,
         });
         let jobs = jobs::start(Needs {
             config: &state.config,

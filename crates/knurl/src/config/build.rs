@@ -8,8 +8,8 @@ use knurl_core::{
 };
 
 use super::{
-    Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Durability, HttpConfig, IdempotencyConfig, IpNet, LinksConfig,
-    LogConfig, LogFormat, Secret, SpoolMedium, StoreConfig, WatchdogConfig, values::Values,
+    AdmissionConfig, Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Durability, HttpConfig, IdempotencyConfig,
+    IpNet, LinksConfig, LogConfig, LogFormat, Secret, SpoolMedium, StoreConfig, WatchdogConfig, values::Values,
 };
 
 const LIST_MAX: usize = 256;
@@ -45,6 +45,13 @@ impl Values {
                 group_max: self.number("store.group_max")?,
                 busy_timeout: self.millis("store.busy_timeout_ms")?,
                 page_cache_bytes: self.number("store.page_cache_bytes")?,
+            },
+            admission: AdmissionConfig {
+                target: self.millis("admission.target_ms")?,
+                interval: self.millis("admission.interval_ms")?,
+                creates_max: self.number("admission.creates_max")?,
+                reads_max: self.number("admission.reads_max")?,
+                exports_max: self.number("admission.exports_max")?,
             },
             idempotency: IdempotencyConfig { retention: HOUR * self.number("idempotency.retention_hours")? },
             log: LogConfig {

@@ -43,6 +43,7 @@ pub struct Config {
     pub clicks: ClicksConfig,
     pub cache: CacheConfig,
     pub store: StoreConfig,
+    pub admission: AdmissionConfig,
     pub idempotency: IdempotencyConfig,
     pub log: LogConfig,
     pub watchdog: WatchdogConfig,
@@ -283,6 +284,19 @@ impl StoreConfig {
             ..SqliteOptions::default()
         }
     }
+}
+
+#[derive(Clone, Debug)]
+pub struct AdmissionConfig {
+    /// A wait that is no reason to refuse anybody.
+    pub target: Duration,
+    /// How long waits must have been longer than that.
+    pub interval: Duration,
+    /// Creates and changes at work at once.
+    pub creates_max: usize,
+    pub reads_max: usize,
+    /// Whole lists and files.
+    pub exports_max: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Everything that speaks HTTP: the accept loop, the redirect front, the API, the one way errors leave.
 
 pub mod accept;
+pub mod admission;
 pub mod api;
 pub mod client;
 mod connection;
@@ -33,4 +34,5 @@ pub struct HttpState {
     pub keys: api::auth::KeyRing,
     pub life: health::Life,
     pub in_flight: api::once::InFlight,
+    pub admission: Arc<admission::Admission>,
 }

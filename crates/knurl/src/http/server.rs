@@ -13,7 +13,9 @@ use tokio::{
 use tower::ServiceExt;
 
 use super::{
-    HttpState, accept, api,
+    HttpState, accept,
+    admission::Class,
+    api,
     client::Peer,
     connection::{Answering, Handler, Shared},
     drain::Drain,
@@ -31,6 +33,7 @@ const LAST_REQUESTS: Duration = Duration::from_millis(500);
 pub struct Server {
     public: Running,
     observed: Running,
+    pulse: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -49,7 +52,8 @@ impl Server {
         let observe = Observe { state: Arc::clone(state) };
         // Its connections are not the visitors': they are counted nowhere.
         let observed = run(observe, http, Arc::new(ConnectionMetrics::default()), observed, observe::CONNECTIONS_MAX);
-        Self { public, observed }
+        let pulse = tokio::spawn(Arc::clone(&state.admission).pulse());
+        Self { public, observed, pulse }
     }
 
     /// From now on every answer is its connection's last: kept connections move on, to another node if the balancer has one. New ones are
@@ -64,6 +68,7 @@ impl Server {
         if left > 0 {
             tracing::warn!(left, "connections were still busy at the drain's deadline and were cut");
         }
+        self.pulse.abort();
         // A scrape takes no time worth waiting for.
         self.observed.stop(Duration::ZERO).await;
     }
@@ -121,11 +126,17 @@ impl Handler for Front {
         if let Some(answer) = front::at_once(&self.state, &mut parts, peer, code) {
             return Answering::Now(answer);
         }
+        let Some(place) = self.state.admission.enter_at_once(Class::Redirect) else {
+            let error = self.state.admission.refuse(Class::Redirect);
+            return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
+        };
         parts.extensions.insert(peer);
         let state = Arc::clone(&self.state);
         Answering::Later(Box::pin(async move {
             let code = parts.uri.path()[1..=code.0].to_owned();
-            front::redirect(&state, &parts, &code).await
+            let answer = front::redirect(&state, &parts, &code).await;
+            drop(place);
+            answer
         }))
     }
 }

@@ -150,6 +150,48 @@ impl StoreMetrics {
     }
 }
 
+/// Who is let in, by class, in the order of [`ADMISSION_CLASSES`].
+#[derive(Debug, Default)]
+pub struct AdmissionMetrics {
+    pub in_flight: [Gauge; ADMISSION_CLASSES.len()],
+    pub waiting: [Gauge; ADMISSION_CLASSES.len()],
+    /// Answered 503 at once.
+    pub shed: [Counter; ADMISSION_CLASSES.len()],
+    /// How many classes are narrowed.
+    pub rung: Gauge,
+    /// The longest a task has waited for a worker since the last scrape.
+    pub worker_lag_ms: Gauge,
+}
+
+pub const ADMISSION_CLASSES: [&str; 4] = ["redirect", "create", "read", "export"];
+
+impl AdmissionMetrics {
+    fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for (name, help, gauges) in [
+            (
+                "knurl_admission_in_flight",
+                "Requests at work, by class; redirects only where memory did not know the code.",
+                &self.in_flight,
+            ),
+            ("knurl_admission_waiting", "Requests waiting for a place, by class.", &self.waiting),
+        ] {
+            let mut family = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            for (class, gauge) in ADMISSION_CLASSES.iter().zip(gauges) {
+                ConstGauge::new(gauge.get() as f64).encode(family.encode_family(&[("class", *class)])?)?;
+            }
+        }
+        let help = "Requests answered 503 at once because there was too much to do, by class.";
+        let mut family = out.encode_descriptor("knurl_admission_shed", help, None, MetricType::Counter)?;
+        for (class, shed) in ADMISSION_CLASSES.iter().zip(&self.shed) {
+            ConstCounter::new(shed.get()).encode(family.encode_family(&[("class", *class)])?)?;
+        }
+        let help = "Classes narrowed for the sake of those above them: 1 exports, 2 reads too, 3 creates too.";
+        gauge(out, "knurl_admission_rung", help, self.rung.get() as f64)?;
+        let lag_s = self.worker_lag_ms.get() as f64 / 1e3;
+        gauge(out, "knurl_admission_worker_lag_seconds", "Longest a task has waited for a worker since the last scrape.", lag_s)
+    }
+}
+
 /// Creates sent with an `Idempotency-Key`.
 #[derive(Debug, Default)]
 pub struct IdempotencyMetrics {
@@ -215,6 +257,7 @@ pub struct Metrics {
     pub connections: Arc<ConnectionMetrics>,
     pub clicks: ClickMetrics,
     pub store: StoreMetrics,
+    pub admission: AdmissionMetrics,
     pub idempotency: IdempotencyMetrics,
     pub cache: CacheMetrics,
     pub dependencies: Dependencies,
@@ -306,6 +349,7 @@ impl Collector for Scrape {
         encode_connections(&metrics.connections, out)?;
         encode_clicks(&metrics.clicks, out)?;
         encode_store(&metrics.store, out)?;
+        metrics.admission.encode(out)?;
         metrics.idempotency.encode(out)?;
         gauge(out, "knurl_cache_links", "Links held in memory.", metrics.cache.links.get() as f64)?;
         gauge(out, "knurl_cache_bytes", "Bytes the held links weigh.", metrics.cache.bytes.get() as f64)?;

@@ -13,6 +13,7 @@ use knurl::{
     config::{Auth, Config},
     http::{
         HttpState, Server,
+        admission::Admission,
         api::{auth, once::InFlight},
         health::{Life, Phase},
     },
@@ -68,6 +69,11 @@ impl TestApp {
         let shared: Arc<dyn Store> = Arc::new(store.clone());
         let metrics = Arc::new(Metrics::new());
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&shared), Arc::clone(&metrics)).await.unwrap();
+        let admission = Arc::new(Admission::new(&config.admission, Arc::clone(&metrics)));
+        metrics.on_render({
+            let admission = Arc::clone(&admission);
+            move |_| admission.measure()
+        });
         let state = Arc::new(HttpState {
             resolver: Resolver::counting(Arc::clone(&shared), &config.cache, Arc::clone(&metrics)),
             recorder: clicks.recorder.clone(),
@@ -77,6 +83,7 @@ impl TestApp {
             config,
             life: Life::default(),
             in_flight: InFlight::default(),
+            admission,
         });
         state.keys.refresh(&*state.store).await.unwrap();
         let refreshing = Arc::clone(&state);

@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 
 use crate::http::{
     HttpState,
+    admission::{Class, Place},
     error::{Code, Error},
 };
 
@@ -18,9 +19,9 @@ fn body_deadline(request_timeout: Duration) -> Duration {
     request_timeout.saturating_mul(9) / 10
 }
 
-/// The whole body of a request that does not declare anything but JSON.
+/// The whole body of a request that does not declare anything but JSON, and the place the request has taken with it.
 #[derive(Debug)]
-pub(super) struct JsonBody(pub(super) Bytes);
+pub(super) struct JsonBody(pub(super) Bytes, #[expect(dead_code, reason = "held until the handler is done")] Place);
 
 impl FromRequest<Arc<HttpState>> for JsonBody {
     type Rejection = Error;
@@ -30,7 +31,10 @@ impl FromRequest<Arc<HttpState>> for JsonBody {
         let http = &state.config.http;
         let reading = read(request.into_body(), http.body_bytes_max);
         match tokio::time::timeout(body_deadline(http.request_timeout), reading).await {
-            Ok(bytes) => Ok(Self(bytes?)),
+            Ok(bytes) => {
+                let bytes = bytes?;
+                Ok(Self(bytes, state.admission.enter(Class::Create).await?))
+            }
             Err(_elapsed) => Err(Error::new(Code::BodyTimeout)),
         }
     }

@@ -15,7 +15,7 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use tokio::time::error::Elapsed;
 use tower::{Layer, Service};
 
@@ -23,6 +23,7 @@ use crate::{
     config::Auth,
     http::{
         HttpState,
+        admission::Class,
         error::{Code, Error, RequestId, take_travelling},
     },
     telemetry::metrics::ConnectionMetrics,
@@ -36,14 +37,22 @@ pub(super) enum Access {
     Key,
 }
 
+/// Which [`Class`] a request to a route is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    Request,
-    /// A whole file: each piece of it has the time of a request, all of it [`UPLOAD_REQUESTS`] times that.
-    Upload,
+pub(super) enum Kind {
+    /// Health, metrics, and what is refused anyway: always let in.
+    Free,
+    /// A short code by another of its addresses.
+    Redirect,
+    /// Of one thing, or of some numbers.
+    Point,
+    /// Of rows: whole where no part of it is asked for.
+    List,
+    /// A file.
+    File,
 }
 
-/// An upload of the size bound, imported in chunks, is done long before; a peer that drips bytes is not.
+/// A whole file: each piece of it has the time of a request, all of it so many times that. An upload of the size bound, imported in chunks, is done long before; a peer that drips bytes is not.
 const UPLOAD_REQUESTS: u32 = 60;
 
 #[derive(Clone, Debug)]
@@ -52,18 +61,32 @@ pub(super) struct Boundary {
     /// The pattern, for the metrics.
     route: &'static str,
     access: Access,
-    pace: Pace,
+    kind: Kind,
 }
 
 impl Boundary {
-    pub(super) fn new(state: Arc<HttpState>, route: &'static str, access: Access, pace: Pace) -> Self {
-        Self { state, route, access, pace }
+    pub(super) fn new(state: Arc<HttpState>, route: &'static str, access: Access, kind: Kind) -> Self {
+        Self { state, route, access, kind }
+    }
+
+    /// `None`: let in here. A body has to be there before it takes a place ([`super::body::JsonBody`] asks for it then), or who sends
+    /// slowly would hold all of them.
+    fn class(&self, request: &Request<Body>) -> Option<Class> {
+        match (self.kind, request.method()) {
+            (Kind::Free, _) => None,
+            (Kind::Redirect, _) => Some(Class::Redirect),
+            (Kind::File, &Method::POST) => Some(Class::Export),
+            (Kind::List, &Method::GET | &Method::HEAD) if is_whole(request.uri()) => Some(Class::Export),
+            (_, &Method::GET | &Method::HEAD) => Some(Class::Read),
+            (_, &Method::DELETE) => Some(Class::Create),
+            _ => None,
+        }
     }
 
     fn deadline(&self) -> Duration {
-        match self.pace {
-            Pace::Request => self.state.config.http.request_timeout,
-            Pace::Upload => self.state.config.http.request_timeout.saturating_mul(UPLOAD_REQUESTS),
+        match self.kind {
+            Kind::File => self.state.config.http.request_timeout.saturating_mul(UPLOAD_REQUESTS),
+            _ => self.state.config.http.request_timeout,
         }
     }
 
@@ -79,8 +102,27 @@ impl Boundary {
     }
 }
 
+/// Whether a list is asked for from its beginning to its end.
+fn is_whole(uri: &Uri) -> bool {
+    let query = uri.query().unwrap_or_default();
+    !query.split('&').any(|pair| matches!(pair.split('=').next(), Some("page" | "per_page" | "limit")))
+}
+
 fn uri_bytes(uri: &Uri) -> usize {
     uri.path().len() + uri.query().map_or(0, |query| query.len() + 1)
+}
+
+impl Boundary {
+    async fn answer<F>(&self, class: Option<Class>, handled: F) -> Result<Response<Body>, Error>
+    where
+        F: Future<Output = std::thread::Result<Result<Response<Body>, Infallible>>>,
+    {
+        let _place = match class {
+            Some(class) => Some(self.state.admission.enter(class).await?),
+            None => None,
+        };
+        outcome(tokio::time::timeout(self.deadline(), handled).await, &self.state.metrics.connections)
+    }
 }
 
 impl<S> Layer<S> for Boundary {
@@ -117,12 +159,11 @@ where
         let boundary = self.boundary.clone();
         // The handler's future does nothing before it is polled, so a refused request costs it nothing.
         let admitted = boundary.admit(&request);
+        let class = boundary.class(&request);
         let handled = admitted.map(|()| catching(self.inner.call(request)));
         Box::pin(async move {
             let outcome = match handled {
-                Ok(handled) => {
-                    outcome(tokio::time::timeout(boundary.deadline(), handled).await, &boundary.state.metrics.connections)
-                }
+                Ok(handled) => boundary.answer(class, handled).await,
                 Err(refused) => Err(refused),
             };
             let response = match outcome {

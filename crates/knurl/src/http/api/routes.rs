@@ -8,7 +8,7 @@ use axum::{
 };
 
 use super::{
-    boundary::{Access, Boundary, Pace},
+    boundary::{Access, Boundary, Kind},
     events, links, stats, system, users,
 };
 use crate::http::{
@@ -22,46 +22,47 @@ const V1: &str = "/api/v1";
 struct Route {
     path: &'static str,
     access: Access,
-    pace: Pace,
+    kind: Kind,
     handlers: MethodRouter<Arc<HttpState>>,
 }
 
-fn route(path: &'static str, handlers: MethodRouter<Arc<HttpState>>) -> Route {
-    Route { path, access: Access::Key, pace: Pace::Request, handlers }
+fn route(path: &'static str, kind: Kind, handlers: MethodRouter<Arc<HttpState>>) -> Route {
+    Route { path, access: Access::Key, kind, handlers }
 }
 
 impl Route {
     fn public(self) -> Self {
         Self { access: Access::Public, ..self }
     }
-
-    fn upload(self) -> Self {
-        Self { pace: Pace::Upload, ..self }
-    }
 }
 
 fn table() -> Vec<Route> {
+    use Kind::{File, Free, List, Point, Redirect};
     vec![
-        route("/health", get(system::live)).public(),
-        route("/livez", get(system::live)).public(),
-        route("/readyz", get(system::ready)).public(),
-        route("/startupz", get(system::started)).public(),
-        route("/metrics", get(system::metrics)),
-        route("/users", get(users::list).post(users::create)),
-        route("/users/bulk", post(users::bulk::import)).upload(),
-        route("/users/{id}", get(users::show).put(users::update).patch(users::update).delete(users::delete)),
-        route("/users/{id}/urls", get(links::list::of_user)),
-        route("/urls", get(links::list::all).post(links::create::create)),
-        route("/urls/bulk", post(links::bulk::create)),
-        route("/urls/{id}", get(links::show).put(links::update::update).patch(links::update::update).delete(links::update::delete)),
-        route("/urls/{id}/stats", get(stats::of_link)),
-        route("/urls/{id}/events", get(events::of_link)),
-        route("/urls/{id}/redirect", get(system::redirect)).public(),
-        route("/shorten", post(links::create::shorten)),
-        route("/events", get(events::list).post(events::create)),
-        route("/events/{id}", get(events::show)),
-        route("/stats", get(stats::overall)),
-        route("/{short_code}", get(system::redirect)).public(),
+        route("/health", Free, get(system::live)).public(),
+        route("/livez", Free, get(system::live)).public(),
+        route("/readyz", Free, get(system::ready)).public(),
+        route("/startupz", Free, get(system::started)).public(),
+        route("/metrics", Free, get(system::metrics)),
+        route("/users", List, get(users::list).post(users::create)),
+        route("/users/bulk", File, post(users::bulk::import)),
+        route("/users/{id}", Point, get(users::show).put(users::update).patch(users::update).delete(users::delete)),
+        route("/users/{id}/urls", List, get(links::list::of_user)),
+        route("/urls", List, get(links::list::all).post(links::create::create)),
+        route("/urls/bulk", Point, post(links::bulk::create)),
+        route(
+            "/urls/{id}",
+            Point,
+            get(links::show).put(links::update::update).patch(links::update::update).delete(links::update::delete),
+        ),
+        route("/urls/{id}/stats", Point, get(stats::of_link)),
+        route("/urls/{id}/events", List, get(events::of_link)),
+        route("/urls/{id}/redirect", Redirect, get(system::redirect)).public(),
+        route("/shorten", Point, post(links::create::shorten)),
+        route("/events", List, get(events::list).post(events::create)),
+        route("/events/{id}", Point, get(events::show)),
+        route("/stats", List, get(stats::overall)),
+        route("/{short_code}", Redirect, get(system::redirect)).public(),
     ]
 }
 
@@ -72,11 +73,11 @@ pub fn paths() -> Vec<&'static str> {
 
 pub(super) fn router(state: Arc<HttpState>) -> Router {
     let mut router = Router::new();
-    for Route { path, access, pace, handlers } in table() {
-        let handlers = handlers.fallback(method_not_allowed).layer(Boundary::new(Arc::clone(&state), path, access, pace));
+    for Route { path, access, kind, handlers } in table() {
+        let handlers = handlers.fallback(method_not_allowed).layer(Boundary::new(Arc::clone(&state), path, access, kind));
         router = router.route(&format!("{V1}{path}"), handlers.clone()).route(path, handlers);
     }
-    let boundary = Boundary::new(Arc::clone(&state), "unknown", Access::Public, Pace::Request);
+    let boundary = Boundary::new(Arc::clone(&state), "unknown", Access::Public, Kind::Free);
     let unknown: MethodRouter<Arc<HttpState>> = axum::routing::any(unknown_path).layer(boundary);
     router.fallback_service(unknown.with_state(Arc::clone(&state))).with_state(state)
 }
