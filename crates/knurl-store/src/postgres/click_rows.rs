@@ -1,6 +1,7 @@
 //! Click events as rows of a binary COPY: header, a tuple for each click, trailer.
 //!
-//! Written once for a batch, whose ids are put in when they are known.
+//! Written once for a batch, whose ids are put in when they are known. Ids follow the order in which clicks came; rows go by their links,
+//! so that those that share a page of the index over links touch it once.
 
 use crate::{
     click_details,
@@ -19,7 +20,7 @@ const ID_AT: usize = 2 + 4;
 #[derive(Debug)]
 pub(super) struct ClickRows {
     bytes: Vec<u8>,
-    /// Where each tuple starts.
+    /// Where the tuple of each click starts.
     starts: Vec<usize>,
 }
 

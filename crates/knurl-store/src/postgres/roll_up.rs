@@ -2,24 +2,27 @@
 //!
 //! Promised: batches do not deadlock, no visitor is lost, and a day of a link names no more referrers than it may. Totals come first, in
 //! the order of their links: whoever has added to a link's total holds all that is rolled up for this link until the end of the
-//! transaction, so that sketches and referrers may be read before they are written. All links together, which every batch adds to, come
-//! last and under a lock of their own: they are held for the time of a commit and not of a batch.
+//! transaction, so that whatever is stored may be read before it is written. All links together, which every batch adds to, come last and
+//! under a lock of their own: they are held for the time of a commit and not of a batch.
+//!
+//! Agent classes, browsers and systems are few: they are a document of the day's row, and no rows of their own. Most links of a batch
+//! have a click or two, and each row less is a fifth of what they cost.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use futures_util::future::{join, join3};
 use knurl_core::stats::Dimension;
-use tokio_postgres::Row;
 
 use super::{
     blocking,
-    connection::{Connection, Tx, get},
+    connection::{Tx, get},
     sql::{self, Query},
 };
 use crate::{
+    StoreError,
     roll_up::{ALL_LINKS, OTHER, REFERRERS_MAX, RollUp, SharesKey, Tally, Total, UnitKey, number, sorted},
     store::Result,
 };
@@ -29,13 +32,18 @@ const QUERIES: [Query; 9] = [
     sql::TOTAL_ADD,
     sql::HOUR_SKETCH,
     sql::DAY_SKETCH,
-    sql::SHARE_VALUES,
-    sql::SHARE_KNOWN,
+    sql::REFERRERS_COUNT,
+    sql::REFERRERS_KNOWN,
     sql::HOUR_ADD,
     sql::DAY_ADD,
-    sql::SHARE_ADD,
+    sql::REFERRER_ADD,
     sql::ROLL_UPS_OF_ALL_LOCK,
 ];
+
+/// Clicks of a link and day by dimension (all but referrers) and value.
+type Agents = BTreeMap<String, BTreeMap<String, i64>>;
+/// Clicks of a link and day by referrer, ascending.
+type Referrers = Vec<(String, i64)>;
 
 /// A batch's sums in the order of their keys; may be written more than once, should a transaction have to be.
 #[derive(Debug)]
@@ -49,33 +57,40 @@ pub(super) struct RolledUp {
 struct Sums {
     hours: Vec<(UnitKey, Tally)>,
     days: Vec<(UnitKey, Tally)>,
-    shares: Vec<(SharesKey, Vec<(String, i64)>)>,
+    agents: HashMap<UnitKey, Agents>,
+    referrers: Vec<(UnitKey, Referrers)>,
 }
 
 impl RolledUp {
     pub(super) fn new(rolled: RollUp<'_>) -> Self {
-        let mut of_links = Sums {
-            hours: sorted(rolled.hours),
-            days: sorted(rolled.days),
-            shares: sorted(rolled.shares).into_iter().map(|(key, values)| (key, owned(sorted(values)))).collect(),
-        };
-        let of_all = Sums {
-            hours: take_all(&mut of_links.hours, |key| key.0),
-            days: take_all(&mut of_links.days, |key| key.0),
-            shares: take_all(&mut of_links.shares, |key| key.0),
-        };
+        let (mut of_links, mut of_all) = (Sums::default(), Sums::default());
+        (of_all.hours, of_links.hours) = divided(sorted(rolled.hours));
+        (of_all.days, of_links.days) = divided(sorted(rolled.days));
+        for (key, values) in sorted(rolled.shares) {
+            let sums = if key.0 == ALL_LINKS { &mut of_all } else { &mut of_links };
+            sums.put_shares(key, values);
+        }
         Self { totals: sorted(rolled.totals), of_links: Arc::new(of_links), of_all: Arc::new(of_all) }
     }
 }
 
-fn owned(values: Vec<(&str, i64)>) -> Vec<(String, i64)> {
-    values.into_iter().map(|(value, total)| (value.to_owned(), total)).collect()
+impl Sums {
+    fn put_shares(&mut self, (link, dimension, day): SharesKey, values: HashMap<&str, i64>) {
+        let values = sorted(values).into_iter().map(|(value, total)| (value.to_owned(), total));
+        match Dimension::ALL.into_iter().find(|of| number(*of) == dimension) {
+            Some(Dimension::Referrer) => self.referrers.push(((link, day), values.collect())),
+            Some(other) => {
+                self.agents.entry((link, day)).or_default().insert(other.as_str().to_owned(), values.collect());
+            }
+            None => {}
+        }
+    }
 }
 
-/// The rows of all links together, which stand first: no link has a lower id.
-fn take_all<K, V>(rows: &mut Vec<(K, V)>, link: fn(&K) -> i64) -> Vec<(K, V)> {
-    let own = rows.split_off(rows.partition_point(|(key, _)| link(key) == ALL_LINKS));
-    std::mem::replace(rows, own)
+/// All links together, which stand first because no link has a lower id, and the links.
+fn divided<V>(mut rows: Vec<(UnitKey, V)>) -> (Vec<(UnitKey, V)>, Vec<(UnitKey, V)>) {
+    let of_links = rows.split_off(rows.partition_point(|(key, _)| key.0 == ALL_LINKS));
+    (rows, of_links)
 }
 
 pub(super) async fn write(tx: &Tx<'_>, rolled: &RolledUp) -> Result<()> {
@@ -103,14 +118,21 @@ async fn hold_links(tx: &Tx<'_>, totals: &[(i64, Total)]) -> Result<()> {
 /// What the database has of the rows a batch adds to.
 #[derive(Debug)]
 struct Stored {
-    hours: HashMap<UnitKey, Vec<u8>>,
-    days: HashMap<UnitKey, Vec<u8>>,
-    referrers: HashMap<SharesKey, Referrers>,
+    hours: HashMap<UnitKey, StoredUnit>,
+    days: HashMap<UnitKey, StoredUnit>,
+    referrers: HashMap<UnitKey, StoredReferrers>,
+}
+
+#[derive(Debug)]
+struct StoredUnit {
+    sketch: Option<Vec<u8>>,
+    /// JSON; days only.
+    agents: Option<String>,
 }
 
 /// Of one link and day.
 #[derive(Debug, Default)]
-struct Referrers {
+struct StoredReferrers {
     count: i64,
     /// Those of the batch that are there already; looked up only where not all of them may be named.
     known: HashSet<String>,
@@ -118,83 +140,99 @@ struct Referrers {
 
 impl Stored {
     async fn of(tx: &Tx<'_>, sums: &Sums) -> Result<Self> {
-        let (hours, days, referrers) = join3(
-            sketches(tx, sql::HOUR_SKETCH, &sums.hours),
-            sketches(tx, sql::DAY_SKETCH, &sums.days),
-            count_referrers(tx, sums),
-        )
-        .await;
+        let (hours, days, referrers) =
+            join3(units(tx, sql::HOUR_SKETCH, &sums.hours), units(tx, sql::DAY_SKETCH, &sums.days), count_referrers(tx, sums))
+                .await;
         let mut stored = Self { hours: hours?, days: days?, referrers: referrers? };
         stored.look_up_referrers(tx, sums).await?;
         Ok(stored)
     }
 
     async fn look_up_referrers(&mut self, tx: &Tx<'_>, sums: &Sums) -> Result<()> {
-        let mut asked = ShareColumns::default();
-        for ((link, dimension, day), values) in sums.shares.iter().filter(|(key, values)| self.is_crowded(key, values)) {
-            values.iter().for_each(|(value, total)| asked.push((*link, *dimension, *day), value, *total));
+        let mut asked = ReferrerColumns::default();
+        for (key, referrers) in &sums.referrers {
+            if self.referrers.get(key).is_some_and(|there| there.count + referrers.len() as i64 > REFERRERS_MAX) {
+                referrers.iter().for_each(|(host, total)| asked.push(*key, host, *total));
+            }
         }
         if asked.links.is_empty() {
             return Ok(());
         }
-        let found = tx.rows(sql::SHARE_KNOWN, &[&asked.links, &asked.dimensions, &asked.days, &asked.values]).await?;
-        for row in &found {
-            let key = (get(row, 0)?, number(Dimension::Referrer), get(row, 1)?);
-            self.referrers.entry(key).or_default().known.insert(get(row, 2)?);
+        for row in &tx.rows(sql::REFERRERS_KNOWN, &[&asked.links, &asked.days, &asked.hosts]).await? {
+            self.referrers.entry((get(row, 0)?, get(row, 1)?)).or_default().known.insert(get(row, 2)?);
         }
         Ok(())
     }
-
-    fn is_crowded(&self, key: &SharesKey, values: &[(String, i64)]) -> bool {
-        self.referrers.get(key).is_some_and(|referrers| referrers.count + values.len() as i64 > REFERRERS_MAX)
-    }
 }
 
-async fn sketches(tx: &Tx<'_>, query: Query, sums: &[(UnitKey, Tally)]) -> Result<HashMap<UnitKey, Vec<u8>>> {
-    let with_visitors = sums.iter().filter(|(_, tally)| !tally.visitors.is_empty());
-    let (links, units): (Vec<i64>, Vec<i64>) = with_visitors.map(|(key, _)| *key).unzip();
-    if links.is_empty() {
-        return Ok(HashMap::new());
-    }
+async fn units(tx: &Tx<'_>, query: Query, sums: &[(UnitKey, Tally)]) -> Result<HashMap<UnitKey, StoredUnit>> {
+    let (links, units): (Vec<i64>, Vec<i64>) = sums.iter().map(|(key, _)| *key).unzip();
     let found = tx.rows(query, &[&links, &units]).await?;
-    found.iter().map(|row| Ok(((get(row, 0)?, get(row, 1)?), get(row, 2)?))).collect()
+    let unit = |row| Ok(((get(row, 0)?, get(row, 1)?), StoredUnit { sketch: get(row, 2)?, agents: get(row, 3)? }));
+    found.iter().map(unit).collect()
 }
 
-async fn count_referrers(tx: &Connection, sums: &Sums) -> Result<HashMap<SharesKey, Referrers>> {
-    let dimension = number(Dimension::Referrer);
-    let of_referrers = sums.shares.iter().filter(|((_, of, _), _)| *of == dimension);
-    let (links, days): (Vec<i64>, Vec<i64>) = of_referrers.map(|((link, _, day), _)| (*link, *day)).unzip();
-    let found = tx.rows(sql::SHARE_VALUES, &[&links, &(dimension as i16), &days]).await?;
-    let counted = |row: &Row| {
-        let referrers = Referrers { count: get(row, 2)?, known: HashSet::new() };
-        Ok(((get(row, 0)?, dimension, get(row, 1)?), referrers))
-    };
+async fn count_referrers(tx: &Tx<'_>, sums: &Sums) -> Result<HashMap<UnitKey, StoredReferrers>> {
+    let (links, days): (Vec<i64>, Vec<i64>) = sums.referrers.iter().map(|(key, _)| *key).unzip();
+    let found = tx.rows(sql::REFERRERS_COUNT, &[&links, &days]).await?;
+    let counted = |row| Ok(((get(row, 0)?, get(row, 1)?), StoredReferrers { count: get(row, 2)?, known: HashSet::new() }));
     found.iter().map(counted).collect()
 }
 
 /// Thousands of sketches take milliseconds: on a thread that may block.
 async fn merge(sums: &Arc<Sums>, stored: Stored) -> Result<NewRows> {
     let sums = sums.clone();
-    blocking(move || NewRows {
-        hours: UnitColumns::of(&sums.hours, &stored.hours),
-        days: UnitColumns::of(&sums.days, &stored.days),
-        shares: ShareColumns::of(&sums.shares, &stored.referrers),
+    blocking(move || {
+        Ok(NewRows {
+            hours: UnitColumns::of(&sums.hours, &stored.hours),
+            days: UnitColumns::of(&sums.days, &stored.days),
+            agents: agents_of(&sums, &stored.days)?,
+            referrers: ReferrerColumns::of(&sums.referrers, &stored.referrers),
+        })
     })
-    .await
+    .await?
+}
+
+/// In the order of the days.
+fn agents_of(sums: &Sums, stored: &HashMap<UnitKey, StoredUnit>) -> Result<Vec<String>> {
+    let empty = Agents::new();
+    let document = |(key, _): &(UnitKey, Tally)| {
+        let new = sums.agents.get(key).unwrap_or(&empty);
+        let Some(there) = stored.get(key).and_then(|stored| stored.agents.as_deref()) else {
+            return serde_json::to_string(new);
+        };
+        let mut merged: Agents = serde_json::from_str(there).unwrap_or_else(|error| {
+            // As with sketches: the delivery of every click after it is worth more.
+            tracing::error!(link = key.0, day = key.1, %error, "the agents of a day are damaged; they begin anew");
+            Agents::new()
+        });
+        for (dimension, values) in new {
+            let merged = merged.entry(dimension.clone()).or_default();
+            values.iter().for_each(|(value, total)| *merged.entry(value.clone()).or_default() += total);
+        }
+        serde_json::to_string(&merged)
+    };
+    sums.days.iter().map(document).collect::<std::result::Result<_, _>>().map_err(|e| StoreError::Internal(Box::new(e)))
 }
 
 #[derive(Debug)]
 struct NewRows {
     hours: UnitColumns,
     days: UnitColumns,
-    shares: ShareColumns,
+    agents: Vec<String>,
+    referrers: ReferrerColumns,
 }
 
 impl NewRows {
     async fn write(&self, tx: &Tx<'_>) -> Result<()> {
-        let (hours, days, shares) =
-            join3(self.hours.write(tx, sql::HOUR_ADD), self.days.write(tx, sql::DAY_ADD), self.shares.write(tx)).await;
-        hours.and(days).and(shares)
+        let (h, d, r) = (&self.hours, &self.days, &self.referrers);
+        let (hours, days, referrers) = join3(
+            tx.execute(sql::HOUR_ADD, &[&h.links, &h.units, &h.totals, &h.humans, &h.visitors, &h.sketches]),
+            tx.execute(sql::DAY_ADD, &[&d.links, &d.units, &d.totals, &d.humans, &d.visitors, &d.sketches, &self.agents]),
+            tx.execute(sql::REFERRER_ADD, &[&r.links, &r.days, &r.hosts, &r.totals]),
+        )
+        .await;
+        hours.and(days).and(referrers).map(drop)
     }
 }
 
@@ -209,10 +247,10 @@ struct UnitColumns {
 }
 
 impl UnitColumns {
-    fn of(sums: &[(UnitKey, Tally)], stored: &HashMap<UnitKey, Vec<u8>>) -> Self {
+    fn of(sums: &[(UnitKey, Tally)], stored: &HashMap<UnitKey, StoredUnit>) -> Self {
         let mut columns = Self::default();
         for (key, tally) in sums {
-            let stored = stored.get(key).map(Vec::as_slice);
+            let stored = stored.get(key).and_then(|stored| stored.sketch.as_deref());
             let sketch = (!tally.visitors.is_empty()).then(|| tally.sketch(*key, stored));
             // Where nobody new came, the row keeps the sketch it has.
             let changed = sketch.map(|sketch| (sketch.estimate(), sketch.to_bytes())).filter(|(_, bytes)| stored != Some(bytes));
@@ -225,61 +263,44 @@ impl UnitColumns {
         }
         columns
     }
-
-    async fn write(&self, tx: &Tx<'_>, query: Query) -> Result<()> {
-        tx.execute(query, &[&self.links, &self.units, &self.totals, &self.humans, &self.visitors, &self.sketches]).await.map(drop)
-    }
 }
 
 #[derive(Debug, Default)]
-struct ShareColumns {
+struct ReferrerColumns {
     links: Vec<i64>,
-    dimensions: Vec<i16>,
     days: Vec<i64>,
-    values: Vec<String>,
+    hosts: Vec<String>,
     totals: Vec<i64>,
 }
 
-impl ShareColumns {
-    fn of(sums: &[(SharesKey, Vec<(String, i64)>)], referrers: &HashMap<SharesKey, Referrers>) -> Self {
-        let mut columns = Self::default();
-        for (key, values) in sums {
-            match referrers.get(key) {
-                Some(referrers) => columns.push_named(*key, values, referrers),
-                None => values.iter().for_each(|(value, total)| columns.push(*key, value, *total)),
+impl ReferrerColumns {
+    /// As many new ones as each day may still name; the rest together.
+    fn of(sums: &[(UnitKey, Referrers)], stored: &HashMap<UnitKey, StoredReferrers>) -> Self {
+        let (mut columns, none) = (Self::default(), StoredReferrers::default());
+        for (key, referrers) in sums {
+            let there = stored.get(key).unwrap_or(&none);
+            let mut room = REFERRERS_MAX - there.count;
+            let mut other = 0;
+            for (host, total) in referrers {
+                let is_new = !there.known.contains(host);
+                if is_new && room <= 0 {
+                    other += total;
+                    continue;
+                }
+                room -= i64::from(is_new);
+                columns.push(*key, host, *total);
+            }
+            if other > 0 {
+                columns.push(*key, OTHER, other);
             }
         }
         columns
     }
 
-    /// As many new referrers as the day may still name; the rest together.
-    fn push_named(&mut self, key: SharesKey, values: &[(String, i64)], referrers: &Referrers) {
-        let mut room = REFERRERS_MAX - referrers.count;
-        let mut other = 0;
-        for (value, total) in values {
-            if referrers.known.contains(value) {
-                self.push(key, value, *total);
-            } else if room > 0 {
-                room -= 1;
-                self.push(key, value, *total);
-            } else {
-                other += total;
-            }
-        }
-        if other > 0 {
-            self.push(key, OTHER, other);
-        }
-    }
-
-    fn push(&mut self, (link, dimension, day): SharesKey, value: &str, total: i64) {
+    fn push(&mut self, (link, day): UnitKey, host: &str, total: i64) {
         self.links.push(link);
-        self.dimensions.push(dimension as i16);
         self.days.push(day);
-        self.values.push(value.to_owned());
+        self.hosts.push(host.to_owned());
         self.totals.push(total);
-    }
-
-    async fn write(&self, tx: &Tx<'_>) -> Result<()> {
-        tx.execute(sql::SHARE_ADD, &[&self.links, &self.dimensions, &self.days, &self.values, &self.totals]).await.map(drop)
     }
 }

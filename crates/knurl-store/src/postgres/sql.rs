@@ -51,6 +51,7 @@ queries! { OF_CLICKS:
 }
 
 queries! { OF_ROLL_UPS:
+    AGENTS_OF_LINK = "agents_of_link";
     DAY_ADD = "day_add";
     DAY_SKETCH = "day_sketch";
     DAYS_OF_LINK = "days_of_link";
@@ -58,11 +59,11 @@ queries! { OF_ROLL_UPS:
     HOUR_SKETCH = "hour_sketch";
     HOURS_OF_LINK = "hours_of_link";
     LINKS_TOP = "links_top";
+    REFERRER_ADD = "referrer_add";
+    REFERRERS_COUNT = "referrers_count";
+    REFERRERS_KNOWN = "referrers_known";
+    REFERRERS_OF_LINK = "referrers_of_link";
     ROLL_UPS_OF_ALL_LOCK = "roll_ups_of_all_lock";
-    SHARE_ADD = "share_add";
-    SHARE_KNOWN = "share_known";
-    SHARE_VALUES = "share_values";
-    SHARES_OF_LINK = "shares_of_link";
     TOTAL_ADD = "total_add";
     TOTAL_OF_LINK = "total_of_link";
 }

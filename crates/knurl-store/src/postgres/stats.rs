@@ -14,7 +14,7 @@ use super::{
     sql,
 };
 use crate::{
-    roll_up::{link_of, number, units_of},
+    roll_up::{link_of, units_of},
     store::Result,
 };
 
@@ -43,8 +43,11 @@ pub(super) async fn shares(connection: &Connection, query: StatsQuery, by: Dimen
     let Some((first, last)) = units_of(query, DAY_MS) else {
         return Ok(Vec::new());
     };
-    let (dimension, limit) = (number(by) as i16, i64::from(limit));
-    let rows = connection.rows(sql::SHARES_OF_LINK, &[&link_of(query), &dimension, &first, &last, &limit]).await?;
+    let (link, limit, dimension) = (link_of(query), i64::from(limit), by.as_str());
+    let rows = match by {
+        Dimension::Referrer => connection.rows(sql::REFERRERS_OF_LINK, &[&link, &first, &last, &limit]).await?,
+        _ => connection.rows(sql::AGENTS_OF_LINK, &[&link, &first, &last, &limit, &dimension]).await?,
+    };
     rows.iter().map(|row| Ok(Share { value: get(row, 0)?, total: get::<i64>(row, 1)? as u64 })).collect()
 }
 

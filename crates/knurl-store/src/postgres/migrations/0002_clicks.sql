@@ -60,6 +60,7 @@ create table link_hours (
   primary key (link_id, hour)
 ) with (fillfactor = 70);
 
+-- `agents` is clicks by dimension and value, but for referrers: {"browser": {"firefox": 3}}.
 create table link_days (
   link_id bigint not null,
   day bigint not null,
@@ -67,8 +68,14 @@ create table link_days (
   human bigint not null,
   visitors bigint not null,
   sketch bytea,
+  agents jsonb not null,
   primary key (link_id, day)
 ) with (fillfactor = 70);
+
+-- Sketches do not get smaller by compression.
+alter table link_hours alter column sketch set storage external;
+
+alter table link_days alter column sketch set storage external;
 
 -- Without the total, unlike SQLite's: an indexed column that changes with every batch would cost each its index entry.
 create index link_days_by_day on link_days (day, link_id);
@@ -80,14 +87,12 @@ create table link_totals (
   last_click_at bigint not null
 ) with (fillfactor = 70);
 
--- `dimension`: 0 referrer, 1 agent class, 2 browser, 3 operating system.
-create table link_shares (
+create table link_referrers (
   link_id bigint not null,
-  dimension smallint not null,
   day bigint not null,
-  value text collate "C" not null,
+  host text collate "C" not null,
   total bigint not null,
-  primary key (link_id, dimension, day, value)
+  primary key (link_id, day, host)
 ) with (fillfactor = 70);
 
 create table visitor_salts (
@@ -100,7 +105,7 @@ begin
   delete from link_hours;
   delete from link_days;
   delete from link_totals;
-  delete from link_shares;
+  delete from link_referrers;
 end
 $$;
 
