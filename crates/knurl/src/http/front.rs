@@ -14,7 +14,7 @@
 //! told otherwise: `private, max-age=90` lets it skip the repeated question, and an edited or disabled link is right again, and its
 //! clicks seen, within a minute and a half. `Referrer-Policy` is left to the target and the page the visitor comes from.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -106,7 +106,7 @@ impl<'a> Asked<'a> {
             visitor: state.recorder.visitor(self.now, client, self.user_agent),
             purpose: self.purpose,
             short_code: code,
-            target: &link.target,
+            target: link.target(),
             referrer: self.referrer,
             user_agent: self.user_agent,
         }
@@ -115,14 +115,14 @@ impl<'a> Asked<'a> {
 
 /// What came of it.
 enum Verdict {
-    Redirect(Arc<Resolved>, RedirectStatus),
+    Redirect(Resolved, RedirectStatus),
     NotFound,
     Gone,
     Unavailable(StoreError),
 }
 
 impl Verdict {
-    fn of(link: Option<Arc<Resolved>>, now: UnixMillis) -> Self {
+    fn of(link: Option<Resolved>, now: UnixMillis) -> Self {
         let Some(link) = link else { return Self::NotFound };
         match decide(link.is_active, link.status, link.expires_at, now) {
             Decision::Redirect(status) => Self::Redirect(link, status),
@@ -151,7 +151,7 @@ pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Kn
         Verdict::Redirect(link, status) => {
             // The request's map becomes the answer's: no allocation.
             let headers = std::mem::take(&mut parts.headers);
-            found(&link, status, is_head, headers)
+            found(link, status, is_head, headers)
         }
         verdict => refusal(verdict, &parts.headers, path),
     };
@@ -182,7 +182,7 @@ pub async fn redirect(state: &HttpState, parts: &Parts, code: &str) -> Response<
         verdict => outcome_of(verdict),
     };
     let response = match verdict {
-        Verdict::Redirect(link, status) => found(&link, status, asked.is_head, HeaderMap::with_capacity(4)),
+        Verdict::Redirect(link, status) => found(link, status, asked.is_head, HeaderMap::with_capacity(4)),
         verdict => refusal(verdict, &parts.headers, parts.uri.path()),
     };
     state.metrics.redirects.answered(outcome, asked.started.elapsed());
@@ -205,7 +205,7 @@ fn outcome_of(verdict: &Verdict) -> Outcome {
     }
 }
 
-fn found(link: &Resolved, status: RedirectStatus, is_head: bool, mut headers: HeaderMap) -> Response<Body> {
+fn found(link: Resolved, status: RedirectStatus, is_head: bool, mut headers: HeaderMap) -> Response<Body> {
     let (status, caching) = match status {
         RedirectStatus::MovedPermanently301 => (StatusCode::MOVED_PERMANENTLY, "private, max-age=90"),
         RedirectStatus::Found302 => (StatusCode::FOUND, "private, no-store"),
@@ -213,7 +213,7 @@ fn found(link: &Resolved, status: RedirectStatus, is_head: bool, mut headers: He
         RedirectStatus::Permanent308 => (StatusCode::PERMANENT_REDIRECT, "private, max-age=90"),
     };
     headers.clear();
-    headers.insert(header::LOCATION, link.location.clone());
+    headers.insert(header::LOCATION, link.location.into_header());
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     if is_head {
         // hyper writes it for an empty answer to GET by itself.

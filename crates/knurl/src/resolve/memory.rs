@@ -17,41 +17,21 @@ use std::{
 use foldhash::fast::RandomState;
 use knurl_core::UnixMillis;
 use quick_cache::{
-    OptionsBuilder, UnitWeighter, Weighter,
+    OptionsBuilder, UnitWeighter,
     sync::{Cache, DefaultLifecycle},
 };
 use tokio::sync::OnceCell;
 
-use super::{Loaded, Resolved};
+use super::{Loaded, Resolved, entry::EPOCH_BITS, table::Table};
 
 /// "No such code" remembered at once: some 8 MB at the longest codes. A scan larger than this is answered by the database.
 const ABSENT_MAX: usize = 1 << 16;
 /// Locks that loads and changes of different codes spread over.
 const STRIPES: usize = 64;
-/// What an entry costs beside its texts: table slot, key box, reference counts, [`Resolved`] itself.
-const ENTRY_BYTES: u64 = 240;
-/// A guess that only sizes tables; the bound is in bytes.
-const ENTRY_BYTES_TYPICAL: u64 = 400;
-
-#[derive(Clone)]
-struct Held {
-    link: Arc<Resolved>,
-    epoch: u64,
-}
-
 #[derive(Clone, Copy)]
 struct Absent {
     since: UnixMillis,
     epoch: u64,
-}
-
-#[derive(Clone)]
-struct Bytes;
-
-impl Weighter<Box<str>, Held> for Bytes {
-    fn weight(&self, code: &Box<str>, held: &Held) -> u64 {
-        ENTRY_BYTES + (code.len() + held.link.target.len() + held.link.location.len()) as u64
-    }
 }
 
 /// One load that everybody who misses the same code waits for.
@@ -97,9 +77,11 @@ struct Stripe {
 
 struct Stripes([Mutex<Stripe>; STRIPES]);
 
+type AbsentCodes = Cache<Box<str>, Absent, UnitWeighter, RandomState, DefaultLifecycle<Box<str>, Absent>>;
+
 pub(super) struct Memory {
-    links: Cache<Box<str>, Held, Bytes, RandomState, DefaultLifecycle<Box<str>, Held>>,
-    absent: Cache<Box<str>, Absent, UnitWeighter, RandomState, DefaultLifecycle<Box<str>, Absent>>,
+    links: Table,
+    absent: AbsentCodes,
     negative_ttl_ms: i64,
     /// Entries of an earlier epoch are stale.
     epoch: AtomicU64,
@@ -110,12 +92,12 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new(bytes_max: u64, negative_ttl: Duration) -> Self {
         let hasher = RandomState::default();
-        let items = usize::try_from(bytes_max / ENTRY_BYTES_TYPICAL).unwrap_or(usize::MAX);
-        let links = cache(items, bytes_max, Bytes, &hasher, DefaultLifecycle::default());
-        let absent = cache(ABSENT_MAX, ABSENT_MAX as u64, UnitWeighter, &hasher, DefaultLifecycle::default());
+        let options = OptionsBuilder::new().estimated_items_capacity(ABSENT_MAX).weight_capacity(ABSENT_MAX as u64).build();
+        let options = options.expect("both capacities are set: build refuses nothing else");
+        let absent = Cache::with_options(options, UnitWeighter, hasher.clone(), DefaultLifecycle::default());
         let stripes = Stripes(std::array::from_fn(|_| Mutex::default()));
         Self {
-            links,
+            links: Table::new(bytes_max),
             absent,
             negative_ttl_ms: i64::try_from(negative_ttl.as_millis()).unwrap_or(i64::MAX),
             epoch: AtomicU64::new(0),
@@ -125,14 +107,14 @@ impl Memory {
     }
 
     /// A link that is known to be current.
-    pub(super) fn link(&self, code: &str) -> Option<Arc<Resolved>> {
-        let held = self.links.get(code)?;
-        (held.epoch == self.epoch.load(SeqCst)).then_some(held.link)
+    pub(super) fn link(&self, code: &str) -> Option<Resolved> {
+        let (link, epoch) = self.links.get(code)?;
+        (epoch == round(self.epoch.load(SeqCst))).then_some(link)
     }
 
     /// A link as it was once known.
-    pub(super) fn stale(&self, code: &str) -> Option<Arc<Resolved>> {
-        self.links.get(code).map(|held| held.link)
+    pub(super) fn stale(&self, code: &str) -> Option<Resolved> {
+        self.links.get(code).map(|(link, _)| link)
     }
 
     pub(super) fn is_absent(&self, code: &str, now: UnixMillis) -> bool {
@@ -163,7 +145,7 @@ impl Memory {
     }
 
     /// The load is done: remembered unless the code was forgotten since the flight took off. `None`: it failed.
-    pub(super) fn land(&self, code: &str, flight: &Flight, found: Option<(Option<Arc<Resolved>>, UnixMillis)>) {
+    pub(super) fn land(&self, code: &str, flight: &Flight, found: Option<(Option<Resolved>, UnixMillis)>) {
         // Held while the caches change: a `forget` comes wholly before (the generation tells) or wholly after (it removes).
         let mut stripe = lock(&self.stripes.0[flight.stripe]);
         if stripe.flights.get(code).is_some_and(|aloft| Arc::ptr_eq(&aloft.cell, &flight.cell)) {
@@ -176,7 +158,7 @@ impl Memory {
         match found {
             Some(link) => {
                 self.absent.remove(code);
-                self.links.insert(code.into(), Held { link, epoch: flight.epoch });
+                self.links.insert(code, &link, round(flight.epoch));
             }
             None => {
                 self.links.remove(code);
@@ -194,7 +176,11 @@ impl Memory {
     }
 
     pub(super) fn forget_all(&self) {
-        self.epoch.fetch_add(1, SeqCst);
+        let epoch = self.epoch.fetch_add(1, SeqCst) + 1;
+        if round(epoch) == 0 {
+            // Once in years: what was remembered a whole round ago would look current.
+            self.links.clear();
+        }
         // Loads that took off before must not be joined by those who ask from now on.
         for stripe in &self.stripes.0 {
             lock(stripe).flights.clear();
@@ -203,11 +189,11 @@ impl Memory {
     }
 
     pub(super) fn links(&self) -> u64 {
-        self.links.len() as u64
+        self.links.links()
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        self.links.weight()
+        self.links.bytes()
     }
 
     pub(super) fn absent(&self) -> u64 {
@@ -224,16 +210,9 @@ impl Memory {
     }
 }
 
-fn cache<V: Clone, W: Weighter<Box<str>, V> + Clone>(
-    items: usize,
-    weight_max: u64,
-    weighter: W,
-    hasher: &RandomState,
-    lifecycle: DefaultLifecycle<Box<str>, V>,
-) -> Cache<Box<str>, V, W, RandomState, DefaultLifecycle<Box<str>, V>> {
-    let options = OptionsBuilder::new().estimated_items_capacity(items.max(1)).weight_capacity(weight_max.max(1)).build();
-    let options = options.expect("both capacities are set: build refuses nothing else");
-    Cache::with_options(options, weighter, hasher.clone(), lifecycle)
+/// An epoch as entries hold it.
+fn round(epoch: u64) -> u64 {
+    epoch % (1 << EPOCH_BITS)
 }
 
 /// A thread that panicked inside left whole maps behind: every change is a single call.

@@ -1,16 +1,23 @@
 //! From a short code to the link that answers it: memory, then the database.
 //!
-//! Promised: an answer from memory takes no lock that a writer can hold long, no allocation and no await; concurrent misses of one code ask the
+//! Promised: an answer from memory takes no lock, one allocation and no await; concurrent misses of one code ask the
 //! database once (single flight); "no such code" is remembered for `negative_ttl`; while the database is unavailable what memory holds
 //! still answers, however old; a change made through this process is visible to the next resolve, one made by another process
 //! within `coherence_interval`; an unavailable database is an error, never "no such code".
 //!
 //! # Layout
-//! [`memory`] holds what is known and decides what may be kept (it knows no store and no await); this file asks the database.
+//! [`memory`] decides what may be kept (it knows no store and no await) and keeps it in a [`table`] of [`entry`]s over [`words`]; this
+//! file asks the database.
 
+mod entry;
+mod location;
 mod memory;
+mod table;
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::{
     sync::{
@@ -27,6 +34,7 @@ use knurl_core::{
 };
 use knurl_store::{Store, StoreError};
 
+pub use self::location::Location;
 use self::memory::{Flight, Memory};
 use crate::telemetry::{Metrics, redirects::Tier};
 
@@ -37,37 +45,43 @@ const DATABASE_DEADLINE: Duration = Duration::from_secs(2);
 const RETRY_AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// What the redirect needs of a link, and no more.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Resolved {
     pub id: LinkId,
     pub owner: Option<UserId>,
     pub is_active: bool,
     pub status: RedirectStatus,
     pub expires_at: Option<UnixMillis>,
-    /// As stored: what the click records.
-    pub target: Box<str>,
     /// Ready for the header.
-    pub location: http::HeaderValue,
+    pub location: Location,
+    /// The target as stored, where it is not its own location.
+    verbatim: Option<Box<str>>,
 }
 
 impl Resolved {
     fn of(link: &Link) -> Result<Self, StoreError> {
-        let location = link.target.location();
-        let location = http::HeaderValue::from_str(&location)
-            .map_err(|_| StoreError::Corrupt(format!("the target of link {} cannot be a Location header", link.id.0)))?;
+        let (target, location) = (link.target.as_str(), link.target.location());
+        let verbatim = (*location != *target).then(|| target.into());
+        let location = Location::new(location.into_owned().into_bytes())
+            .ok_or_else(|| StoreError::Corrupt(format!("the target of link {} cannot be a Location header", link.id.0)))?;
         Ok(Self {
             id: link.id,
             owner: link.owner,
             is_active: link.is_active,
             status: link.status,
             expires_at: link.expires_at,
-            target: link.target.as_str().into(),
             location,
+            verbatim,
         })
+    }
+
+    /// As stored: what the click records.
+    pub fn target(&self) -> &str {
+        self.verbatim.as_deref().unwrap_or(self.location.as_str())
     }
 }
 
-type Loaded = Result<Option<Arc<Resolved>>, Arc<StoreError>>;
+type Loaded = Result<Option<Resolved>, Arc<StoreError>>;
 type Load = dyn Fn(ShortCode) -> BoxFuture<'static, Result<Option<Link>, StoreError>> + Send + Sync;
 
 /// Cheap to clone.
@@ -110,7 +124,7 @@ impl Resolver {
     }
 
     /// Memory only: `Some(None)` is a remembered "no such code", `None` a miss.
-    pub fn cached(&self, code: &str, now: UnixMillis) -> Option<Option<Arc<Resolved>>> {
+    pub fn cached(&self, code: &str, now: UnixMillis) -> Option<Option<Resolved>> {
         let inner = &*self.inner;
         if let Some(link) = inner.memory.link(code) {
             inner.metrics.redirects.resolved(Tier::Memory);
@@ -124,7 +138,7 @@ impl Resolver {
     }
 
     /// All tiers. `Ok(None)`: no such code.
-    pub async fn resolve(&self, code: &ShortCode, now: UnixMillis) -> Result<Option<Arc<Resolved>>, StoreError> {
+    pub async fn resolve(&self, code: &ShortCode, now: UnixMillis) -> Result<Option<Resolved>, StoreError> {
         if let Some(known) = self.cached(code.as_str(), now) {
             return Ok(known);
         }
@@ -178,7 +192,7 @@ impl Inner {
             Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
         };
         let found = match link.and_then(|link| link.as_ref().map(Resolved::of).transpose()) {
-            Ok(found) => found.map(Arc::new),
+            Ok(found) => found,
             Err(error) => {
                 self.metrics.store.failed(&error);
                 self.memory.land(code.as_str(), flight, None);
@@ -189,7 +203,7 @@ impl Inner {
         Ok(found)
     }
 
-    fn fall_back(&self, code: &ShortCode, error: &Arc<StoreError>) -> Result<Option<Arc<Resolved>>, StoreError> {
+    fn fall_back(&self, code: &ShortCode, error: &Arc<StoreError>) -> Result<Option<Resolved>, StoreError> {
         if error.is_transient() {
             let pause_ms = u64::try_from(RETRY_AFTER_FAILURE.as_millis()).unwrap_or(u64::MAX);
             self.retry_at_ms.store(self.now_ms().saturating_add(pause_ms), Relaxed);

@@ -352,7 +352,7 @@ impl Collector for Scrape {
         metrics.admission.encode(out)?;
         metrics.idempotency.encode(out)?;
         gauge(out, "knurl_cache_links", "Links held in memory.", metrics.cache.links.get() as f64)?;
-        gauge(out, "knurl_cache_bytes", "Bytes the held links weigh.", metrics.cache.bytes.get() as f64)?;
+        gauge(out, "knurl_cache_bytes", "Memory the held links take, their table included.", metrics.cache.bytes.get() as f64)?;
         gauge(out, "knurl_cache_negative", "Codes remembered as absent.", metrics.cache.negative.get() as f64)?;
         counter(
             out,
