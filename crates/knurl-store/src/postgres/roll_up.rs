@@ -55,10 +55,10 @@ pub(super) struct RolledUp {
 
 #[derive(Debug, Default)]
 struct Sums {
-    hours: Vec<(UnitKey, Tally)>,
-    days: Vec<(UnitKey, Tally)>,
+    hours: Rows<Tally>,
+    days: Rows<Tally>,
     agents: HashMap<UnitKey, Agents>,
-    referrers: Vec<(UnitKey, Referrers)>,
+    referrers: Rows<Referrers>,
 }
 
 impl RolledUp {
@@ -87,8 +87,11 @@ impl Sums {
     }
 }
 
+/// In the order of their keys.
+type Rows<V> = Vec<(UnitKey, V)>;
+
 /// All links together, which stand first because no link has a lower id, and the links.
-fn divided<V>(mut rows: Vec<(UnitKey, V)>) -> (Vec<(UnitKey, V)>, Vec<(UnitKey, V)>) {
+fn divided<V>(mut rows: Rows<V>) -> (Rows<V>, Rows<V>) {
     let of_links = rows.split_off(rows.partition_point(|(key, _)| key.0 == ALL_LINKS));
     (rows, of_links)
 }
