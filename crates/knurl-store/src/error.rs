@@ -1,5 +1,7 @@
 //! What can go wrong with a store, classified by what the caller can do about it.
 
+use std::sync::Arc;
+
 /// Which uniqueness was violated: the caller's fault, answered 409.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
@@ -54,5 +56,57 @@ impl StoreError {
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Overloaded)
+    }
+}
+
+/// One failure told to everybody whose write was in the group.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupFailure {
+    kind: GroupKind,
+    source: Arc<StoreError>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum GroupKind {
+    Unavailable,
+    Full,
+    Corrupt,
+    Internal,
+}
+
+impl GroupFailure {
+    pub(crate) fn new(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::Full(_) => GroupKind::Full,
+            StoreError::Corrupt(_) => GroupKind::Corrupt,
+            StoreError::Internal(_) => GroupKind::Internal,
+            _ => GroupKind::Unavailable,
+        };
+        Self { kind, source: Arc::new(error) }
+    }
+
+    pub(crate) fn to_error(&self) -> StoreError {
+        let source = Box::new(Shared(self.source.clone()));
+        match self.kind {
+            GroupKind::Unavailable => StoreError::Unavailable(source),
+            GroupKind::Full => StoreError::Full(source),
+            GroupKind::Corrupt => StoreError::Corrupt(self.source.to_string()),
+            GroupKind::Internal => StoreError::Internal(source),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared(Arc<StoreError>);
+
+impl std::fmt::Display for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Shared {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&*self.0)
     }
 }

@@ -8,8 +8,8 @@
 mod click_details;
 mod error;
 pub mod faulty;
+mod link_events;
 pub mod once;
-#[allow(dead_code, reason = "the methods that use all of it are on their way")]
 pub mod postgres;
 pub mod replica;
 mod roll_up;

@@ -53,8 +53,8 @@ pub(super) struct Connector {
 impl Connector {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self> {
         Ok(Self {
-            hosts: options.hosts.clone(),
-            handshake: Handshake::new(options)?,
+            hosts: options.url.hosts.clone(),
+            handshake: Handshake::new(&options.url)?,
             connect_timeout: options.connect_timeout,
             lock_timeout: options.lock_timeout,
             node: format!("{:032x}", rand::random::<u128>()),

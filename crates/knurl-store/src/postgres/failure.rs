@@ -78,6 +78,11 @@ pub(super) fn says_away(error: &StoreError) -> bool {
     }
 }
 
+/// Somebody took an id or a key between our look and our insert: as good as a serialization failure, so it carries that code.
+pub(super) fn taken_meanwhile() -> StoreError {
+    StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message: "a row was taken meanwhile".to_owned() }))
+}
+
 fn code(error: &StoreError) -> Option<&str> {
     let (StoreError::Unavailable(source) | StoreError::Full(source) | StoreError::Internal(source)) = error else {
         return None;

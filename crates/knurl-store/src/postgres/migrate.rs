@@ -14,9 +14,10 @@ use super::{
 use crate::{StoreError, store::Result};
 
 /// Step n leads from schema version n - 1 to n.
-pub(super) const MIGRATIONS: [(&str, &str); 2] = [
+pub(super) const MIGRATIONS: [(&str, &str); 3] = [
     ("0001_users_links_events_keys", include_str!("migrations/0001_users_links_events_keys.sql")),
     ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
+    ("0003_onces", include_str!("migrations/0003_onces.sql")),
 ];
 
 /// `xid8` and `gen_random_uuid`.
@@ -61,7 +62,7 @@ pub(super) async fn schema_version(connection: &Connection) -> Result<i64> {
 }
 
 /// One step, or `false` where there is none left. Other nodes may be migrating too: the version is read under the lock.
-async fn step(connection: &mut Connection) -> Result<bool> {
+pub(super) async fn step(connection: &mut Connection) -> Result<bool> {
     let tx = connection.begin().await?;
     // For the others' steps as long as they take; for tables in use not so long that everybody queues up behind us.
     tx.batch("set local lock_timeout = 0; select pg_advisory_xact_lock(1802400364, 1); set local lock_timeout = '3s'").await?;

@@ -1,7 +1,10 @@
 //! The store of a fleet: PostgreSQL 13 or newer, shared by any number of nodes.
 //!
-//! Layout: [`options`] is where it is and what is bounded; `pool` lends [`connection`]s and `pulse` feels whether the server is there;
-//! `migrate` brings the schema up to date; [`feed`] is what has changed, for the replicas; `failure` tells errors apart; `sql` names the statements in `queries/`.
+//! Layout: `options` is where it is and what is bounded; `pool` lends `connection`s and `pulse` feels whether the server is there; `tx`
+//! is a transaction and its retries; `migrate` brings the schema up to date; `feed` is what has changed, for the replicas; `failure` tells
+//! errors apart; `sql` names the statements in `queries/`. `creates` makes links, many callers' at a time; `links`, `users`, `events`,
+//! `clicks` (with `click_rows`, `roll_up`, `months`, `retention`), `stats`, `keys`, `salts`, `totals`, `once` and `import` are the methods of
+//! the trait as functions of a connection or a transaction; `store` is the trait itself.
 //!
 //! Connections are the server's sessions (settings, prepared statements, advisory locks): a pooler between must pool sessions, not
 //! transactions.
@@ -9,10 +12,16 @@
 mod click_rows;
 mod clicks;
 mod connection;
+mod creates;
+mod events;
 mod failure;
 pub mod feed;
+mod import;
+mod keys;
+mod links;
 mod migrate;
 mod months;
+mod once;
 mod options;
 mod pool;
 mod pulse;
@@ -21,13 +30,22 @@ mod roll_up;
 mod salts;
 mod sql;
 mod stats;
+mod store;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests;
 mod tls;
+mod totals;
 mod tx;
+mod users;
 
 use std::sync::Arc;
 
 use connection::Connector;
-pub use options::{PostgresOptions, PostgresUrlError, Tls};
+pub use creates::CreateCounters;
+use creates::Creates;
+use months::Months;
+pub use options::{PostgresOptions, PostgresUrl, PostgresUrlError, Tls};
 use pool::{Pool, Reach};
 
 use crate::{StoreError, store::Result};
@@ -36,6 +54,8 @@ use crate::{StoreError, store::Result};
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
     pool: Arc<Pool>,
+    creates: Arc<Creates>,
+    months: Arc<Months>,
 }
 
 impl PostgresStore {
@@ -51,7 +71,9 @@ impl PostgresStore {
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { pool: Arc::new(Pool::start(options, connector, reach)) })
+        let pool = Arc::new(Pool::start(options, connector, reach));
+        let creates = Arc::new(Creates::start(&pool, options.create_lanes, options.group_max, options.queue_max));
+        Ok(Self { pool, creates, months: Arc::default() })
     }
 
     /// What changes in the links, for this node's replica, on a connection of its own.
@@ -62,6 +84,11 @@ impl PostgresStore {
     /// Whether the server answers. A call may fail all the same, and one that fails makes it look again.
     pub fn is_up(&self) -> bool {
         self.pool.is_up()
+    }
+
+    /// What became of creates so far.
+    pub fn create_counters(&self) -> &CreateCounters {
+        &self.creates.counters
     }
 }
 

@@ -24,14 +24,20 @@ pub enum Tls {
     VerifyFull,
 }
 
-/// The defaults are production's.
+/// Where the server is and how it is reached; parsed from a URL.
 #[derive(Clone)]
-pub struct PostgresOptions {
+pub struct PostgresUrl {
     /// One for each host, tried in their order.
     pub(super) hosts: Vec<Config>,
     pub(super) tls: Tls,
     /// A PEM file; `None` is the system's authorities.
     pub(super) root_certificates: Option<PathBuf>,
+}
+
+/// The defaults are production's.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    pub url: PostgresUrl,
     /// Connections that many point reads share at a time, pipelined.
     pub shared_readers: usize,
     /// Connections for lists and stats, one caller each.
@@ -74,41 +80,43 @@ pub enum PostgresUrlError {
     Malformed,
 }
 
-impl PostgresOptions {
+impl PostgresUrl {
     /// `postgres://user:password@host:port,host2:port2/database?sslmode=verify-full&sslrootcert=…&target_session_attrs=read-write`
-    pub fn from_url(url: &str) -> Result<Self, PostgresUrlError> {
+    pub fn parse(url: &str) -> Result<Self, PostgresUrlError> {
         let rest = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")).ok_or(PostgresUrlError::Scheme)?;
         let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (place, database) = address.split_once('/').map_or((address, ""), |(place, name)| (place, name));
-        let (login, hosts) = place.rsplit_once('@').map_or(("", place), |(login, hosts)| (login, hosts));
-        let query = Query::parse(query)?;
+        let (place, database) = address.split_once('/').unwrap_or((address, ""));
+        let (login, hosts) = place.rsplit_once('@').unwrap_or(("", place));
+        let Query { tls, root_certificates, others } = Query::parse(query)?;
         let hosts: Vec<&str> = hosts.split(',').collect();
         if hosts.len() > HOSTS_MAX {
             return Err(PostgresUrlError::TooManyHosts);
         }
         let at = if login.is_empty() { "" } else { "@" };
-        let (tls, others) = (query.tls, query.others);
         let hosts = hosts.iter().map(|host| one_host(&format!("postgres://{login}{at}{host}/{database}?{others}"), tls));
-        Ok(Self {
-            hosts: hosts.collect::<Result<_, _>>()?,
-            tls: query.tls,
-            root_certificates: query.root_certificates,
-            ..Self::bounds()
-        })
+        Ok(Self { hosts: hosts.collect::<Result<_, _>>()?, tls, root_certificates })
     }
 
     /// From the parts that the environment of some platforms has (`DATABASE_HOST` and so on).
     pub fn from_parts(host: &str, port: u16, database: &str, user: &str, password: &str) -> Result<Self, PostgresUrlError> {
         let mut config = Config::new();
         config.host(host).port(port).dbname(database).user(user).password(password);
-        Ok(Self { hosts: vec![with_our_bounds(config, Tls::default())?], ..Self::bounds() })
+        let tls = Tls::default();
+        Ok(Self { hosts: vec![with_our_bounds(config, tls)?], tls, root_certificates: None })
     }
+}
 
-    fn bounds() -> Self {
+impl fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresUrl").field("hosts", &self.hosts.len()).field("tls", &self.tls).finish_non_exhaustive()
+    }
+}
+
+impl PostgresOptions {
+    /// Production's bounds.
+    pub fn at(url: PostgresUrl) -> Self {
         Self {
-            hosts: Vec::new(),
-            tls: Tls::default(),
-            root_certificates: None,
+            url,
             shared_readers: 2,
             long_readers: 4,
             writers: 8,
@@ -124,11 +132,9 @@ impl PostgresOptions {
             start_away: false,
         }
     }
-}
 
-impl fmt::Debug for PostgresOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresOptions").field("hosts", &self.hosts.len()).field("tls", &self.tls).finish_non_exhaustive()
+    pub fn from_url(url: &str) -> Result<Self, PostgresUrlError> {
+        PostgresUrl::parse(url).map(Self::at)
     }
 }
 
@@ -223,8 +229,8 @@ mod tests {
 
     use super::*;
 
-    fn parsed(url: &str) -> PostgresOptions {
-        PostgresOptions::from_url(url).unwrap()
+    fn parsed(url: &str) -> PostgresUrl {
+        PostgresUrl::parse(url).unwrap()
     }
 
     #[test]
@@ -251,7 +257,7 @@ mod tests {
         ] {
             assert_eq!(parsed(&format!("postgres://h/db?sslmode={word}&sslrootcert=%2Fca.pem")).tls, tls);
         }
-        let refused = PostgresOptions::from_url("postgres://h/db?sslmode=verify_full").unwrap_err();
+        let refused = PostgresUrl::parse("postgres://h/db?sslmode=verify_full").unwrap_err();
         assert_eq!(refused, PostgresUrlError::Value("sslmode"));
         assert_eq!(parsed("postgres://h/db?sslrootcert=%2Fetc%2Fca.pem").root_certificates, Some("/etc/ca.pem".into()));
         assert_eq!(parsed("postgres://h/db?sslmode=verify-full&sslrootcert=system").root_certificates, None);
@@ -266,12 +272,12 @@ mod tests {
             ("postgres://ada:s3cret@h:port/db", PostgresUrlError::Malformed),
             ("postgres://ada:s3cret@h/db?sslrootcert=%zz", PostgresUrlError::Value("sslrootcert")),
         ] {
-            let refused = PostgresOptions::from_url(url).unwrap_err();
+            let refused = PostgresUrl::parse(url).unwrap_err();
             assert_eq!(refused, expected, "{url}");
             assert!(!format!("{refused} {refused:?}").contains("s3cret"));
         }
         assert_eq!(
-            PostgresOptions::from_url(&format!("postgres://{}/db", ["h"; 17].join(","))).unwrap_err(),
+            PostgresUrl::parse(&format!("postgres://{}/db", ["h"; 17].join(","))).unwrap_err(),
             PostgresUrlError::TooManyHosts
         );
         assert!(!format!("{:?}", parsed("postgres://ada:s3cret@h/db")).contains("s3cret"));

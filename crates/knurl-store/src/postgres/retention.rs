@@ -36,7 +36,7 @@ pub(super) async fn purge(pool: &Pool, months: &Months, before: UnixMillis, rows
             return Ok(removed);
         }
         let rows_left = i64::from(rows_max) - removed as i64;
-        match pool.transact(Ending::Commit, move |tx| Box::pin(step(tx, before, rows_left))).await? {
+        match pool.write_much(Ending::Commit, move |tx| Box::pin(step(tx, before, rows_left))).await? {
             Step::Removed(rows) => removed += rows,
             Step::Retired(month) => months.forget(month),
             Step::Done => break,

@@ -7,12 +7,18 @@ pub(super) struct Query {
     pub(super) text: &'static str,
 }
 
+/// Every statement there is.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = Query> {
+    [OF_CLICKS, OF_COHERENCE, OF_EVENTS, OF_FEED, OF_IMPORTS, OF_LINKS, OF_PEOPLE, OF_ROLL_UPS].concat().into_iter()
+}
+
 macro_rules! queries {
     ($all:ident: $($name:ident = $stem:literal;)*) => {
         $(pub(super) const $name: Query = Query { name: $stem, text: include_str!(concat!("queries/", $stem, ".sql")) };)*
 
         #[cfg(test)]
-        pub(super) const $all: &[Query] = &[$($name),*];
+        const $all: &[Query] = &[$($name),*];
     };
 }
 
@@ -20,15 +26,6 @@ queries! { OF_FEED:
     FEED_CHANGES = "feed_changes";
     FEED_HEAD = "feed_head";
     FEED_PAGE = "feed_page";
-}
-
-queries! { OF_COHERENCE:
-    FOREIGN_CHANGES = "foreign_changes";
-    PING = "ping";
-}
-
-queries! { OF_EVENTS:
-    EVENT_IDS = "event_ids";
 }
 
 queries! { OF_CLICKS:
@@ -66,4 +63,86 @@ queries! { OF_ROLL_UPS:
     ROLL_UPS_OF_ALL_LOCK = "roll_ups_of_all_lock";
     TOTAL_ADD = "total_add";
     TOTAL_OF_LINK = "total_of_link";
+}
+
+queries! { OF_COHERENCE:
+    COUNTS = "counts";
+    FOREIGN_CHANGES = "foreign_changes";
+    PING = "ping";
+}
+
+queries! { OF_EVENTS:
+    CLICK_INSERT = "click_insert";
+    EVENT_BY_ID = "event_by_id";
+    EVENT_IDS = "event_ids";
+    EVENT_INSERT = "event_insert";
+    EVENTS_COUNT_OF_LINK = "events_count_of_link";
+    EVENTS_COUNT_OF_TYPE = "events_count_of_type";
+    EVENTS_COUNT_OF_USER = "events_count_of_user";
+    EVENTS_INSERT = "events_insert";
+    EVENTS_LIST = "events_list";
+    EVENTS_LIST_OF_LINK = "events_list_of_link";
+    EVENTS_LIST_OF_TYPE = "events_list_of_type";
+    EVENTS_LIST_OF_USER = "events_list_of_user";
+}
+
+queries! { OF_IMPORTS:
+    CLICK_IMPORT = "click_import";
+    EVENT_IDS_LOCK = "event_ids_lock";
+    EVENT_IDS_PAST = "event_ids_past";
+    EVENT_IMPORT = "event_import";
+    EVENT_IMPORTS_LOCK = "event_imports_lock";
+    EVENTS_BY_IDS = "events_by_ids";
+    LINK_CODE_TAKEN = "link_code_taken";
+    LINK_IDENTITY = "link_identity";
+    LINK_IDS_LOCK = "link_ids_lock";
+    LINK_IDS_PAST = "link_ids_past";
+    LINK_IMPORT = "link_import";
+    USER_CREATED_AT = "user_created_at";
+    USER_IDS_LOCK = "user_ids_lock";
+    USER_IDS_PAST = "user_ids_past";
+    USER_IMPORT = "user_import";
+    USER_NAMES_TAKEN = "user_names_taken";
+    USERS_BY_IDS = "users_by_ids";
+}
+
+queries! { OF_LINKS:
+    LINK_BY_CODE = "link_by_code";
+    LINK_BY_ID = "link_by_id";
+    LINK_DELETE = "link_delete";
+    LINK_TO_CHANGE = "link_to_change";
+    LINK_UPDATE = "link_update";
+    LINKS_COUNT = "links_count";
+    LINKS_COUNT_OF_CODE = "links_count_of_code";
+    LINKS_COUNT_OF_OWNER = "links_count_of_owner";
+    LINKS_CREATE = "links_create";
+    LINKS_LIST = "links_list";
+    LINKS_LIST_OF_CODE = "links_list_of_code";
+    LINKS_LIST_OF_OWNER = "links_list_of_owner";
+    ONCE_GET = "once_get";
+    ONCE_PUT = "once_put";
+    ONCE_TRY_LOCK = "once_try_lock";
+    ONCES_SWEEP = "onces_sweep";
+}
+
+queries! { OF_PEOPLE:
+    KEY_BY_HASH = "key_by_hash";
+    KEY_BY_ID = "key_by_id";
+    KEY_INSERT = "key_insert";
+    KEY_REVOKE = "key_revoke";
+    KEYS_LIST = "keys_list";
+    USER_BY_ID = "user_by_id";
+    USER_DELETE = "user_delete";
+    USER_EXISTS = "user_exists";
+    USER_INSERT = "user_insert";
+    USER_LINKS_CODES = "user_links_codes";
+    USER_LINKS_DELETE = "user_links_delete";
+    USER_LINKS_EVENTS = "user_links_events";
+    USER_NAMES_LOCK = "user_names_lock";
+    USER_PROMOTE_EMAIL = "user_promote_email";
+    USER_PROMOTE_USERNAME = "user_promote_username";
+    USER_TO_CHANGE = "user_to_change";
+    USER_UPDATE_EMAIL = "user_update_email";
+    USER_UPDATE_USERNAME = "user_update_username";
+    USERS_LIST = "users_list";
 }

@@ -32,7 +32,7 @@ use tokio_rustls::{
     },
 };
 
-use super::options::{PostgresOptions, Tls};
+use super::options::{PostgresUrl, Tls};
 use crate::{StoreError, store::Result};
 
 /// Where systems keep the authorities they trust.
@@ -52,16 +52,16 @@ impl std::fmt::Debug for Handshake {
 
 impl Handshake {
     /// `Unavailable` where the authorities cannot be read: a file that is put in its place heals it.
-    pub(super) fn new(options: &PostgresOptions) -> Result<Self> {
+    pub(super) fn new(url: &PostgresUrl) -> Result<Self> {
         let provider = Arc::new(ring::default_provider());
-        let by = match options.tls {
-            Tls::Require if options.root_certificates.is_some() => Tls::VerifyCa,
+        let by = match url.tls {
+            Tls::Require if url.root_certificates.is_some() => Tls::VerifyCa,
             other => other,
         };
         let verifier: Arc<dyn ServerCertVerifier> = match by {
             Tls::Disable | Tls::Prefer | Tls::Require => Arc::new(Anybody(provider.clone())),
-            Tls::VerifyCa => Arc::new(AnyName(authority(options, &provider)?)),
-            Tls::VerifyFull => authority(options, &provider)?,
+            Tls::VerifyCa => Arc::new(AnyName(authority(url, &provider)?)),
+            Tls::VerifyFull => authority(url, &provider)?,
         };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -73,8 +73,8 @@ impl Handshake {
     }
 }
 
-fn authority(options: &PostgresOptions, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
-    let path = match &options.root_certificates {
+fn authority(url: &PostgresUrl, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
+    let path = match &url.root_certificates {
         Some(path) => path.clone(),
         None => system_roots()?,
     };

@@ -29,18 +29,24 @@ impl Pool {
     /// `work` may run more than once; only its last run is committed. An error of `work` undoes it. Boxed, and not an `AsyncFn`: the
     /// compiler cannot tell yet that what one of those returns may go from thread to thread.
     pub(super) async fn write<T>(&self, work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>) -> Result<T> {
-        self.transact(Ending::Commit, work).await
+        let mut retries = Retries::begin();
+        loop {
+            match once(self.writer().await?, Ending::Commit, &work).await {
+                Err(error) if is_retryable(&error) => retries.wait(error).await?,
+                done => return done,
+            }
+        }
     }
 
-    pub(super) async fn transact<T>(
+    /// As [`Pool::write`], for work on as many rows as there are: each statement may take as long as a list.
+    pub(super) async fn write_much<T>(
         &self,
         ending: Ending,
         work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
     ) -> Result<T> {
         let mut retries = Retries::begin();
         loop {
-            let lent = self.writer().await?;
-            match once(lent, ending, &work).await {
+            match once(self.long().await?, ending, &work).await {
                 Err(error) if is_retryable(&error) => retries.wait(error).await?,
                 done => return done,
             }

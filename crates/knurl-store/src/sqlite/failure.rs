@@ -1,7 +1,5 @@
 //! SQLite's result codes as [`StoreError`]s: what the caller can do about it, with the source kept.
 
-use std::sync::Arc;
-
 use rusqlite::{ErrorCode, ffi};
 
 use crate::{Conflict, StoreError};
@@ -35,58 +33,6 @@ fn sqlite_code(error: &StoreError) -> Option<ErrorCode> {
         return None;
     };
     source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code)
-}
-
-/// One failure told to everybody whose write was in the group.
-#[derive(Clone, Debug)]
-pub(super) struct GroupFailure {
-    kind: GroupKind,
-    source: Arc<StoreError>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum GroupKind {
-    Unavailable,
-    Full,
-    Corrupt,
-    Internal,
-}
-
-impl GroupFailure {
-    pub(super) fn new(error: StoreError) -> Self {
-        let kind = match &error {
-            StoreError::Full(_) => GroupKind::Full,
-            StoreError::Corrupt(_) => GroupKind::Corrupt,
-            StoreError::Internal(_) => GroupKind::Internal,
-            _ => GroupKind::Unavailable,
-        };
-        Self { kind, source: Arc::new(error) }
-    }
-
-    pub(super) fn to_error(&self) -> StoreError {
-        let source = Box::new(Shared(self.source.clone()));
-        match self.kind {
-            GroupKind::Unavailable => StoreError::Unavailable(source),
-            GroupKind::Full => StoreError::Full(source),
-            GroupKind::Corrupt => StoreError::Corrupt(self.source.to_string()),
-            GroupKind::Internal => StoreError::Internal(source),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Shared(Arc<StoreError>);
-
-impl std::fmt::Display for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Shared {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        std::error::Error::source(&*self.0)
-    }
 }
 
 enum Class {

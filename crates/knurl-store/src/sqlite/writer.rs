@@ -27,10 +27,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     SqliteOptions,
     connection::{self, Access},
-    failure::{GroupFailure, distrusts_connection, is_busy, store_error},
+    failure::{distrusts_connection, is_busy, store_error},
     tx::Tx,
 };
-use crate::{StoreError, store::Result};
+use crate::{StoreError, error::GroupFailure, store::Result};
 
 /// What a write wants done with what it wrote.
 pub(super) enum Outcome<T> {

@@ -10,11 +10,14 @@ use knurl_core::{
     link::{NewLink, RedirectStatus},
     user::{Email, Username},
 };
+use knurl_lab::servers::Postgres;
 use knurl_store::{
     ClickBatch, Cursor, DeliveredClick, EventFilter, LinkFilter, Numbered, Store,
     sqlite::{SqliteOptions, SqliteStore},
 };
 use tempfile::TempDir;
+
+use crate::servers::Database;
 
 /// 2023-11-14 22:00:00, the start of an hour.
 pub(crate) const T0: UnixMillis = UnixMillis(1_699_999_200_000);
@@ -26,19 +29,37 @@ pub(crate) fn after(ms: i64) -> UnixMillis {
 /// One database, opened.
 pub(crate) struct Bench {
     pub(crate) store: Arc<dyn Store>,
-    dir: TempDir,
+    home: Home,
 }
 
+/// Where the database lives.
+enum Home {
+    Sqlite(TempDir),
+    Postgres(Database),
+}
+
+/// A backend is one of these two functions, called on a runtime.
 impl Bench {
     pub(crate) fn sqlite() -> Self {
-        let dir = TempDir::new().unwrap();
-        let store = Arc::new(open_sqlite(&dir));
-        Self { store, dir }
+        Self::at(Home::Sqlite(TempDir::new().unwrap()))
+    }
+
+    pub(crate) fn postgres() -> Self {
+        Self::at(Home::Postgres(Database::fresh()))
+    }
+
+    /// What several benches of a backend share, for as long as it is held.
+    pub(crate) fn kept(backend: &str) -> Option<Arc<Postgres>> {
+        (backend == "postgres").then(crate::servers::server)
+    }
+
+    fn at(home: Home) -> Self {
+        Self { store: home.open(), home }
     }
 
     /// The same database as another process sees it.
     pub(crate) fn second_process(&self) -> Arc<dyn Store> {
-        Arc::new(open_sqlite(&self.dir))
+        self.home.open()
     }
 
     pub(crate) async fn link(&self, code: &str) -> Link {
@@ -81,8 +102,13 @@ impl Bench {
     }
 }
 
-fn open_sqlite(dir: &TempDir) -> SqliteStore {
-    SqliteStore::open(&dir.path().join("knurl.db"), &SqliteOptions::default()).unwrap()
+impl Home {
+    fn open(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(dir) => Arc::new(SqliteStore::open(&dir.path().join("knurl.db"), &SqliteOptions::default()).unwrap()),
+            Self::Postgres(database) => Arc::new(database.open()),
+        }
+    }
 }
 
 pub(crate) fn code(text: &str) -> ShortCode {

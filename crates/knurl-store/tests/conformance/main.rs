@@ -11,6 +11,7 @@ mod keys;
 mod links;
 mod model;
 mod onces;
+mod servers;
 mod stats;
 mod together;
 mod users;
@@ -19,30 +20,48 @@ use std::future::Future;
 
 use bench::Bench;
 
-fn run<F: Future<Output = ()>>(bench: Bench, sentence: fn(Bench) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    runtime.block_on(sentence(bench));
+fn run<F: Future<Output = ()>>(fresh: fn() -> Bench, sentence: fn(Bench) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async { sentence(fresh()).await });
 }
 
-/// A backend joins by one line at the end of the expansion.
+/// A backend joins by one line at the end of the expansion. Where a backend is a server, a module's sentences are one test: the server is
+/// started once for them, and the last sentence named in the output is the one that does not hold.
 macro_rules! on_every_backend {
     ($($module:ident { $($sentence:ident,)* })*) => {
-        on_every_backend! { @ sqlite $($module { $($sentence,)* })* }
+        on_every_backend! { @ sqlite: a test each; 48 histories; $($module { $($sentence,)* })* }
+        on_every_backend! { @ postgres: a test together; 8 histories; $($module { $($sentence,)* })* }
     };
-    (@ $backend:ident $($module:ident { $($sentence:ident,)* })*) => {
+    (@ $backend:ident: a test $how:ident; $cases:literal histories; $($module:ident { $($sentence:ident,)* })*) => {
         mod $backend {
-            $(mod $module {
-                $(#[test]
-                fn $sentence() {
-                    crate::run(crate::Bench::$backend(), crate::$module::$sentence);
-                })*
-            })*
+            $(on_every_backend! { @ $how $backend $module { $($sentence,)* } })*
 
             mod model {
                 #[test]
                 fn roll_ups_are_the_raw_law_after_any_history() {
-                    crate::model::roll_ups_are_the_raw_law_after_any_history(crate::Bench::$backend, 48);
+                    let _kept = crate::Bench::kept(stringify!($backend));
+                    crate::model::roll_ups_are_the_raw_law_after_any_history(crate::Bench::$backend, $cases);
                 }
+            }
+        }
+    };
+    (@ each $backend:ident $module:ident { $($sentence:ident,)* }) => {
+        mod $module {
+            $(#[test]
+            fn $sentence() {
+                crate::run(crate::Bench::$backend, crate::$module::$sentence);
+            })*
+        }
+    };
+    (@ together $backend:ident $module:ident { $($sentence:ident,)* }) => {
+        mod $module {
+            #[test]
+            fn every_sentence_holds() {
+                let _kept = crate::Bench::kept(stringify!($backend));
+                $(
+                    println!(stringify!($sentence));
+                    crate::run(crate::Bench::$backend, crate::$module::$sentence);
+                )*
             }
         }
     };

@@ -59,11 +59,11 @@ impl Model {
 
 /// No backend of its own: proptest drives the runtime.
 pub(crate) fn roll_ups_are_the_raw_law_after_any_history(fresh: fn() -> Bench, cases: u32) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..Default::default() });
     let histories = prop::collection::vec(step(), 1..40);
     let outcome = runner.run(&histories, |steps| {
-        runtime.block_on(play(fresh(), steps));
+        runtime.block_on(async { play(fresh(), steps).await });
         Ok(())
     });
     outcome.unwrap();

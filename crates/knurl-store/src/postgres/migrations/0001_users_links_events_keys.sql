@@ -3,8 +3,8 @@
 -- How steps are made: each runs in one transaction under an advisory lock, while the version before it goes on working on other nodes. So a
 -- step only adds (expand): tables, columns with a default, indexes. What no version in use reads any more is dropped by a step of a later
 -- release (contract). Times are milliseconds since 1970, as in SQLite. Advisory locks of this schema: (1802400364, 1) migrations,
--- (1802400364, 2) one block of event ids being taken, (1802400364, 3) shared by whoever was given event ids and exclusive to an import,
--- (1802400365, shard) a shard of the totals.
+-- (1802400364, 2) a block of event ids being taken, (1802400364, 3) shared by whoever was given event ids and exclusive to an import of
+-- lower ones, (1802400364, 4) names of users, (1802400364, 5) imports of events, (1802400365, shard) a shard of the totals.
 
 -- Which database this is, whatever it is called and wherever it is moved: a copy of another one's links must never be believed. A
 -- function, as is `knurl_schema_version` (migrate.rs): whoever truncates every table does not lose it.
@@ -249,6 +249,26 @@ begin
     raise;
   end;
   return first;
+end
+$$;
+
+-- From now on ids come after `past`. Returns the last one that was given, or may have been, before.
+create function knurl_event_ids_past(past bigint) returns bigint language plpgsql as $$
+declare
+  given bigint;
+begin
+  begin
+    perform pg_advisory_lock(1802400364, 2);
+    select last_value - (not is_called)::integer into given from event_ids;
+    if given < past then
+      perform setval('event_ids', past);
+    end if;
+    perform pg_advisory_unlock(1802400364, 2);
+  exception when others or query_canceled then
+    perform pg_advisory_unlock(1802400364, 2);
+    raise;
+  end;
+  return given;
 end
 $$;
 

@@ -1,0 +1,2 @@
+-- Clicks are events to everybody who asks.
+select knurl_total('users'), knurl_total('links'), knurl_total('events') + knurl_total('clicks')

@@ -1,0 +1,2 @@
+-- Nobody creates links until the transaction ends.
+lock table links in share row exclusive mode

@@ -1,0 +1,4 @@
+-- $1 id
+select at, fingerprint, fates
+from onces
+where id = $1

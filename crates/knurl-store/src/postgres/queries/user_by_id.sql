@@ -1,0 +1,4 @@
+-- $1 id
+select id, username, email, created_at
+from users
+where id = $1

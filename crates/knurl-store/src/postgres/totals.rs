@@ -1,0 +1,23 @@
+//! What the database knows of itself: its totals, and whether somebody else was here.
+
+use super::{
+    connection::{Connection, get},
+    sql,
+};
+use crate::store::{Counts, Result};
+
+pub(super) async fn counts(connection: &Connection) -> Result<Counts> {
+    let row = connection.row(sql::COUNTS, &[]).await?;
+    let total = |column| get::<i64>(&row, column).map(|total| total.max(0) as u64);
+    Ok(Counts { users: total(0)?, links: total(1)?, events: total(2)? })
+}
+
+/// Edits of links and keys by everybody but `node`. Creates are not among them: what was never asked for is in nobody's memory.
+pub(super) async fn foreign_changes(connection: &Connection, node: &str) -> Result<u64> {
+    Ok(get::<i64>(&connection.row(sql::FOREIGN_CHANGES, &[&node]).await?, 0)?.max(0) as u64)
+}
+
+/// A write, so that a server that only reads is found out.
+pub(super) async fn ping(connection: &Connection) -> Result<()> {
+    connection.execute(sql::PING, &[]).await.map(drop)
+}

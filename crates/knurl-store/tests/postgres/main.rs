@@ -1,0 +1,76 @@
+//! What happens to callers when PostgreSQL goes away, hangs, comes back or is another one, with the real server.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod outages;
+mod tls;
+
+use std::{future::Future, time::Duration};
+
+use knurl_core::{
+    Link, ShortCode, Target, UnixMillis,
+    link::{LinkPatch, NewLink, RedirectStatus},
+};
+use knurl_lab::servers::{Postgres, PostgresSetup};
+use knurl_store::{
+    Result, Store, StoreError,
+    postgres::{PostgresOptions, PostgresStore},
+};
+use tokio::task::JoinSet;
+
+pub(crate) const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
+/// Not a deadline of ours: says "hung" where nothing else would.
+pub(crate) const NEVER: Duration = Duration::from_secs(60);
+
+pub(crate) fn options(url: &str) -> PostgresOptions {
+    PostgresOptions::from_url(url).unwrap()
+}
+
+pub(crate) fn new_link(code: &str) -> NewLink {
+    NewLink {
+        domain: String::new(),
+        short_code: ShortCode::parse(code).unwrap(),
+        target: Target::verbatim("https://example.com/").unwrap(),
+        title: None,
+        is_active: true,
+        status: RedirectStatus::Found302,
+        owner: None,
+        expires_at: None,
+    }
+}
+
+pub(crate) async fn create(store: &PostgresStore, code: &str) -> Result<Link> {
+    tokio::time::timeout(NEVER, store.create_link(new_link(code), NOW)).await.expect("a create that never ends")
+}
+
+pub(crate) async fn find(store: &PostgresStore, code: &str) -> Result<Option<Link>> {
+    let code = ShortCode::parse(code).unwrap();
+    tokio::time::timeout(NEVER, store.link_by_code("", &code)).await.expect("a read that never ends")
+}
+
+/// Asks until the server is used again.
+pub(crate) async fn until_back(store: &PostgresStore) {
+    let back = async {
+        while store.ping().await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(NEVER, back).await.expect("a store that does not heal");
+}
+
+pub(crate) fn is_unavailable<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(StoreError::Unavailable(_)))
+}
+
+/// On a thread that may block, as the lab's servers do.
+pub(crate) async fn with_server<T: Send + 'static>(
+    server: Postgres,
+    act: impl FnOnce(&mut Postgres) -> T + Send + 'static,
+) -> (Postgres, T) {
+    tokio::task::spawn_blocking(move || {
+        let mut server = server;
+        let done = act(&mut server);
+        (server, done)
+    })
+    .await
+    .unwrap()
+}

@@ -1,0 +1,213 @@
+//! A server killed, restarted, frozen, full of sessions, turned into a standby; a caller's reply lost.
+
+use std::time::Instant;
+
+use crate::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_is_unavailable_at_once_and_used_again_when_it_is_back() {
+    let mut server = Postgres::start().unwrap();
+    let store = PostgresStore::open(&options(&server.url())).await.unwrap();
+    create(&store, "before").await.unwrap();
+    server.kill().unwrap();
+    let (created, found) = (create(&store, "during").await, find(&store, "before").await);
+    assert!(is_unavailable(&created) && is_unavailable(&found), "{created:?} {found:?}");
+    server.start_again().unwrap();
+    until_back(&store).await;
+    assert!(find(&store, "before").await.unwrap().is_some());
+    create(&store, "after").await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_under_way_when_the_server_dies_are_there_as_a_whole_or_not_at_all() {
+    let server = Postgres::start_with(&PostgresSetup { fsync: true, ..Default::default() }).unwrap();
+    let store = PostgresStore::open(&options(&server.url())).await.unwrap();
+    let mut writers = JoinSet::new();
+    for writer in 0..16 {
+        let store = store.clone();
+        writers.spawn(async move {
+            let mut acknowledged = Vec::new();
+            for n in 0.. {
+                let code = format!("w{writer}n{n}");
+                match create(&store, &code).await {
+                    Ok(_) => acknowledged.push(code),
+                    Err(error) => return (acknowledged, error),
+                }
+            }
+            unreachable!("the server is killed");
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (mut server, ()) = with_server(server, |server| server.kill().unwrap()).await;
+    let told = tokio::time::timeout(NEVER, writers.join_all()).await.expect("a create that never ends");
+    assert!(told.iter().all(|(_, error)| matches!(error, StoreError::Unavailable(_))), "{told:?}");
+    assert!(told.iter().any(|(acknowledged, _)| !acknowledged.is_empty()), "the kill fell on a server at work");
+    server.start_again().unwrap();
+    until_back(&store).await;
+    for code in told.iter().flat_map(|(acknowledged, _)| acknowledged) {
+        assert!(find(&store, code).await.unwrap().is_some(), "{code} was acknowledged");
+    }
+    // Each with its event, whether it was acknowledged or not.
+    let counts = store.counts().await.unwrap();
+    assert_eq!(counts.links, counts.events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_server_is_found_out_and_then_refused_without_waiting() {
+    let server = Postgres::start().unwrap();
+    let bounds = PostgresOptions { hung_after: Duration::from_millis(300), ..options(&server.url()) };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    create(&store, "before").await.unwrap();
+    server.pause();
+    // Some wait for an answer that does not come, until the pulse gives up for all of them.
+    let mut waiting = JoinSet::new();
+    for n in 0..20 {
+        let store = store.clone();
+        waiting.spawn(async move {
+            let (created, found) = (create(&store, &format!("during{n}")).await, find(&store, "before").await);
+            is_unavailable(&created) && is_unavailable(&found)
+        });
+    }
+    assert!(tokio::time::timeout(NEVER, waiting.join_all()).await.expect("a call that never ends").into_iter().all(|ok| ok));
+    assert!(!store.is_up());
+    let begun = Instant::now();
+    for n in 0..1000 {
+        assert!(is_unavailable(&create(&store, &format!("refused{n}")).await));
+    }
+    // Waiting `hung_after` for each would take five minutes.
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    server.resume();
+    until_back(&store).await;
+    assert!(find(&store, "before").await.unwrap().is_some());
+    create(&store, "after").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_an_operator_ends_costs_one_call_at_most() {
+    let server = Postgres::start().unwrap();
+    let store = PostgresStore::open(&options(&server.url())).await.unwrap();
+    create(&store, "before").await.unwrap();
+    server.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'knurl'").unwrap();
+    until_back(&store).await;
+    for n in 0..10 {
+        create(&store, &format!("after{n}")).await.unwrap();
+        assert!(find(&store, "before").await.unwrap().is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_may_be_opened_before_its_server_is_there() {
+    let mut server = Postgres::start().unwrap();
+    server.stop().unwrap();
+    let strict = options(&server.url());
+    assert!(is_unavailable(&PostgresStore::open(&strict).await));
+    let store = PostgresStore::open(&PostgresOptions { start_away: true, ..strict }).await.unwrap();
+    assert!(is_unavailable(&create(&store, "early").await));
+    server.start_again().unwrap();
+    until_back(&store).await;
+    create(&store, "late").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_hosts_the_one_that_takes_writes_is_used() {
+    let standby =
+        Postgres::start_with(&PostgresSetup { settings: vec!["default_transaction_read_only=on".into()], ..Default::default() });
+    let (standby, frozen, primary) = (standby.unwrap(), Postgres::start().unwrap(), Postgres::start().unwrap());
+    frozen.pause();
+    let url = primary.url();
+    let (login, rest) = url.split_once('@').unwrap();
+    let url = format!("{login}@127.0.0.1:{},127.0.0.1:{},{rest}", frozen.port(), standby.port());
+    let bounds = PostgresOptions { connect_timeout: Duration::from_millis(500), ..options(&url) };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    create(&store, "there").await.unwrap();
+    assert_eq!(primary.sql("select short_code from links").unwrap(), "there");
+    frozen.resume();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_becomes_a_standby_is_away_until_it_takes_writes_again() {
+    let server = Postgres::start().unwrap();
+    let store = PostgresStore::open(&options(&server.url())).await.unwrap();
+    create(&store, "before").await.unwrap();
+    let read_only = |on: &str| {
+        server.sql(&format!("alter system set default_transaction_read_only = {on}")).unwrap();
+        // As at a failover: the sessions end.
+        let sessions = "from pg_stat_activity where application_name = 'knurl'";
+        server
+            .sql(&format!("select pg_reload_conf(), pg_sleep(0.2), (select count(pg_terminate_backend(pid)) {sessions})"))
+            .unwrap();
+    };
+    read_only("on");
+    let refused = async {
+        while store.is_up() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(NEVER, refused).await.expect("a standby that nobody notices");
+    assert!(is_unavailable(&create(&store, "during").await));
+    read_only("off");
+    until_back(&store).await;
+    create(&store, "after").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_out_of_sessions_is_unavailable_to_those_it_has_none_for() {
+    let few = PostgresSetup {
+        settings: vec!["max_connections=12".into(), "superuser_reserved_connections=3".into()],
+        ..Default::default()
+    };
+    let server = Postgres::start_with(&few).unwrap();
+    server.sql("create role guest login password 'guest' connection limit 4; grant all on database knurl to guest; grant all on schema public to guest").unwrap();
+    let url = server.url().replace("knurl:loopback-only@", "guest:guest@");
+    let store = PostgresStore::open(&options(&url)).await.unwrap();
+    let mut callers = JoinSet::new();
+    for n in 0..40 {
+        let store = store.clone();
+        callers.spawn(async move {
+            let code = format!("code{n}");
+            // Whoever is refused may come again; nobody waits for ever, and no answer is a wrong one.
+            while let Err(error) = create(&store, &code).await {
+                assert!(error.is_transient(), "{error:?}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+    }
+    tokio::time::timeout(NEVER, callers.join_all()).await.expect("creates that never go through");
+    assert_eq!(server.sql("select count(*) from links").unwrap(), "40");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_its_bound_the_queue_refuses_and_takes_nothing() {
+    let server = Postgres::start().unwrap();
+    let bounds = PostgresOptions { queue_max: 8, create_lanes: 1, group_max: 1, ..options(&server.url()) };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    let mut callers = JoinSet::new();
+    for n in 0..200 {
+        let store = store.clone();
+        callers.spawn(async move { create(&store, &format!("code{n}")).await.map(drop) });
+    }
+    let answers = callers.join_all().await;
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(StoreError::Overloaded))).count();
+    let made = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(refused + made, 200, "{answers:?}");
+    assert!(refused > 0 && made > 0);
+    assert_eq!(server.sql("select count(*) from links").unwrap(), made.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_not_given_back_is_waited_for_and_then_told() {
+    let server = Postgres::start().unwrap();
+    let bounds = PostgresOptions { lock_timeout: Duration::from_millis(200), ..options(&server.url()) };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    let link = create(&store, "abc").await.unwrap();
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("begin; select * from links for update").await.unwrap();
+    let patch = LinkPatch { is_active: Some(false), ..Default::default() };
+    let waited = store.update_link(link.id, patch.clone(), NOW).await;
+    assert!(is_unavailable(&waited), "{waited:?}");
+    client.batch_execute("rollback").await.unwrap();
+    assert!(store.is_up());
+    assert!(!store.update_link(link.id, patch, NOW).await.unwrap().unwrap().is_active);
+}
