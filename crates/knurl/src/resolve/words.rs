@@ -66,6 +66,7 @@ impl Deref for Words {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
 impl Words {
     /// Bytes of physical memory behind the mapping, as the kernel counts them.
     pub(super) fn resident_bytes(&self) -> u64 {
