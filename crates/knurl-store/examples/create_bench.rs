@@ -3,6 +3,9 @@
 //!
 //! Prints creates through 64 and 256 concurrent callers, bulk creates, point reads, and drained clicks, each with the process's CPU
 //! per unit. All writes are durable: WAL, `synchronous=FULL`.
+//!
+//! On a busy machine instructions are counted instead: `valgrind --tool=callgrind create_bench DIR count KIND UNITS` does a fixed
+//! amount of one kind of work (`single`, `bulk` or `clicks`); two runs of different lengths, subtracted, leave out the start.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark may panic, and prints")]
 
 use std::{
@@ -15,13 +18,14 @@ use std::{
 };
 
 use knurl_core::{
-    LinkId, ShortCode, Target, UnixMillis,
+    LinkId, ShortCode, Target, UnixMillis, UserId,
     agent::{Agent, AgentClass},
     click::{OwnedClick, Purpose},
     link::{NewLink, RedirectStatus},
+    user::{Email, Username},
 };
 use knurl_store::{
-    ClickBatch, Cursor, DeliveredClick, Store,
+    Applied, ClickBatch, Cursor, DeliveredClick, Store,
     sqlite::{SqliteOptions, SqliteStore},
 };
 
@@ -31,10 +35,18 @@ const T0: UnixMillis = UnixMillis(1_700_000_000_000);
 async fn main() {
     let mut args = std::env::args().skip(1);
     let dir = PathBuf::from(args.next().unwrap_or_else(|| ".".into()));
-    let seconds = Duration::from_secs(args.next().map_or(3, |text| text.parse().unwrap()));
+    let seconds = args.next();
     let path = dir.join("create_bench.db");
     remove(&path);
     let store = Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    if seconds.as_deref() == Some("count") {
+        let (kind, units) = (args.next().unwrap(), args.next().unwrap().parse().unwrap());
+        counted(&store, &kind, units).await;
+        store.close().await;
+        remove(&path);
+        return;
+    }
+    let seconds = Duration::from_secs(seconds.map_or(3, |text| text.parse().unwrap()));
     let numbers = Arc::new(AtomicU64::new(0));
     for callers in [1, 64, 256] {
         singles(&store, &numbers, callers, seconds).await;
@@ -49,6 +61,36 @@ async fn main() {
     store.close().await;
     println!("database {} MiB", std::fs::metadata(&path).unwrap().len() >> 20);
     remove(&path);
+}
+
+/// A fixed amount of work, as the server asks for it: links of one owner, 64 singles at a time or 1000 in bulk; clicks over 100 links.
+async fn counted(store: &Arc<SqliteStore>, kind: &str, units: u64) {
+    let owner = store.create_user(Username::parse("bench").unwrap(), Email::parse("bench@bench.example").unwrap(), T0).await;
+    let owner = owner.unwrap().id;
+    let owned = move |n| NewLink { owner: Some(owner), title: Some("Made".into()), ..new_link(n) };
+    match kind {
+        "single" => {
+            for first in (0..units).step_by(64) {
+                let one = |n| {
+                    let store = store.clone();
+                    async move { store.create_link(owned(n), T0).await.unwrap() }
+                };
+                futures_util::future::join_all((first..first + 64).map(one)).await;
+            }
+        }
+        "bulk" => {
+            for first in (0..units).step_by(1000) {
+                let answers = store.create_links((first..first + 1000).map(owned).collect(), T0).await.unwrap();
+                assert!(answers.iter().all(Result::is_ok));
+            }
+        }
+        "clicks" => {
+            for seq in (0..units).step_by(BATCH as usize) {
+                apply(store, 100, seq, Some(owner)).await;
+            }
+        }
+        other => panic!("there is no kind {other}"),
+    }
 }
 
 async fn singles(store: &Arc<SqliteStore>, numbers: &Arc<AtomicU64>, callers: usize, seconds: Duration) {
@@ -105,26 +147,29 @@ async fn point_reads(store: &SqliteStore, numbers: &AtomicU64, seconds: Duration
 }
 
 async fn clicks(store: &SqliteStore, links: u64, seconds: Duration) {
-    let spool_id = u128::from(links);
     let (meter, started, mut seq) = (Meter::start(), Instant::now(), 0);
     while started.elapsed() < seconds {
-        let clicks: Vec<_> = (0..BATCH).map(|n| click(seq + n, links)).collect();
-        let at = |seq| Cursor { spool_id, segment: 1, offset: seq, seq };
-        let batch = ClickBatch { from: at(seq), to: at(seq + BATCH), clicks, undecodable: 0 };
-        store.apply_clicks(batch).await.unwrap();
+        apply(store, links, seq, None).await;
         seq += BATCH;
     }
     meter.print(&format!("apply_clicks, batches of {BATCH} over {links} links"), seq);
 }
 
+async fn apply(store: &SqliteStore, links: u64, seq: u64, owner: Option<UserId>) {
+    let clicks = (0..BATCH).map(|n| click(seq + n, links, owner)).collect();
+    let at = |seq| Cursor { spool_id: u128::from(links), segment: 1, offset: seq, seq };
+    let batch = ClickBatch { from: at(seq), to: at(seq + BATCH), clicks, undecodable: 0 };
+    assert_eq!(store.apply_clicks(batch).await.unwrap(), Applied::Applied);
+}
+
 const BATCH: u64 = 2000;
 
-fn click(n: u64, links: u64) -> DeliveredClick {
+fn click(n: u64, links: u64, owner: Option<UserId>) -> DeliveredClick {
     let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n << 7);
     DeliveredClick {
         click: OwnedClick {
             link_id: LinkId((mixed % links) as i64 + 1),
-            owner: None,
+            owner,
             at: UnixMillis(T0.0 + n as i64),
             visitor: mixed.rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9),
             purpose: Purpose::Visit,
