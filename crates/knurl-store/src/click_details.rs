@@ -1,44 +1,26 @@
 //! The `details` of a click event: what the drain writes, and what is understood of those that clients bring.
 
 use knurl_core::click::Purpose;
-use serde::Serialize;
 
-use crate::{
-    StoreError,
-    store::{DeliveredClick, Result},
-};
-
-#[derive(Serialize)]
-struct Details<'a> {
-    short_code: &'a str,
-    original_url: &'a str,
-    referrer: Option<&'a str>,
-    user_agent: Option<&'a str>,
-    agent: &'static str,
-    browser: &'static str,
-    os: &'static str,
-    purpose: &'static str,
-}
+use crate::{json::Object, store::DeliveredClick};
 
 /// Into a buffer that is used again for every row.
-pub(crate) fn write<'b>(buffer: &'b mut Vec<u8>, delivered: &DeliveredClick) -> Result<&'b str> {
-    let click = &delivered.click;
-    let details = Details {
-        short_code: &click.short_code,
-        original_url: &click.target,
-        referrer: click.referrer.as_deref(),
-        user_agent: click.user_agent.as_deref(),
-        agent: delivered.agent.class.as_str(),
-        browser: delivered.agent.browser,
-        os: delivered.agent.os,
-        purpose: match click.purpose {
-            Purpose::Visit => "visit",
-            Purpose::Prefetch => "prefetch",
-        },
+pub(crate) fn write<'b>(buffer: &'b mut String, delivered: &DeliveredClick) -> &'b str {
+    let (click, agent) = (&delivered.click, delivered.agent);
+    let purpose = match click.purpose {
+        Purpose::Visit => "visit",
+        Purpose::Prefetch => "prefetch",
     };
-    buffer.clear();
-    serde_json::to_writer(&mut *buffer, &details).map_err(|e| StoreError::Internal(Box::new(e)))?;
-    std::str::from_utf8(buffer).map_err(|e| StoreError::Internal(Box::new(e)))
+    Object::begin(buffer)
+        .text("short_code", &click.short_code)
+        .text("original_url", &click.target)
+        .text_or_null("referrer", click.referrer.as_deref())
+        .text_or_null("user_agent", click.user_agent.as_deref())
+        .text("agent", agent.class.as_str())
+        .text("browser", agent.browser)
+        .text("os", agent.os)
+        .text("purpose", purpose)
+        .end()
 }
 
 /// The facts a roll-up needs.

@@ -8,6 +8,7 @@
 mod click_details;
 mod error;
 pub mod faulty;
+mod json;
 mod link_events;
 pub mod once;
 pub mod postgres;

@@ -3,10 +3,7 @@
 //! Written once for a batch, whose ids are put in when they are known. Ids follow the order in which clicks came; rows go by their links,
 //! so that those that share a page of the index over links touch it once.
 
-use crate::{
-    click_details,
-    store::{DeliveredClick, Result},
-};
+use crate::{click_details, store::DeliveredClick};
 
 /// Of the column `source`. 1 is a click from an import or a client.
 const FROM_SPOOL: i16 = 0;
@@ -25,11 +22,11 @@ pub(super) struct ClickRows {
 }
 
 impl ClickRows {
-    pub(super) fn new(clicks: &[DeliveredClick]) -> Result<Self> {
+    pub(super) fn new(clicks: &[DeliveredClick]) -> Self {
         let mut rows =
             Self { bytes: Vec::with_capacity(HEADER.len() + clicks.len() * 384), starts: Vec::with_capacity(clicks.len()) };
         rows.bytes.extend(HEADER);
-        let mut details = Vec::with_capacity(512);
+        let mut details = String::with_capacity(512);
         for delivered in clicks {
             let click = &delivered.click;
             rows.starts.push(rows.bytes.len());
@@ -42,10 +39,10 @@ impl ClickRows {
             }
             rows.put(&click.at.0.to_be_bytes());
             rows.put(&FROM_SPOOL.to_be_bytes());
-            rows.put(click_details::write(&mut details, delivered)?.as_bytes());
+            rows.put(click_details::write(&mut details, delivered).as_bytes());
         }
         rows.bytes.extend(TRAILER.to_be_bytes());
-        Ok(rows)
+        rows
     }
 
     pub(super) fn len(&self) -> usize {

@@ -52,7 +52,7 @@ impl Delivery {
         let undecodable = batch.undecodable_found()?;
         let mut rolled = RollUp::default();
         batch.clicks.iter().for_each(|delivered| rolled.add(&RolledClick::of(delivered)));
-        let (rows, rolled) = (ClickRows::new(&batch.clicks)?, RolledUp::new(rolled));
+        let (rows, rolled) = (ClickRows::new(&batch.clicks), RolledUp::new(rolled));
         Ok(Self { from: batch.from, to: batch.to, undecodable, rows, rolled })
     }
 

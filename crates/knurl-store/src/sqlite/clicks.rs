@@ -23,19 +23,19 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
         return Ok(Applied::CursorIs(stored));
     }
     let undecodable = batch.undecodable_found()?;
-    let mut details = Vec::with_capacity(512);
-    let mut rolled = RollUp::default();
-    for delivered in &batch.clicks {
+    events::insert_all(tx, &batch.clicks, |delivered, details| {
         let click = &delivered.click;
-        let row = NewRow {
+        NewRow {
             link_id: click.link_id,
             user_id: click.owner,
             event_type: EventType::CLICK,
             at: click.at,
-            details: Some(click_details::write(&mut details, delivered)?),
+            details: Some(click_details::write(details, delivered)),
             source: Some(ClickSource::Spool),
-        };
-        events::insert(tx, &row)?;
+        }
+    })?;
+    let mut rolled = RollUp::default();
+    for delivered in &batch.clicks {
         rolled.add(&RolledClick::of(delivered));
     }
     roll_up::write(tx, rolled)?;

@@ -1,11 +1,14 @@
 //! Events: one table for what the system writes, what clients post, and clicks.
 
+use std::sync::LazyLock;
+
 use knurl_core::{Event, EventId, EventType, LinkId, Page, UnixMillis, UserId, event::NewEvent, page::Listed};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     failure::store_error,
     links::{self, get},
+    rows::{self, Binder},
     sql,
     tx::Tx,
     users,
@@ -22,6 +25,7 @@ pub(super) enum ClickSource {
     External = 1,
 }
 
+#[derive(Clone, Copy, Debug)]
 pub(super) struct NewRow<'a> {
     pub(super) link_id: LinkId,
     pub(super) user_id: Option<UserId>,
@@ -32,15 +36,38 @@ pub(super) struct NewRow<'a> {
     pub(super) source: Option<ClickSource>,
 }
 
-pub(super) fn insert(tx: &Tx<'_>, row: &NewRow<'_>) -> Result<EventId> {
-    let source = row.source.map(|source| source as i64);
-    tx.prepare_cached(sql::EVENT_INSERT)
-        .and_then(|mut insert| {
-            insert.execute((row.link_id.0, row.user_id.map(|user| user.0), row.event_type, row.at.0, row.details, source))
-        })
-        .map_err(store_error)?;
-    tx.count_events(1);
+static INSERTS: rows::Texts = LazyLock::new(|| rows::texts(sql::EVENT_INSERT));
+
+/// The events that `row` makes of `all`, in their order, with a buffer for the details that it may write itself.
+pub(super) fn insert_all<T>(tx: &Tx<'_>, all: &[T], row: impl for<'r> Fn(&'r T, &'r mut String) -> NewRow<'r>) -> Result<()> {
+    let mut details = String::new();
+    let mut left = all;
+    while !left.is_empty() {
+        let progress =
+            rows::insert_some(tx, &INSERTS, left, |binder, one| row(one, &mut details).bind(binder)).map_err(store_error)?;
+        if let Some(error) = progress.refused {
+            return Err(store_error(error));
+        }
+        tx.count_events(progress.inserted as i64);
+        left = &left[progress.inserted..];
+    }
+    Ok(())
+}
+
+pub(super) fn insert(tx: &Tx<'_>, row: NewRow<'_>) -> Result<EventId> {
+    insert_all(tx, &[row], |row, _| *row)?;
     Ok(EventId(tx.last_insert_rowid()))
+}
+
+impl NewRow<'_> {
+    fn bind(&self, binder: &mut Binder<'_, '_>) -> rusqlite::Result<()> {
+        binder.bind(self.link_id.0)?;
+        binder.bind(self.user_id.map(|user| user.0))?;
+        binder.bind(self.event_type)?;
+        binder.bind(self.at.0)?;
+        binder.bind(self.details)?;
+        binder.bind(self.source.map(|source| source as i64))
+    }
 }
 
 pub(super) fn post(tx: &Tx<'_>, new: &NewEvent) -> Result<Event> {
@@ -55,7 +82,7 @@ pub(super) fn post(tx: &Tx<'_>, new: &NewEvent) -> Result<Event> {
     let is_click = new.event_type.as_str() == EventType::CLICK;
     let id = insert(
         tx,
-        &NewRow {
+        NewRow {
             link_id: new.link_id,
             user_id: new.user_id,
             event_type: new.event_type.as_str(),

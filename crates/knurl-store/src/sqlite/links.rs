@@ -1,5 +1,7 @@
 //! Links: created, read, changed and deleted, each with its event in the same transaction.
 
+use std::{slice, sync::LazyLock};
+
 use knurl_core::{
     Link, LinkId, Page, ShortCode, Target, UnixMillis, UserId,
     event::EventType,
@@ -12,52 +14,98 @@ use serde::Serialize;
 use super::{
     events::{self, NewRow},
     failure::store_error,
+    rows::{self, Binder},
     sql,
     tx::Tx,
     users,
 };
 use crate::{
     Reference, StoreError,
+    json::Object,
     store::{LinkFilter, Result},
 };
 
+static INSERTS: rows::Texts = LazyLock::new(|| rows::texts(sql::LINK_INSERT));
+
 pub(super) fn create(tx: &Tx<'_>, new: &NewLink, now: UnixMillis) -> Result<Link> {
-    if let Some(owner) = new.owner
-        && !users::exists(tx, owner)?
-    {
-        return Err(StoreError::MissingReference(Reference::User));
-    }
-    tx.prepare_cached(sql::LINK_INSERT)
-        .and_then(|mut insert| {
-            insert.execute((
-                &new.domain,
-                new.short_code.as_str(),
-                new.target.as_str(),
-                &new.title,
-                new.is_active,
-                new.status.as_u16(),
-                new.owner.map(|owner| owner.0),
-                new.expires_at.map(|at| at.0),
-                now.0,
-            ))
-        })
-        .map_err(store_error)?;
-    let link = new.clone().into_link(LinkId(tx.last_insert_rowid()), now);
-    tx.count_links(1);
-    let details = Created { short_code: link.short_code.as_str(), original_url: link.target.as_str() };
-    write_event(tx, &link, EventType::CREATED, now, &details)?;
-    Ok(link)
+    let one = create_all(tx, slice::from_ref(new), now)?.pop();
+    one.unwrap_or_else(|| Err(StoreError::Internal("a create of one link has no answer".into())))
 }
 
 /// Each row succeeds or fails by itself; an error that is nobody's row in particular fails the whole.
 pub(super) fn create_all(tx: &Tx<'_>, new: &[NewLink], now: UnixMillis) -> Result<Vec<Result<Link>>> {
-    new.iter()
-        .map(|new| match create(tx, new, now) {
-            Err(error @ (StoreError::Conflict(_) | StoreError::MissingReference(_))) => Ok(Err(error)),
-            Err(error) => Err(error),
-            Ok(link) => Ok(Ok(link)),
-        })
-        .collect()
+    let mut answers = Vec::with_capacity(new.len());
+    let mut owner = None;
+    while let Some(next) = new.get(answers.len()) {
+        if next.owner != owner && !owner_exists(tx, next.owner)? {
+            answers.push(Err(StoreError::MissingReference(Reference::User)));
+            continue;
+        }
+        owner = next.owner;
+        let rest = &new[answers.len()..];
+        let of_owner = rest.iter().take_while(|new| new.owner == owner).count();
+        insert_some(tx, &rest[..of_owner], now, &mut answers)?;
+    }
+    Ok(answers)
+}
+
+fn owner_exists(tx: &Tx<'_>, owner: Option<UserId>) -> Result<bool> {
+    owner.map_or(Ok(true), |owner| users::exists(tx, owner))
+}
+
+/// One statement's worth of links, with their events, and the answer of the link it was stopped at.
+fn insert_some(tx: &Tx<'_>, new: &[NewLink], now: UnixMillis, answers: &mut Vec<Result<Link>>) -> Result<()> {
+    let progress = rows::insert_some(tx, &INSERTS, new, |binder, new| bind(binder, new, now)).map_err(store_error)?;
+    let last = tx.last_insert_rowid();
+    let first = last + 1 - progress.inserted as i64;
+    let links: Vec<Link> =
+        new[..progress.inserted].iter().zip(first..).map(|(new, id)| new.clone().into_link(LinkId(id), now)).collect();
+    tx.count_links(progress.inserted as i64);
+    events::insert_all(tx, &links, |link, details| {
+        created_details(details, link);
+        NewRow {
+            link_id: link.id,
+            user_id: link.owner,
+            event_type: EventType::CREATED,
+            at: now,
+            details: Some(details),
+            source: None,
+        }
+    })?;
+    answers.extend(links.into_iter().map(Ok));
+    match progress.refused.map(store_error) {
+        None => Ok(()),
+        Some(conflict @ StoreError::Conflict(_)) => {
+            if progress.inserted > 0 {
+                keep_sequence(tx, last)?;
+            }
+            answers.push(Err(conflict));
+            Ok(())
+        }
+        Some(error) => Err(error),
+    }
+}
+
+/// A statement that was stopped has not noted the ids it gave: were those rows deleted by hand, their ids would be given again.
+fn keep_sequence(tx: &Tx<'_>, last: i64) -> Result<()> {
+    let keep = |sql| tx.prepare_cached(sql).and_then(|mut statement| statement.execute([last])).map_err(store_error);
+    if keep(sql::LINKS_SEQUENCE_KEEP)? == 0 {
+        keep(sql::LINKS_SEQUENCE_BEGIN)?;
+    }
+    Ok(())
+}
+
+fn bind(binder: &mut Binder<'_, '_>, new: &NewLink, now: UnixMillis) -> rusqlite::Result<()> {
+    binder.bind(&new.domain)?;
+    binder.bind(new.short_code.as_str())?;
+    binder.bind(new.target.as_str())?;
+    binder.bind(&new.title)?;
+    binder.bind(new.is_active)?;
+    binder.bind(new.status.as_u16())?;
+    binder.bind(new.owner.map(|owner| owner.0))?;
+    binder.bind(new.expires_at.map(|at| at.0))?;
+    binder.bind(now.0)?;
+    binder.bind(now.0)
 }
 
 pub(super) fn by_id(conn: &Connection, id: LinkId) -> Result<Option<Link>> {
@@ -203,14 +251,12 @@ fn text(row: &Row<'_>, column: usize) -> Result<String> {
 fn write_event(tx: &Tx<'_>, link: &Link, event_type: &str, at: UnixMillis, details: &impl Serialize) -> Result<()> {
     let details = serde_json::to_string(details).map_err(|e| StoreError::Internal(Box::new(e)))?;
     let row = NewRow { link_id: link.id, user_id: link.owner, event_type, at, details: Some(&details), source: None };
-    events::insert(tx, &row)?;
+    events::insert(tx, row)?;
     Ok(())
 }
 
-#[derive(Serialize)]
-struct Created<'a> {
-    short_code: &'a str,
-    original_url: &'a str,
+fn created_details(out: &mut String, link: &Link) {
+    Object::begin(out).text("short_code", link.short_code.as_str()).text("original_url", link.target.as_str()).end();
 }
 
 #[derive(Serialize)]

@@ -17,6 +17,7 @@ mod migrate;
 mod once;
 pub(crate) mod readers;
 mod roll_up;
+mod rows;
 mod salts;
 mod sql;
 mod stats;

@@ -55,6 +55,8 @@ queries! {
     LINKS_LIST = "links_list";
     LINKS_LIST_OF_CODE = "links_list_of_code";
     LINKS_LIST_OF_OWNER = "links_list_of_owner";
+    LINKS_SEQUENCE_BEGIN = "links_sequence_begin";
+    LINKS_SEQUENCE_KEEP = "links_sequence_keep";
     LINKS_TOP = "links_top";
     ONCE_GET = "once_get";
     ONCE_PUT = "once_put";

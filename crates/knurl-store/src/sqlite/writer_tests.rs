@@ -2,6 +2,10 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use knurl_core::{
+    LinkId, ShortCode, Target, UnixMillis,
+    link::{NewLink, RedirectStatus},
+};
 use tokio::sync::oneshot;
 
 use super::{
@@ -183,5 +187,30 @@ async fn nothing_is_acknowledged_into_a_file_that_was_removed_or_replaced() {
     std::fs::rename(&aside, &path).unwrap();
     store.ping().await.unwrap();
     assert_eq!(store.pings(), 2);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_bulk_create_that_was_stopped_at_its_last_row_gives_no_id_a_second_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, &SqliteOptions::default());
+    let link = |code: &str| NewLink {
+        domain: String::new(),
+        short_code: ShortCode::parse(code).unwrap(),
+        target: Target::verbatim("https://example.com/").unwrap(),
+        title: None,
+        is_active: true,
+        status: RedirectStatus::Found302,
+        owner: None,
+        expires_at: None,
+    };
+    let now = UnixMillis(0);
+    let codes = ["a", "b", "c", "d", "e", "f", "g", "a"];
+    let answers = store.create_links(codes.map(link).into(), now).await.unwrap();
+    let last = answers[6].as_ref().unwrap().id;
+    assert!(answers[7].is_err());
+    let theirs = rusqlite::Connection::open(dir.path().join("knurl.db")).unwrap();
+    assert_eq!(theirs.execute("delete from links", []).unwrap(), 7);
+    assert_eq!(store.create_link(link("a"), now).await.unwrap().id, LinkId(last.0 + 1));
     store.close().await;
 }

@@ -1,7 +1,7 @@
 //! Links and their events.
 
 use knurl_core::{
-    LinkId, Page, UserId,
+    Link, LinkId, Page, UserId,
     link::{Expected, LinkPatch, NewLink, RedirectStatus},
 };
 use knurl_store::{Conflict, LinkFilter, Reference, StoreError};
@@ -73,6 +73,46 @@ pub(crate) async fn each_row_of_a_bulk_create_succeeds_or_fails_by_itself(b: Ben
     assert!(matches!(answers[2], Err(StoreError::MissingReference(Reference::User))));
     assert_eq!(b.links(LinkFilter::default()).await.len(), 2);
     assert_eq!(b.events().await.len(), 2);
+    b.assert_books_balance().await;
+}
+
+/// However many rows the store takes together: refusals at every edge, first, last, alone and in a row.
+pub(crate) async fn a_large_bulk_create_answers_every_row_in_its_place(b: Bench) {
+    let owner = b.user("ada").await.id;
+    b.link("taken").await;
+    let taken = [0, 7, 8, 63, 64, 65, 66, 130, 199];
+    let of_nobody = [1, 62, 129, 131, 198];
+    let twin_of_9 = 140;
+    let row = |n: usize| match n {
+        n if taken.contains(&n) => new_link("taken"),
+        n if of_nobody.contains(&n) => NewLink { owner: Some(UserId(99)), ..new_link(&format!("n{n}")) },
+        n if n == twin_of_9 => new_link("n9"),
+        n => NewLink { owner: (n % 40 < 20).then_some(owner), title: Some(format!("{n}")), ..new_link(&format!("n{n}")) },
+    };
+    let rows: Vec<NewLink> = (0..200).map(row).collect();
+    let answers = b.store.create_links(rows.clone(), after(1)).await.unwrap();
+    assert_eq!(answers.len(), rows.len());
+    let mut made = Vec::new();
+    for (n, (answer, asked)) in answers.into_iter().zip(&rows).enumerate() {
+        match answer {
+            Ok(link) => {
+                assert_eq!((&link.short_code, &link.title, link.owner), (&asked.short_code, &asked.title, asked.owner), "row {n}");
+                assert_eq!(b.store.link(link.id).await.unwrap().as_ref(), Some(&link), "row {n}");
+                made.push(link);
+            }
+            Err(StoreError::MissingReference(Reference::User)) => assert!(of_nobody.contains(&n), "row {n}"),
+            Err(StoreError::Conflict(Conflict::ShortCode)) => assert!(taken.contains(&n) || n == twin_of_9, "row {n}"),
+            Err(error) => panic!("row {n}: {error}"),
+        }
+    }
+    assert_eq!(made.len(), 200 - taken.len() - of_nobody.len() - 1);
+    assert!(made.is_sorted_by(|a, b| a.id < b.id));
+    let events = b.events().await.split_off(1);
+    let facts: Vec<_> = events.iter().map(|event| (event.link_id, event.user_id, event.at, event.details.clone())).collect();
+    let details =
+        |link: &Link| format!(r#"{{"short_code":"{}","original_url":"{}"}}"#, link.short_code.as_str(), link.target.as_str());
+    let expected: Vec<_> = made.iter().map(|link| (link.id, link.owner, after(1), Some(details(link)))).collect();
+    assert_eq!(facts, expected);
     b.assert_books_balance().await;
 }
 

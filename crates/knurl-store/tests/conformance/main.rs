@@ -76,6 +76,7 @@ on_every_backend! {
         codes_differ_by_case_and_by_domain,
         an_owner_who_does_not_exist_is_a_missing_reference,
         each_row_of_a_bulk_create_succeeds_or_fails_by_itself,
+        a_large_bulk_create_answers_every_row_in_its_place,
         an_update_changes_what_differs_and_writes_an_event_for_each_field,
         an_update_can_clear_title_and_expiry,
         an_update_that_changes_nothing_leaves_no_trace,

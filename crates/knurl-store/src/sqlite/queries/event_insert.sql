@@ -1,3 +1,4 @@
--- ?1 link, ?2 user, ?3 type, ?4 at, ?5 details, ?6 source (null: no click, 0: spool, 1: import or client)
-insert into events (link_id, user_id, event_type, at, details, source)
-values (?1, ?2, ?3, ?4, ?5, ?6)
+-- ? link, ? user, ? type, ? at, ? details, ? source (null: no click, 0: spool, 1: import or client): a row's, see rows.rs
+insert or fail into events (link_id, user_id, event_type, at, details, source)
+values
+  (?, ?, ?, ?, ?, ?)

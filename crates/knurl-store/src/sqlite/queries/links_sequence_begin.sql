@@ -1,0 +1,3 @@
+-- ?1 id
+insert into sqlite_sequence (name, seq)
+values ('links', ?1)
