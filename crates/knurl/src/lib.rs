@@ -3,13 +3,14 @@
 //! The arrows: who may use whom. `tests/tidy.rs` reads this table and fails on an arrow that is not in it.
 //!
 //! ```text
-//! app       -> clicks, config, http, jobs, resolve, telemetry, transfer
+//! app       -> clicks, config, http, jobs, limit, resolve, telemetry, transfer
 //! breaker   -> telemetry
 //! cli       -> app, clicks, config, telemetry, transfer
 //! clicks    -> config, telemetry
 //! config    ->
-//! http      -> clicks::Recorder, clicks::Recorded, clicks::BarrierTimeout, config, resolve, telemetry, transfer
+//! http      -> clicks::Recorder, clicks::Recorded, clicks::BarrierTimeout, config, limit, resolve, telemetry, transfer
 //! jobs      -> clicks, config, resolve, telemetry
+//! limit     -> config, telemetry
 //! resolve   -> config, telemetry
 //! telemetry -> config
 //! transfer  -> config, telemetry
@@ -22,6 +23,7 @@ pub mod clicks;
 pub mod config;
 pub mod http;
 pub mod jobs;
+pub mod limit;
 pub mod resolve;
 pub mod telemetry;
 pub mod transfer;

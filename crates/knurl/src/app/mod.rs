@@ -39,6 +39,7 @@ use crate::{
         health::{Life, Phase},
     },
     jobs::{self, Jobs, Needs},
+    limit::Limits,
     resolve::Resolver,
     telemetry::Metrics,
 };
@@ -116,11 +117,13 @@ impl App {
             let admission = Arc::clone(&admission);
             move |_| admission.measure()
         });
+        let limits = Limits::new(&config.limits, &metrics);
         let state = Arc::new(HttpState {
             config,
             store,
             resolver,
             recorder: clicks.recorder.clone(),
+            limits,
             metrics: Arc::clone(&metrics),
             keys,
             life: Life::default(),

@@ -9,7 +9,8 @@ use knurl_core::{
 
 use super::{
     AdmissionConfig, Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Durability, HttpConfig, IdempotencyConfig,
-    IpNet, LinksConfig, LogConfig, LogFormat, Secret, SpoolMedium, StoreConfig, WatchdogConfig, values::Values,
+    IpNet, LimitsConfig, LinksConfig, LogConfig, LogFormat, Secret, Source, SpoolMedium, StoreConfig, WatchdogConfig,
+    values::Values,
 };
 
 const LIST_MAX: usize = 256;
@@ -39,6 +40,7 @@ impl Values {
                 negative_ttl: self.millis("cache.negative_ttl_ms")?,
                 coherence_interval: self.millis("cache.coherence_interval_ms")?,
             },
+            limits: self.limits()?,
             store: StoreConfig {
                 readers: self.number("store.readers")?,
                 queue_max: self.number("store.queue_max")?,
@@ -79,7 +81,7 @@ impl Values {
             bulk_body_bytes_max: self.number("http.bulk_body_bytes_max")?,
             uri_bytes_max: self.number("http.uri_bytes_max")?,
             header_bytes_max: self.number("http.header_bytes_max")?,
-            trusted_proxies: self.trusted_proxies()?,
+            trusted_proxies: self.blocks("trusted_proxies")?,
         })
     }
 
@@ -119,6 +121,22 @@ impl Values {
             drain_batch_rows: self.number("clicks.drain_batch_rows")?,
             barrier_timeout: self.millis("clicks.barrier_timeout_ms")?,
             retention: (retention_days > 0).then(|| DAY * retention_days),
+        })
+    }
+
+    fn limits(&self) -> Result<LimitsConfig, ConfigError> {
+        let is_open = self.one_of("auth", &[("required", false), ("open", true)])?;
+        // Without keys everybody is one of us: nobody is limited who was not told so.
+        let unless_open = |key: &str| match self.number(key)? {
+            _ if is_open && self.source(key) == Source::Default => Ok(0),
+            number => Ok(number),
+        };
+        Ok(LimitsConfig {
+            api_per_minute: self.number("limits.api_per_minute")?,
+            anonymous_per_minute: unless_open("limits.anonymous_per_minute")?,
+            misses_per_minute: unless_open("limits.misses_per_minute")?,
+            burst_s: self.number("limits.burst_s")?,
+            exempt: self.blocks("limits.exempt")?,
         })
     }
 
@@ -176,12 +194,12 @@ impl Values {
         Ok(Some(Secret(text)))
     }
 
-    fn trusted_proxies(&self) -> Result<Vec<IpNet>, ConfigError> {
-        let texts = self.list("trusted_proxies");
+    fn blocks(&self, key: &str) -> Result<Vec<IpNet>, ConfigError> {
+        let texts = self.list(key);
         if texts.len() > LIST_MAX {
-            return Err(self.invalid("trusted_proxies"));
+            return Err(self.invalid(key));
         }
-        texts.iter().map(|text| text.parse().map_err(|_| self.invalid("trusted_proxies"))).collect()
+        texts.iter().map(|text| text.parse().map_err(|_| self.invalid(key))).collect()
     }
 
     fn log_level(&self) -> Result<String, ConfigError> {

@@ -42,6 +42,7 @@ pub struct Config {
     pub links: LinksConfig,
     pub clicks: ClicksConfig,
     pub cache: CacheConfig,
+    pub limits: LimitsConfig,
     pub store: StoreConfig,
     pub admission: AdmissionConfig,
     pub idempotency: IdempotencyConfig,
@@ -258,6 +259,21 @@ pub struct CacheConfig {
     pub negative_ttl: Duration,
     /// How often somebody else's changes to the database are looked for: the coherence bound.
     pub coherence_interval: Duration,
+}
+
+/// 0: no such limit.
+#[derive(Clone, Debug)]
+pub struct LimitsConfig {
+    /// Of each key.
+    pub api_per_minute: u32,
+    /// Of each network that shows no key.
+    pub anonymous_per_minute: u32,
+    /// Short codes that lead nowhere, of each network.
+    pub misses_per_minute: u32,
+    /// What so many seconds bring may be asked for at once.
+    pub burst_s: u32,
+    /// Never counted.
+    pub exempt: Vec<IpNet>,
 }
 
 #[derive(Clone, Debug)]

@@ -46,12 +46,13 @@ struct Parts {
     detail: Option<Cow<'static, str>>,
     fields: Vec<FieldError>,
     allow: Option<HeaderValue>,
+    retry_after_s: Option<u32>,
     source: Option<Source>,
 }
 
 impl Error {
     pub fn new(code: Code) -> Self {
-        Self(Box::new(Parts { code, detail: None, fields: Vec::new(), allow: None, source: None }))
+        Self(Box::new(Parts { code, detail: None, fields: Vec::new(), allow: None, retry_after_s: None, source: None }))
     }
 
     /// One field is wrong: 400 `invalid_field`, and the field's sentence is the answer's.
@@ -100,6 +101,13 @@ impl Error {
     #[must_use]
     pub fn with_allow(mut self, allow: HeaderValue) -> Self {
         self.0.allow = Some(allow);
+        self
+    }
+
+    /// Another `Retry-After` than the table's.
+    #[must_use]
+    pub fn with_retry_after(mut self, seconds: u32) -> Self {
+        self.0.retry_after_s = Some(seconds);
         self
     }
 
@@ -159,7 +167,7 @@ impl Error {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(RequestId::HEADER, request_id.to_header());
-        if let Some(seconds) = entry.retry_after_s {
+        if let Some(seconds) = self.0.retry_after_s.or(entry.retry_after_s) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.0.code == Code::Unauthorized {

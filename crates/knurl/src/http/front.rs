@@ -14,7 +14,7 @@
 //! told otherwise: `private, max-age=90` lets it skip the repeated question, and an edited or disabled link is right again, and its
 //! clicks seen, within a minute and a half. `Referrer-Policy` is left to the target and the page the visitor comes from.
 
-use std::time::Instant;
+use std::{net::IpAddr, time::Instant};
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
@@ -29,8 +29,13 @@ use super::{
     HttpState,
     client::{self, Peer},
     error::{Code, Error, RequestId},
+    limits::{self, Network},
 };
-use crate::{resolve::Resolved, telemetry::redirects::Outcome};
+use crate::{
+    limit::{Counted, Limit},
+    resolve::Resolved,
+    telemetry::redirects::Outcome,
+};
 
 /// First segments that belong to the API; never a short code. Each is reserved in `knurl_core::short_code`.
 pub const ROOT_ROUTES: [&str; 11] =
@@ -97,8 +102,17 @@ impl<'a> Asked<'a> {
         asked
     }
 
+    fn client(&self, state: &HttpState) -> IpAddr {
+        client::address(self.peer, self.headers, &state.config.http.trusted_proxies)
+    }
+
+    /// Whose misses are counted; `None` where nobody's are, or not this client's.
+    fn guesser(&self, state: &HttpState) -> Option<Network> {
+        limits::network(state, Limit::Misses, self.client(state), self.now)
+    }
+
     fn click<'b>(&'b self, state: &HttpState, code: &'b str, link: &'b Resolved) -> Click<'b> {
-        let client = client::address(self.peer, self.headers, &state.config.http.trusted_proxies);
+        let client = self.client(state);
         Click {
             link_id: link.id,
             owner: link.owner,
@@ -119,6 +133,8 @@ enum Verdict {
     NotFound,
     Gone,
     Unavailable(StoreError),
+    /// No such code, or none that is worth looking up, for somebody who has guessed too many.
+    Limited(Counted),
 }
 
 impl Verdict {
@@ -132,18 +148,28 @@ impl Verdict {
     }
 }
 
-/// The answer from memory, with the click recorded; `None` where something has to be waited for: then [`redirect`].
-pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Known) -> Option<Response<Body>> {
+/// What [`at_once`] leaves to be waited for, by [`settle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Open {
+    /// Memory does not know the code, or there is no room for the click.
+    Everything,
+    /// The code leads nowhere; that this network asked for it is yet to be counted.
+    Miss,
+}
+
+/// The answer from memory, with the click recorded, or what has to be waited for.
+pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Known) -> Result<Response<Body>, Open> {
     let path = parts.uri.path();
     let code = &path[1..=code.0];
     let asked = Asked::of(&parts.method, &parts.headers, peer);
-    let verdict = Verdict::of(state.resolver.cached(code, asked.now)?, asked.now);
+    let verdict = Verdict::of(state.resolver.cached(code, asked.now).ok_or(Open::Everything)?, asked.now);
     let outcome = match &verdict {
         Verdict::Redirect(link, _) if !asked.is_head => {
             // A dropped click is the recorder's to count; the visitor goes on.
-            state.recorder.try_record(&asked.click(state, code, link))?;
+            state.recorder.try_record(&asked.click(state, code, link)).ok_or(Open::Everything)?;
             Outcome::Redirected
         }
+        Verdict::NotFound if asked.guesser(state).is_some() => return Err(Open::Miss),
         verdict => outcome_of(verdict),
     };
     let (is_head, started) = (asked.is_head, asked.started);
@@ -156,7 +182,7 @@ pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Kn
         verdict => refusal(verdict, &parts.headers, path),
     };
     state.metrics.redirects.answered(outcome, started.elapsed());
-    Some(response)
+    Ok(response)
 }
 
 /// The length of the code that [`classify`] found at the beginning of the path.
@@ -165,14 +191,19 @@ pub(super) struct Known(pub(super) usize);
 
 /// Redirects from `code`, whatever path it came from: also `GET /urls/{short_code}/redirect`. Only GET and HEAD may get here.
 pub async fn redirect(state: &HttpState, parts: &Parts, code: &str) -> Response<Body> {
+    settle(state, parts, code, Open::Everything).await
+}
+
+pub(super) async fn settle(state: &HttpState, parts: &Parts, code: &str, open: Open) -> Response<Body> {
     let asked = Asked::of(&parts.method, &parts.headers, Peer::of(&parts.extensions));
-    let verdict = match ShortCode::parse(code) {
-        // Memory first, then the database.
-        Ok(code) => match state.resolver.resolve(&code, asked.now).await {
-            Ok(link) => Verdict::of(link, asked.now),
-            Err(error) => Verdict::Unavailable(error),
-        },
-        Err(_) => Verdict::NotFound,
+    let guesser = asked.guesser(state);
+    let verdict = match (open, ShortCode::parse(code)) {
+        (Open::Everything, Ok(code)) => look_up(state, &code, asked.now, guesser).await,
+        (Open::Everything, Err(_)) | (Open::Miss, _) => Verdict::NotFound,
+    };
+    let verdict = match (verdict, guesser) {
+        (Verdict::NotFound, Some(network)) => missed(state, network),
+        (verdict, _) => verdict,
     };
     let outcome = match &verdict {
         Verdict::Redirect(link, _) if !asked.is_head => {
@@ -189,6 +220,31 @@ pub async fn redirect(state: &HttpState, parts: &Parts, code: &str) -> Response<
     response
 }
 
+/// Memory first, then the tiers below it: those are reached through the slow lanes by a network that has guessed too often.
+async fn look_up(state: &HttpState, code: &ShortCode, now: UnixMillis, guesser: Option<Network>) -> Verdict {
+    let _lane = match guesser.and_then(|network| limits::guessed_enough(state, network)) {
+        None => None,
+        Some(refusal) => {
+            if let Some(known) = state.resolver.cached(code.as_str(), now) {
+                return Verdict::of(known, now);
+            }
+            let Some(lane) = state.limits.lane().await else { return Verdict::Limited(refusal) };
+            Some(lane)
+        }
+    };
+    match state.resolver.resolve(code, now).await {
+        Ok(link) => Verdict::of(link, now),
+        Err(error) => Verdict::Unavailable(error),
+    }
+}
+
+fn missed(state: &HttpState, network: Network) -> Verdict {
+    match limits::count_miss(state, network) {
+        Some(counted) if !counted.verdict.allowed => Verdict::Limited(counted),
+        _ => Verdict::NotFound,
+    }
+}
+
 /// The 405 of a path that could be a short code.
 pub(super) fn wrong_method(parts: &Parts) -> Response<Body> {
     Error::new(Code::MethodNotAllowed)
@@ -202,6 +258,7 @@ fn outcome_of(verdict: &Verdict) -> Outcome {
         Verdict::NotFound => Outcome::NotFound,
         Verdict::Gone => Outcome::Gone,
         Verdict::Unavailable(_) => Outcome::Unavailable,
+        Verdict::Limited(_) => Outcome::Limited,
     }
 }
 
@@ -230,6 +287,11 @@ fn refusal(verdict: Verdict, headers: &HeaderMap, path: &str) -> Response<Body> 
         Verdict::Redirect(..) | Verdict::NotFound => Error::link_not_found(),
         Verdict::Gone => Error::new(Code::LinkExpired),
         Verdict::Unavailable(error) => Error::from(error),
+        Verdict::Limited(counted) => {
+            let mut answer = limits::refusal(&counted).answer(&RequestId::of(headers), path);
+            limits::tell(&counted, answer.headers_mut());
+            return answer;
+        }
     };
     error.answer(&RequestId::of(headers), path)
 }

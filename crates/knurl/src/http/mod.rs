@@ -9,6 +9,7 @@ mod drain;
 pub mod error;
 pub mod front;
 pub mod health;
+mod limits;
 mod observe;
 mod raw;
 mod server;
@@ -21,7 +22,7 @@ pub use server::Server;
 
 use knurl_store::Store;
 
-use crate::{clicks::Recorder, config::Config, resolve::Resolver, telemetry::Metrics};
+use crate::{clicks::Recorder, config::Config, limit::Limits, resolve::Resolver, telemetry::Metrics};
 
 /// What handlers and the front share; built by `app`, handed out in an `Arc`.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub struct HttpState {
     pub store: Arc<dyn Store>,
     pub resolver: Resolver,
     pub recorder: Recorder,
+    pub limits: Limits,
     pub metrics: Arc<Metrics>,
     pub keys: api::auth::KeyRing,
     pub life: health::Life,

@@ -123,9 +123,10 @@ impl Handler for Front {
                 return self.api(Request::from_parts(parts, Body::new(body)));
             }
         };
-        if let Some(answer) = front::at_once(&self.state, &mut parts, peer, code) {
-            return Answering::Now(answer);
-        }
+        let open = match front::at_once(&self.state, &mut parts, peer, code) {
+            Ok(answer) => return Answering::Now(answer),
+            Err(open) => open,
+        };
         let Some(place) = self.state.admission.enter_at_once(Class::Redirect) else {
             let error = self.state.admission.refuse(Class::Redirect);
             return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
@@ -134,7 +135,7 @@ impl Handler for Front {
         let state = Arc::clone(&self.state);
         Answering::Later(Box::pin(async move {
             let code = parts.uri.path()[1..=code.0].to_owned();
-            let answer = front::redirect(&state, &parts, &code).await;
+            let answer = front::settle(&state, &parts, &code, open).await;
             drop(place);
             answer
         }))

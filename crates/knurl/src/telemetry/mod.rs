@@ -2,6 +2,7 @@
 
 pub mod dependencies;
 pub mod histogram;
+pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod process;

@@ -26,15 +26,18 @@ pub enum Outcome {
     Gone,
     /// The store could not be asked and memory did not know.
     Unavailable,
+    /// No such code, and the network has guessed too many of them.
+    Limited,
 }
 
 impl Outcome {
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Redirected, "redirected"),
         (Self::Looked, "looked"),
         (Self::NotFound, "not_found"),
         (Self::Gone, "gone"),
         (Self::Unavailable, "unavailable"),
+        (Self::Limited, "limited"),
     ];
 }
 

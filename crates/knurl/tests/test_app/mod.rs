@@ -18,6 +18,7 @@ use knurl::{
         health::{Life, Phase},
     },
     jobs::{self, Jobs},
+    limit::Limits,
     resolve::Resolver,
     telemetry::Metrics,
 };
@@ -78,6 +79,7 @@ impl TestApp {
             resolver: Resolver::counting(Arc::clone(&shared), &config.cache, Arc::clone(&metrics)),
             recorder: clicks.recorder.clone(),
             keys: auth::KeyRing::default(),
+            limits: Limits::new(&config.limits, &metrics),
             store: shared,
             metrics,
             config,
@@ -162,6 +164,12 @@ impl TestApp {
 
     pub(crate) async fn put(&self, target: &str, body: Value) -> Answer {
         self.with_json(&Method::PUT, target, &body).await
+    }
+
+    /// Another key in force.
+    pub(crate) async fn store_key(&self, secret: &str) {
+        self.store.create_key(secret, auth::hash(secret.as_bytes()), UnixMillis(1)).await.unwrap();
+        self.state.keys.refresh(&*self.state.store).await.unwrap();
     }
 
     // -- verbs ------------------------------------------------------------------------------------------------------------

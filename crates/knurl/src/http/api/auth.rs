@@ -34,7 +34,12 @@ impl KeyRing {
 
     /// Whether the request carries a key in force.
     pub fn admits(&self, headers: &HeaderMap) -> bool {
-        bearer(headers).is_some_and(|secret| self.holds(&hash(secret)))
+        self.shown(headers).is_some()
+    }
+
+    /// The key in force that the request carries.
+    pub fn shown(&self, headers: &HeaderMap) -> Option<KeyHash> {
+        bearer(headers).map(hash).filter(|hash| self.holds(hash))
     }
 
     fn holds(&self, asked: &KeyHash) -> bool {

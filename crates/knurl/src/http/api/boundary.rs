@@ -1,5 +1,5 @@
-//! What surrounds every handler: request id, length of the address, key, deadline, panic, and the one place where failures are
-//! answered.
+//! What surrounds every handler: request id, length of the address, key, limit, deadline, panic, and the one place where failures
+//! are answered.
 //!
 //! One hand-written service instead of a stack of layers: each costs an allocation and a dispatch on the way of every create.
 
@@ -25,7 +25,9 @@ use crate::{
         HttpState,
         admission::Class,
         error::{Code, Error, RequestId, take_travelling},
+        limits::{self, Caller},
     },
+    limit::Subject,
     telemetry::metrics::ConnectionMetrics,
 };
 
@@ -90,15 +92,26 @@ impl Boundary {
         }
     }
 
-    fn admit(&self, request: &Request<Body>) -> Result<(), Error> {
+    /// The key a request has shown, where keys are asked for.
+    fn key(&self, request: &Request<Body>) -> Option<Subject> {
+        let asked_for = self.access == Access::Key && self.state.config.auth == Auth::Required;
+        asked_for.then(|| self.state.keys.shown(request.headers())).flatten().map(|hash| Subject::key(&hash))
+    }
+
+    fn admit(&self, request: &Request<Body>, has_key: bool) -> Result<(), Error> {
         if uri_bytes(request.uri()) > self.state.config.http.uri_bytes_max {
             return Err(Error::new(Code::UriTooLong));
         }
         let needs_key = self.access == Access::Key && self.state.config.auth == Auth::Required;
-        if needs_key && !self.state.keys.admits(request.headers()) {
+        if needs_key && !has_key {
             return Err(Error::new(Code::Unauthorized));
         }
         Ok(())
+    }
+
+    /// Who pays for the request; health and redirects are free.
+    fn caller(&self, request: &Request<Body>, key: Option<Subject>) -> Option<Caller> {
+        (self.access == Access::Key).then(|| Caller::of(&self.state, request, key)).flatten()
     }
 }
 
@@ -158,15 +171,19 @@ where
         let uri = request.uri().clone();
         let boundary = self.boundary.clone();
         // The handler's future does nothing before it is polled, so a refused request costs it nothing.
-        let admitted = boundary.admit(&request);
+        let key = boundary.key(&request);
+        let admitted = boundary.admit(&request, key.is_some());
+        let caller = boundary.caller(&request, key);
         let class = boundary.class(&request);
         let handled = admitted.map(|()| catching(self.inner.call(request)));
         Box::pin(async move {
-            let outcome = match handled {
+            let counted = caller.and_then(|caller| caller.count(&boundary.state));
+            let refused = counted.as_ref().filter(|counted| !counted.verdict.allowed).map(limits::refusal);
+            let outcome = match refused.map_or(handled, Err) {
                 Ok(handled) => boundary.answer(class, handled).await,
                 Err(refused) => Err(refused),
             };
-            let response = match outcome {
+            let mut response = match outcome {
                 Ok(mut response) => {
                     // A redirect that was refused carries its own already.
                     response.headers_mut().entry(RequestId::HEADER).or_insert_with(|| id.to_header());
@@ -179,6 +196,9 @@ where
                     error.answer(&id, uri.path())
                 }
             };
+            if let Some(counted) = &counted {
+                limits::tell(counted, response.headers_mut());
+            }
             boundary.state.metrics.api_request(boundary.route, response.status().as_u16(), started.elapsed());
             Ok(response)
         })

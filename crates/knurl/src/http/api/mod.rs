@@ -37,7 +37,7 @@ pub fn router(state: Arc<HttpState>) -> axum::Router {
 }
 
 /// The edge where the clock is read; below it time is an argument.
-fn now() -> knurl_core::UnixMillis {
+pub(super) fn now() -> knurl_core::UnixMillis {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     knurl_core::UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
