@@ -90,14 +90,14 @@ async fn a_step_that_fails_halfway_leaves_the_version_before_it_whole() {
     connection
         .batch(
             "drop schema public cascade; create schema public; \
-             create table link_shares (id integer)",
+             create table link_referrers (id integer)",
         )
         .await
         .unwrap();
     assert!(world.migrate().await.is_err());
     assert_eq!(schema_version(&connection).await.unwrap(), 1);
     assert_eq!(lines(&connection, "select relname from pg_class where relname = 'cursors'").await, [""; 0]);
-    connection.batch("drop table link_shares").await.unwrap();
+    connection.batch("drop table link_referrers").await.unwrap();
     assert_eq!(world.migrate().await.unwrap(), MIGRATIONS.len() - 1);
 }
 
@@ -111,7 +111,11 @@ const SAMPLES: [(usize, &str, &str); 7] = [
     ),
     (1, "insert into events values (9, 3, 7, 'created', 5, '{}')", "select id, link_id, event_type, details from events"),
     (1, "insert into keys values (1, 'admin', '\\x00', 5, null)", "select name, hash from keys"),
-    (2, "insert into link_days values (3, 20000, 4, 3, 2, '\\x01')", "select day, total, human, visitors, sketch from link_days"),
+    (
+        2,
+        "insert into link_days values (3, 20000, 4, 3, 2, '\\x01', '{}')",
+        "select day, total, human, visitors, sketch, agents from link_days",
+    ),
     (2, "insert into clicks values (10, 3, 7, 1700000000000, 0, '{}')", "select id, link_id, at, source, details from clicks"),
     (3, "insert into onces values ('\\x01', '\\x02', 5, '[[3,\"abc\"]]')", "select fates from onces"),
 ];
@@ -174,11 +178,14 @@ fn statements_are_lower_case_and_say_their_parameters_first() {
 }
 
 /// What one dialect says in several statements, or with a transaction's help, and the other in one.
-const ONLY_SQLITE: &str = "counter_count counter_get counter_put counters_recount link_insert share_grow";
-const ONLY_POSTGRES: &str = "click_import click_insert clicks_copy counts cursor_begin cursor_lock event_ids event_ids_lock event_ids_past \
-                             event_imports_lock events_by_ids events_insert feed_changes feed_head feed_page foreign_changes link_ids_lock link_ids_past link_to_change \
-                             links_create month_rows month_strays months_lock months_of once_try_lock ping retention_try_lock roll_ups_of_all_lock \
-                             share_known user_ids_lock user_ids_past user_names_lock user_to_change users_by_ids";
+const ONLY_SQLITE: &str =
+    "counter_count counter_get counter_put counters_recount link_insert share_add share_grow share_values shares_of_link";
+const ONLY_POSTGRES: &str = "agents_of_link click_import click_insert clicks_copy counts cursor_begin cursor_lock event_ids \
+                             event_ids_lock event_ids_past event_imports_lock events_by_ids events_insert feed_changes feed_head \
+                             feed_page foreign_changes link_ids_lock link_ids_past link_to_change links_create month_rows \
+                             month_strays months_lock months_of once_try_lock ping referrer_add referrers_count referrers_known \
+                             referrers_of_link retention_try_lock roll_ups_of_all_lock user_ids_lock user_ids_past \
+                             user_names_lock user_to_change users_by_ids";
 
 #[test]
 fn both_dialects_have_the_same_statements_but_for_a_listed_few() {
@@ -223,6 +230,20 @@ async fn hot_statements_search_an_index_and_scan_nothing() {
         ("events_list_of_type", "Index Scan using events_by_type on events"),
         ("counts", "Result"),
         ("foreign_changes", "Index Scan using counters_pkey on counters"),
+        ("cursor_get", "Index Scan using cursors_pkey on cursors"),
+        ("cursor_lock", "Index Scan using cursors_pkey on cursors"),
+        ("hours_of_link", "Index Scan using link_hours_pkey on link_hours"),
+        ("days_of_link", "Index Scan using link_days_pkey on link_days"),
+        ("total_of_link", "Index Scan using link_totals_pkey on link_totals"),
+        ("referrers_of_link", "Index Scan using link_referrers_pkey on link_referrers"),
+        ("agents_of_link", "Index Scan using link_days_pkey on link_days"),
+        ("links_top", "Index Scan using link_days_by_day on link_days"),
+        ("hour_sketch", "Index Scan using link_hours_pkey"),
+        ("day_sketch", "Index Scan using link_days_"),
+        ("referrers_count", "link_referrers_pkey on link_referrers"),
+        ("referrers_known", "link_referrers_pkey on link_referrers"),
+        ("clicks_purge", "clicks_default_at_idx on clicks_default"),
+        ("month_strays", "clicks_default_at_idx on clicks_default"),
         ("once_get", "Index Scan using onces_pkey on onces"),
         ("key_by_hash", "Index Scan using keys_by_hash on keys"),
     ];
