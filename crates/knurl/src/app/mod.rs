@@ -40,6 +40,7 @@ use crate::{
     },
     jobs::{self, Jobs, Needs},
     limit::Limits,
+    redis::Redis,
     resolve::Resolver,
     telemetry::Metrics,
 };
@@ -117,7 +118,8 @@ impl App {
             let admission = Arc::clone(&admission);
             move |_| admission.measure()
         });
-        let limits = Limits::new(&config.limits, &metrics);
+        let redis = config.redis.as_ref().map(|redis| Redis::start(redis, Arc::clone(&metrics)));
+        let limits = Limits::sharing(&config.limits, redis.as_ref().map(Redis::limits), &metrics);
         let state = Arc::new(HttpState {
             config,
             store,
@@ -135,6 +137,7 @@ impl App {
             clicks: &clicks,
             store: Arc::clone(&state.store),
             resolver: state.resolver.clone(),
+            redis,
             metrics,
             on_foreign_change: refresh_keys(&state),
         })

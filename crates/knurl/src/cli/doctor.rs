@@ -24,6 +24,7 @@ use super::{
 use crate::{
     clicks::audit::{Verdict, audit},
     config::{Auth, Config},
+    redis::Redis,
 };
 
 /// Less than this and a start may fail in the middle.
@@ -76,6 +77,7 @@ pub(super) fn run(global: &Global, out: Out) -> Result<ExitCode, Failure> {
     let config = &loaded.config;
     let mut checks = vec![configuration(&loaded.notes), directory(config), space(config), open_files()];
     checks.extend(database_and_clicks(config)?);
+    checks.extend(redis(config)?);
     checks.push(clock(config));
     checks.push(keys(config));
     let serving = matches!(spool_lock(config), Lock::Held);
@@ -228,6 +230,21 @@ fn database_and_clicks(config: &Config) -> Result<Vec<Check>, Failure> {
         Some(Ok(found)) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
     });
     Ok(checks)
+}
+
+/// Its absence is no failure: everything goes on without it.
+fn redis(config: &Config) -> Result<Option<Check>, Failure> {
+    let Some(redis) = &config.redis else { return Ok(None) };
+    let url = &redis.url;
+    let check = match runtime()?.block_on(Redis::look(redis)) {
+        Ok(version) => Check::ok("redis", format!("{url} answers ({version})")),
+        Err(error) => Check::warn(
+            "redis",
+            format!("{url}: {}", chain(&error)),
+            "start it or correct KNURL_REDIS_URL; until then limits are each node's own and links are not shared",
+        ),
+    };
+    Ok(Some(check))
 }
 
 fn clicks_aside(config: &Config) -> Option<Check> {

@@ -6,6 +6,7 @@
 mod canary;
 mod coherence;
 mod drain;
+mod hints;
 mod onces;
 mod retention;
 mod salts;
@@ -22,7 +23,7 @@ use knurl_store::{Store, StoreError};
 use supervisor::{Job, Running, run};
 use tokio::time::{Instant, timeout};
 
-use crate::{clicks::Clicks, config::Config, resolve::Resolver, telemetry::Metrics};
+use crate::{clicks::Clicks, config::Config, redis::Redis, resolve::Resolver, telemetry::Metrics};
 
 /// The first salts, and the first word of the canary, are waited for this long; then derived salts do until the job has them.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -36,6 +37,8 @@ pub struct Needs<'a> {
     pub clicks: &'a Clicks,
     pub store: Arc<dyn Store>,
     pub resolver: Resolver,
+    /// Where there is one, other nodes' edits are heard of through it.
+    pub redis: Option<Redis>,
     pub metrics: Arc<Metrics>,
     pub on_foreign_change: Arc<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>,
 }
@@ -52,7 +55,7 @@ pub struct Jobs {
     running: Vec<Running>,
 }
 
-/// Starts, on the current runtime: drain, salts, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
+/// Starts, on the current runtime: drain, salts, hints, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
 /// returns.
 pub async fn start(needs: Needs<'_>) -> Jobs {
     start_at(needs, system_clock()).await
@@ -60,7 +63,7 @@ pub async fn start(needs: Needs<'_>) -> Jobs {
 
 /// [`start`] under another clock.
 pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
-    let Needs { config, clicks, store, resolver, metrics, on_foreign_change } = needs;
+    let Needs { config, clicks, store, resolver, redis, metrics, on_foreign_change } = needs;
     let (drains, interval) = (clicks.drains(), config.clicks.drain_interval);
     let mut running = vec![run(move || drain::DrainJob { drain: drains.make(), interval }, Arc::clone(&metrics))];
 
@@ -86,6 +89,12 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
         tracing::warn!("the store did not give the visitor salts in time; derived ones are used until it does");
     }
     running.push(run(salts, Arc::clone(&metrics)));
+
+    if let Some(redis) = redis {
+        let resolver = resolver.clone();
+        let job = move || hints::HintsJob { hints: redis.hints(), resolver: resolver.clone() };
+        running.push(run(job, Arc::clone(&metrics)));
+    }
 
     let coherence = {
         let (store, metrics, interval) = (Arc::clone(&store), Arc::clone(&metrics), config.cache.coherence_interval);

@@ -2,6 +2,7 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
+use knurl_lab::servers::Redis;
 use serde_json::Value;
 
 use super::knurl::Knurl;
@@ -67,4 +68,19 @@ fn a_data_directory_that_is_none_and_a_key_others_can_read_are_found() {
     fs::set_permissions(knurl.path("data/admin.key"), fs::Permissions::from_mode(0o644)).unwrap();
     let report = knurl.json(&["doctor"]);
     assert_eq!((&report["health"], &check(&report, "admin key")["health"]), (&"warn".into(), &"warn".into()));
+}
+
+#[test]
+fn a_redis_that_answers_is_said_to_and_one_that_does_not_is_a_warning_without_its_password() {
+    let server = Redis::start_with(&["--requirepass", "hunter2"]).unwrap();
+    let url = |password: &str| format!("redis://:{password}@127.0.0.1:{}", server.port());
+    let report = healthy().with("KNURL_REDIS_URL", &url("hunter2")).json(&["doctor"]);
+    let found = check(&report, "redis")["found"].as_str().unwrap();
+    assert!(found.starts_with(&format!("127.0.0.1:{} answers (", server.port())), "{report}");
+    let report = healthy().with("KNURL_REDIS_URL", &url("wrong1")).json(&["doctor"]);
+    assert_eq!(check(&report, "redis")["health"], "warn", "{report}");
+    assert!(!report.to_string().contains("wrong1"), "{report}");
+    let report = healthy().with("KNURL_REDIS_URL", "redis://127.0.0.1:1").json(&["doctor"]);
+    assert_eq!(check(&report, "redis")["health"], "warn", "{report}");
+    assert!(check(&report, "redis")["remedy"].as_str().unwrap().contains("KNURL_REDIS_URL"));
 }

@@ -22,6 +22,7 @@ async fn start_jobs(world: &World, clicks: &knurl::clicks::Clicks) -> Jobs {
         clicks,
         store: world.store(),
         resolver: Resolver::new(world.store(), &world.config.cache),
+        redis: None,
         metrics: std::sync::Arc::clone(&world.metrics),
         on_foreign_change: std::sync::Arc::new(|| Box::pin(std::future::ready(Ok(())))),
     };

@@ -19,6 +19,7 @@ use knurl::{
     },
     jobs::{self, Jobs},
     limit::Limits,
+    redis::Redis,
     resolve::Resolver,
     telemetry::Metrics,
 };
@@ -75,11 +76,12 @@ impl TestApp {
             let admission = Arc::clone(&admission);
             move |_| admission.measure()
         });
+        let redis = config.redis.as_ref().map(|redis| Redis::start(redis, Arc::clone(&metrics)));
         let state = Arc::new(HttpState {
             resolver: Resolver::counting(Arc::clone(&shared), &config.cache, Arc::clone(&metrics)),
             recorder: clicks.recorder.clone(),
             keys: auth::KeyRing::default(),
-            limits: Limits::new(&config.limits, &metrics),
+            limits: Limits::sharing(&config.limits, redis.as_ref().map(Redis::limits), &metrics),
             store: shared,
             metrics,
             config,
@@ -94,6 +96,7 @@ impl TestApp {
             clicks: &clicks,
             store: Arc::clone(&state.store),
             resolver: state.resolver.clone(),
+            redis,
             metrics: Arc::clone(&state.metrics),
             on_foreign_change: Arc::new(move || {
                 let state = Arc::clone(&refreshing);

@@ -1,0 +1,36 @@
+//! Forgets what another node has edited, as soon as Redis says so. The change itself comes by the feed.
+
+use std::time::Duration;
+
+use knurl_core::link::DEFAULT_DOMAIN;
+
+use super::supervisor::{Job, Pause};
+use crate::{redis::Hints, resolve::Resolver};
+
+/// Hints wake the job; this is for one that was dropped between.
+const PAUSE: Duration = Duration::from_secs(60);
+/// Of one step: stops and other tasks have their turn between.
+const HINTS_A_STEP: usize = 256;
+
+pub(super) struct HintsJob {
+    pub(super) hints: Hints,
+    pub(super) resolver: Resolver,
+}
+
+impl Job for HintsJob {
+    const NAME: &'static str = "hints";
+
+    async fn step(&mut self) -> Pause {
+        for _ in 0..HINTS_A_STEP {
+            let Some(hint) = self.hints.take() else { return Pause::Until(PAUSE) };
+            if hint.domain == DEFAULT_DOMAIN {
+                self.resolver.forget(hint.code.as_str());
+            }
+        }
+        Pause::No
+    }
+
+    async fn wanted(&self) {
+        self.hints.arrived().await;
+    }
+}
