@@ -11,7 +11,7 @@
 //! http      -> clicks::Recorder, clicks::Recorded, clicks::BarrierTimeout, config, limit, resolve, telemetry, transfer
 //! jobs      -> clicks, config, resolve, telemetry
 //! limit     -> config, telemetry
-//! resolve   -> config, telemetry
+//! resolve   -> breaker, config, telemetry
 //! telemetry -> config
 //! transfer  -> config, telemetry
 //! ```

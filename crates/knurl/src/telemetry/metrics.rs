@@ -21,7 +21,7 @@ use prometheus_client::{
 
 use knurl_store::StoreError;
 
-use super::{dependencies::Dependencies, histogram::Histogram, limits::LimitMetrics, process, redirects::Redirects};
+use super::{dependencies::Dependencies, histogram::Histogram, limits::LimitMetrics, process, redirects::Redirects, tiers::Tiers};
 
 /// What [`Metrics::render`] returns, to a scraper that knows the newer format.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -261,6 +261,7 @@ pub struct Metrics {
     pub idempotency: IdempotencyMetrics,
     pub cache: CacheMetrics,
     pub dependencies: Dependencies,
+    pub tiers: Tiers,
     pub limits: LimitMetrics,
     pub log: LogMetrics,
     pub jobs: JobMetrics,
@@ -362,6 +363,7 @@ impl Collector for Scrape {
             &metrics.cache.forgotten,
         )?;
         metrics.dependencies.encode(out)?;
+        metrics.tiers.encode(out)?;
         metrics.limits.encode(out)?;
         counter(out, "knurl_job_panics", "Panics of background jobs; each job is restarted.", &metrics.jobs.panics)?;
         counter(out, "knurl_job_errors", "Steps of background jobs that failed and are tried again.", &metrics.jobs.errors)?;

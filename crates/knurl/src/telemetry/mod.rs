@@ -7,5 +7,6 @@ pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod redirects;
+pub mod tiers;
 
 pub use metrics::Metrics;
