@@ -106,7 +106,9 @@ impl Replica {
         let file = self.file()?;
         // Before the row is read: what is known of it afterwards may be known of a newer one only.
         let (fresh, compared) = (self.is_fresh(now), self.inner.shown.compared.load(SeqCst));
-        let row = self.watch(file.readers.point(|connection| by_code(connection, domain, code))).ok()??;
+        let (domain, code) = (domain.to_owned(), code.clone());
+        let read = file.readers.point(move |connection| by_code(connection, &domain, &code)).await;
+        let row = self.watch(read).ok()??;
         let trust = if fresh && row.id.0 <= compared { Trust::Sure } else { Trust::Doubtful };
         let facts = match row.state {
             State::Link(facts) => Some(facts),
