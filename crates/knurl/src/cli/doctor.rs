@@ -188,7 +188,7 @@ fn open_files() -> Check {
 }
 
 fn database_and_clicks(config: &Config) -> Result<Vec<Check>, Failure> {
-    let path = config.database_path();
+    let Some(path) = config.sqlite_path() else { return Ok(Vec::new()) };
     if !path.exists() {
         return Ok(vec![Check::ok("database", format!("{} will be created", path.display()))]);
     }
@@ -248,7 +248,7 @@ fn clock(config: &Config) -> Check {
     if now.0 < CLOCK_MIN_MS {
         return Check::fail("clock", shown, "set the clock: links would expire, and clicks be counted, at the wrong time");
     }
-    let written = fs::metadata(config.database_path()).and_then(|meta| meta.modified()).ok();
+    let written = config.sqlite_path().and_then(|path| fs::metadata(path).ok()).and_then(|meta| meta.modified().ok());
     let written_ms = written.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok()).map_or(0, |at| at.as_millis() as i64);
     if written_ms > now.0 + CLOCK_BACK_MAX_MS {
         return Check::warn("clock", shown, "the database was written later than now: has the clock been set back?");

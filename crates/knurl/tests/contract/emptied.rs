@@ -8,14 +8,14 @@ const CONTRACT: [&str; 3] = ["users", "links", "events"];
 
 /// By a connection of its own, as another process would; ids begin at 1 again.
 fn empty(app: &TestApp, tables: &[&str]) {
-    let others = rusqlite::Connection::open(app.state.config.database_path()).unwrap();
+    let others = rusqlite::Connection::open(app.state.config.sqlite_path().unwrap()).unwrap();
     others.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
     let deletes: String = tables.iter().map(|table| format!("delete from {table};")).collect();
     others.execute_batch(&format!("begin immediate; {deletes} delete from sqlite_sequence; commit")).unwrap();
 }
 
 fn every_table(app: &TestApp) -> Vec<String> {
-    let others = rusqlite::Connection::open(app.state.config.database_path()).unwrap();
+    let others = rusqlite::Connection::open(app.state.config.sqlite_path().unwrap()).unwrap();
     let mut names = others.prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'").unwrap();
     let names = names.query_map([], |row| row.get(0)).unwrap();
     names.map(Result::unwrap).collect()

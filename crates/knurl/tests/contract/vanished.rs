@@ -11,7 +11,7 @@ use crate::test_app::{Answer, TestApp};
 const PATIENCE_TRIES: u32 = 600;
 
 fn empty(app: &TestApp, tables: &[&str]) {
-    let conn = Connection::open(app.state.config.database_path()).unwrap();
+    let conn = Connection::open(app.state.config.sqlite_path().unwrap()).unwrap();
     conn.busy_timeout(Duration::from_secs(10)).unwrap();
     let statements: String = tables.iter().map(|table| format!("delete from {table};")).collect();
     conn.execute_batch(&format!("begin immediate; {statements} commit;")).unwrap();
@@ -19,7 +19,7 @@ fn empty(app: &TestApp, tables: &[&str]) {
 
 /// But the cursors: without them the spool's clicks are delivered again, as a restored backup needs it.
 fn every_table(app: &TestApp) -> Vec<String> {
-    let conn = Connection::open(app.state.config.database_path()).unwrap();
+    let conn = Connection::open(app.state.config.sqlite_path().unwrap()).unwrap();
     let mut query = conn.prepare("select name from sqlite_schema where type = 'table' and name <> 'cursors'").unwrap();
     query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }

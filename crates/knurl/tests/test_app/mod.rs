@@ -64,7 +64,7 @@ impl TestApp {
         let addr = public.local_addr().unwrap();
         config.bound(addr);
 
-        let sqlite = SqliteStore::open(&config.database_path(), &SqliteOptions::default()).unwrap();
+        let sqlite = SqliteStore::open(&config.sqlite_path().unwrap(), &SqliteOptions::default()).unwrap();
         let store = FaultyStore::new(Arc::new(sqlite));
         store.create_key("tests", auth::hash(KEY.as_bytes()), UnixMillis(0)).await.unwrap();
         let shared: Arc<dyn Store> = Arc::new(store.clone());
