@@ -19,20 +19,32 @@ pub(super) const BY_CODE: &str = include_str!("queries/link_by_code.sql");
 
 /// Rows of the copy looked at in one go: where the database has lost a million, they are not removed in one transaction.
 const ROWS_MAX: usize = 10_000;
+const FIRST_VERSION: i64 = 1;
 
 /// What became of the copy.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     /// Codes that lead elsewhere now, or may.
     pub(super) codes: Vec<String>,
+    /// Codes the copy had nothing of, and which nobody has changed since they were created.
+    pub(super) new: Vec<String>,
     /// Links more (or less) that are not deleted.
     links: i64,
 }
 
 impl Written {
-    fn came(&mut self, row: &Raw) {
+    /// Of rows that were written nowhere.
+    pub(super) fn of(rows: Vec<LinkCopy>) -> Self {
+        Self { codes: rows.into_iter().map(|row| row.short_code).collect(), ..Self::default() }
+    }
+
+    fn came(&mut self, row: &Raw, is_new: bool) {
         self.links += i64::from(row.counts());
-        self.codes.push(row.short_code.clone());
+        if is_new && row.version == FIRST_VERSION {
+            self.new.push(row.short_code.clone());
+        } else if self.codes.last() != Some(&row.short_code) {
+            self.codes.push(row.short_code.clone());
+        }
     }
 
     fn went(&mut self, code: String, counted: bool) {
@@ -83,7 +95,7 @@ pub(super) fn compare(
             match (mine, theirs) {
                 (Some(mine), Some(theirs)) if mine == theirs => {}
                 (_, Some(theirs)) => statements.put(theirs, &mut written)?,
-                (Some(mine), None) => statements.remove(mine.id, &mut written)?,
+                (Some(mine), None) => drop(statements.remove(mine.id, &mut written)?),
                 (None, None) => {}
             }
         }
@@ -148,7 +160,7 @@ impl<'c> Statements<'c> {
     }
 
     fn put(&mut self, row: &Raw, written: &mut Written) -> Result<()> {
-        self.remove(row.id, written)?;
+        let mut is_new = !self.remove(row.id, written)?;
         match self.insert(row) {
             // Another row still has the code: the database, where no two can, has given that one another code or removed it.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
@@ -156,21 +168,23 @@ impl<'c> Statements<'c> {
                 let gone = self.remove_of_code.query_row(key, removed).optional().map_err(store_error)?;
                 if let Some((code, counted)) = gone {
                     written.went(code, counted);
+                    is_new = false;
                 }
                 self.insert(row).map_err(store_error)?;
             }
             done => done.map_err(store_error)?,
         }
-        written.came(row);
+        written.came(row, is_new);
         Ok(())
     }
 
-    fn remove(&mut self, id: i64, written: &mut Written) -> Result<()> {
-        let gone = self.remove.query_row([id], removed).optional().map_err(store_error)?;
-        if let Some((code, counted)) = gone {
-            written.went(code, counted);
-        }
-        Ok(())
+    /// Whether there was one.
+    fn remove(&mut self, id: i64, written: &mut Written) -> Result<bool> {
+        let Some((code, counted)) = self.remove.query_row([id], removed).optional().map_err(store_error)? else {
+            return Ok(false);
+        };
+        written.went(code, counted);
+        Ok(true)
     }
 
     fn insert(&mut self, row: &Raw) -> rusqlite::Result<()> {

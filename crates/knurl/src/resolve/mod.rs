@@ -196,7 +196,14 @@ impl Resolver {
 
     /// What the database's feed says is outdated. The replica, where there is one, has the changes already.
     pub fn outdated(&self, outdated: Outdated<'_>) {
-        let Outdated::Codes(codes) = outdated else { return self.forget_all() };
+        match outdated {
+            Outdated::Codes(codes) => self.changed_by_anybody(codes),
+            Outdated::Absence(codes) => codes.iter().for_each(|code| self.created(code)),
+            Outdated::All => self.forget_all(),
+        }
+    }
+
+    fn changed_by_anybody(&self, codes: &[String]) {
         // Redis first: what is found there until then is not remembered beyond the next lines, and not believed after them.
         if let Some(shared) = self.inner.below.shared() {
             shared.forget(codes);
