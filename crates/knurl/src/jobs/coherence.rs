@@ -1,4 +1,6 @@
 //! When somebody else has changed the database: drops what memory holds, unless a feed says what to forget, and has the keys read again.
+//!
+//! On PostgreSQL another node's creates do not count as a change; edits and changed keys always do.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
