@@ -123,6 +123,11 @@ impl Replica {
         self.inner.shown.complete.load(SeqCst)
     }
 
+    /// Whether no part of it is still to be compared with the database.
+    pub fn is_compared(&self) -> bool {
+        self.inner.shown.compared.load(SeqCst) == i64::MAX
+    }
+
     /// Links in the copy that are not deleted.
     pub fn links(&self) -> u64 {
         self.inner.shown.links.load(SeqCst)

@@ -7,6 +7,7 @@
 mod admin_key;
 pub mod database;
 mod fail_point;
+mod replica;
 mod sd_notify;
 mod serve;
 pub mod watchdog;
@@ -22,7 +23,7 @@ use std::{
 };
 
 use knurl_core::UnixMillis;
-use knurl_store::StoreError;
+use knurl_store::{StoreError, replica::Replica};
 use tokio::net::TcpListener;
 
 pub use database::Database;
@@ -39,7 +40,7 @@ use crate::{
     },
     jobs::{self, Jobs, Needs},
     limit::Limits,
-    resolve::Resolver,
+    resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
 
@@ -58,6 +59,7 @@ pub struct App {
     server: Server,
     jobs: Jobs,
     clicks: Clicks,
+    replica: Option<Replica>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +97,7 @@ impl App {
         config.refuse_open_to_strangers()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
+        let replica = replica::open(&config).await;
         let database = Database::open(&config).await.map_err(AppError::Store)?;
         database.count_into(&metrics);
         let store = Arc::clone(&database.store);
@@ -106,7 +109,8 @@ impl App {
         config.bound(addr);
         config.http.metrics_listen = metrics_addr;
 
-        let resolver = Resolver::counting(Arc::clone(&store), &config.cache, Arc::clone(&metrics));
+        let tiers = Tiers { replica: replica.clone(), shared: None, database: Arc::clone(&store) };
+        let resolver = Resolver::over(tiers, &config.cache, Arc::clone(&metrics));
         let keys = KeyRing::default();
         keys.refresh(&*store).await.map_err(AppError::Store)?;
         metrics.on_render({
@@ -138,11 +142,12 @@ impl App {
             resolver: state.resolver.clone(),
             metrics,
             on_foreign_change: refresh_keys(&state),
+            feeding: replica::feeding(&database, replica.clone()),
         })
         .await;
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
-        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks })
+        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica })
     }
 
     /// Where the API and the redirects are served; the real port where 0 was asked for.
@@ -183,6 +188,9 @@ impl App {
         let closed = async {
             self.clicks.stop().await;
             store.close().await;
+            if let Some(replica) = self.replica {
+                replica.close().await;
+            }
         };
         if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
             tracing::error!(

@@ -65,6 +65,11 @@ impl Config {
         self.data_dir.join("spool")
     }
 
+    /// This node's copy of the link table.
+    pub fn replica_path(&self) -> PathBuf {
+        self.data_dir.join("replica.db")
+    }
+
     /// Where a generated admin key is kept.
     pub fn admin_key_path(&self) -> PathBuf {
         self.data_dir.join("admin.key")

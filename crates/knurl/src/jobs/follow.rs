@@ -3,7 +3,7 @@
 //! Promised: a look is begun as soon as the server says that links have changed, and every [`POLL`] besides; looks are [`APART`] from each
 //! other however often it says so. While the database is away it is looked for at the same pace, and the log hears of it once.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
 use knurl_store::{
     StoreError,
@@ -105,7 +105,9 @@ impl Job for FollowJob {
         }
     }
 
-    async fn wanted(&self) {
-        self.heard.notified().await;
+    fn wanted(&self) -> impl Future<Output = ()> + Send {
+        // Not of `self`, which cannot be shared between threads.
+        let heard = Arc::clone(&self.heard);
+        async move { heard.notified().await }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     breaker::{Breaker, Rules},
     telemetry::{
         dependencies::Dependency,
-        tiers::{Below, Said},
+        tiers::{Below, ReplicaMetrics, Said},
     },
 };
 
@@ -31,6 +31,8 @@ pub(super) trait Copies: Send + Sync {
     fn link<'a>(&'a self, code: &'a ShortCode, now: Instant) -> BoxFuture<'a, Option<Found>>;
     /// When the last look at the database began that the copy has the changes of.
     fn looked_at(&self) -> Option<Instant>;
+    /// Copies its sizes and its age.
+    fn measure(&self, into: &ReplicaMetrics, now: Instant);
 }
 
 impl Copies for Replica {
@@ -40,6 +42,15 @@ impl Copies for Replica {
 
     fn looked_at(&self) -> Option<Instant> {
         Self::looked_at(self)
+    }
+
+    fn measure(&self, into: &ReplicaMetrics, now: Instant) {
+        into.links.set(self.links());
+        into.complete.set(u64::from(self.is_complete()));
+        into.compared.set(u64::from(self.is_compared()));
+        into.failures.set(self.failures());
+        let age = Self::looked_at(self).map(|at| now.saturating_duration_since(at).as_millis());
+        into.age_ms.set(age.map_or(u64::MAX, |ms| u64::try_from(ms).unwrap_or(u64::MAX)));
     }
 }
 
@@ -61,7 +72,12 @@ pub(super) struct Replicated {
 impl Replicated {
     pub(super) fn new(copies: Box<dyn Copies>, observed: Observed) -> Self {
         observed.watch(Below::Replica);
+        observed.metrics.tiers.replica.watch();
         Self { copies, breaker: observed.breaker(Dependency::Replica, Rules::default()), observed }
+    }
+
+    pub(super) fn measure(&self) {
+        self.copies.measure(&self.observed.metrics.tiers.replica, Instant::now());
     }
 
     pub(super) async fn ask(&self, code: &ShortCode, mark: Mark) -> Copy {

@@ -229,6 +229,7 @@ impl Resolver {
         cache.links.set(memory.links());
         cache.bytes.set(memory.bytes());
         cache.negative.set(memory.absent());
+        self.inner.below.measure();
     }
 }
 

@@ -145,6 +145,12 @@ impl Below {
         }
     }
 
+    pub(super) fn measure(&self) {
+        if let Some(replica) = &self.replica {
+            replica.measure();
+        }
+    }
+
     pub(super) fn shared(&self) -> Option<&SharedTier> {
         self.shared.as_ref()
     }

@@ -16,7 +16,7 @@ use knurl_store::replica::{self, Facts, Trust};
 use super::{copies::Copies, *};
 use crate::{
     breaker::Rules,
-    telemetry::tiers::{Below as Name, Said},
+    telemetry::tiers::{Below as Name, ReplicaMetrics, Said},
 };
 
 const NOW: UnixMillis = UnixMillis(1_700_000_000_000);
@@ -95,6 +95,8 @@ impl Copies for Copying {
     fn looked_at(&self) -> Option<Instant> {
         *self.0.looked_at.lock().unwrap()
     }
+
+    fn measure(&self, _: &ReplicaMetrics, _: Instant) {}
 }
 
 impl SharedLinks for One {
