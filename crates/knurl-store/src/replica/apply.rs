@@ -8,6 +8,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params
 use super::{
     copy::{LinkCopy, Raw},
     file::{Progress, put_progress},
+    follow::Changed,
 };
 use crate::{StoreError, sqlite::failure::store_error, store::Result};
 
@@ -25,9 +26,9 @@ const FIRST_VERSION: i64 = 1;
 #[derive(Debug, Default)]
 pub(super) struct Written {
     /// Codes that lead elsewhere now, or may.
-    pub(super) codes: Vec<String>,
+    pub(super) codes: Vec<Changed>,
     /// Codes the copy had nothing of, and which nobody has changed since they were created.
-    pub(super) new: Vec<String>,
+    pub(super) new: Vec<Changed>,
     /// Links more (or less) that are not deleted.
     links: i64,
 }
@@ -35,23 +36,19 @@ pub(super) struct Written {
 impl Written {
     /// Of rows that were written nowhere.
     pub(super) fn of(rows: Vec<LinkCopy>) -> Self {
-        Self { codes: rows.into_iter().map(|row| row.short_code).collect(), ..Self::default() }
+        let codes = rows.into_iter().map(|row| Changed { code: row.short_code, version: row.version });
+        Self { codes: codes.collect(), ..Self::default() }
     }
 
     fn came(&mut self, row: &Raw, is_new: bool) {
         self.links += i64::from(row.counts());
-        if is_new && row.version == FIRST_VERSION {
-            self.new.push(row.short_code.clone());
-        } else if self.codes.last() != Some(&row.short_code) {
-            self.codes.push(row.short_code.clone());
-        }
+        let changed = Changed { code: row.short_code.clone(), version: row.version };
+        if is_new && row.version == FIRST_VERSION { self.new.push(changed) } else { self.codes.push(changed) }
     }
 
-    fn went(&mut self, code: String, counted: bool) {
-        self.links -= i64::from(counted);
-        if self.codes.last() != Some(&code) {
-            self.codes.push(code);
-        }
+    fn went(&mut self, row: Removed) {
+        self.links -= i64::from(row.counted);
+        self.codes.push(Changed { code: row.code, version: row.version.saturating_add(1) });
     }
 }
 
@@ -95,7 +92,7 @@ pub(super) fn compare(
             match (mine, theirs) {
                 (Some(mine), Some(theirs)) if mine == theirs => {}
                 (_, Some(theirs)) => statements.put(theirs, &mut written)?,
-                (Some(mine), None) => drop(statements.remove(mine.id, &mut written)?),
+                (Some(mine), None) => statements.remove(mine.id, &mut written)?,
                 (None, None) => {}
             }
         }
@@ -160,14 +157,21 @@ impl<'c> Statements<'c> {
     }
 
     fn put(&mut self, row: &Raw, written: &mut Written) -> Result<()> {
-        let mut is_new = !self.remove(row.id, written)?;
+        let before = self.take(row.id)?;
+        let mut is_new = before.is_none();
+        if let Some(before) = before {
+            written.links -= i64::from(before.counted);
+            // The row itself is told of below.
+            if before.code != row.short_code {
+                written.went(Removed { counted: false, ..before });
+            }
+        }
         match self.insert(row) {
             // Another row still has the code: the database, where no two can, has given that one another code or removed it.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 let key = params![row.domain, row.short_code, row.twin];
-                let gone = self.remove_of_code.query_row(key, removed).optional().map_err(store_error)?;
-                if let Some((code, counted)) = gone {
-                    written.went(code, counted);
+                if let Some(gone) = self.remove_of_code.query_row(key, removed).optional().map_err(store_error)? {
+                    written.went(gone);
                     is_new = false;
                 }
                 self.insert(row).map_err(store_error)?;
@@ -178,13 +182,15 @@ impl<'c> Statements<'c> {
         Ok(())
     }
 
-    /// Whether there was one.
-    fn remove(&mut self, id: i64, written: &mut Written) -> Result<bool> {
-        let Some((code, counted)) = self.remove.query_row([id], removed).optional().map_err(store_error)? else {
-            return Ok(false);
-        };
-        written.went(code, counted);
-        Ok(true)
+    fn remove(&mut self, id: i64, written: &mut Written) -> Result<()> {
+        if let Some(gone) = self.take(id)? {
+            written.went(gone);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, id: i64) -> Result<Option<Removed>> {
+        self.remove.query_row([id], removed).optional().map_err(store_error)
     }
 
     fn insert(&mut self, row: &Raw) -> rusqlite::Result<()> {
@@ -206,7 +212,13 @@ impl<'c> Statements<'c> {
     }
 }
 
-/// Code, and whether the row counted.
-fn removed(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, bool)> {
-    Ok((row.get(0)?, row.get::<_, i64>(1)? != Raw::DELETED))
+/// A row that was there.
+struct Removed {
+    code: String,
+    counted: bool,
+    version: i64,
+}
+
+fn removed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Removed> {
+    Ok(Removed { code: row.get(0)?, counted: row.get::<_, i64>(1)? != Raw::DELETED, version: row.get(2)? })
 }

@@ -57,11 +57,18 @@ pub trait Source: Send {
 /// What is not to be remembered any more.
 #[derive(Debug)]
 pub enum Outdated<'a> {
-    Codes(&'a [String]),
+    Codes(&'a [Changed]),
     /// These codes exist now: outdated is only that they do not.
-    Absence(&'a [String]),
+    Absence(&'a [Changed]),
     /// Whatever is remembered.
     All,
+}
+
+/// A code, and the version its link has become; of a link that was removed the next one after its last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub code: String,
+    pub version: i64,
 }
 
 pub type Forget = Box<dyn Fn(Outdated<'_>) + Send>;
@@ -352,8 +359,7 @@ impl<S: Source> Follower<S> {
                 // The database has them, the copy has not: neither it nor anybody's memory is to be believed.
                 replica.looked(None);
                 self.read = false;
-                let codes: Vec<String> = rows.into_iter().map(|row| row.short_code).collect();
-                (self.forget)(Outdated::Codes(&codes));
+                (self.forget)(Outdated::Codes(&Written::of(rows).codes));
                 replica.watch(Err(error))
             }
         }

@@ -88,7 +88,9 @@ fn forget() -> (Forget, Forgotten) {
     let forgotten = Forgotten::default();
     let told = forgotten.clone();
     let forget = move |outdated: Outdated<'_>| match outdated {
-        Outdated::Codes(codes) | Outdated::Absence(codes) => told.lock().unwrap().extend(codes.iter().cloned().map(Some)),
+        Outdated::Codes(codes) | Outdated::Absence(codes) => {
+            told.lock().unwrap().extend(codes.iter().map(|changed| Some(changed.code.clone())));
+        }
         Outdated::All => told.lock().unwrap().push(None),
     };
     (Box::new(forget), forgotten)

@@ -40,6 +40,7 @@ use crate::{
     },
     jobs::{self, Jobs, Needs},
     limit::Limits,
+    redis::Redis,
     resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
@@ -109,7 +110,11 @@ impl App {
         config.bound(addr);
         config.http.metrics_listen = metrics_addr;
 
-        let tiers = Tiers { replica: replica.clone(), shared: None, database: Arc::clone(&store) };
+        // Beside an embedded database it would be the slower of the two.
+        let redis = config.redis.as_ref().filter(|_| database.postgres.is_some());
+        let redis = redis.map(|config| Redis::start(config, Arc::clone(&metrics)));
+        let shared = redis.as_ref().map(|redis| Arc::new(redis.links()) as _);
+        let tiers = Tiers { replica: replica.clone(), shared, database: Arc::clone(&store) };
         let resolver = Resolver::over(tiers, &config.cache, Arc::clone(&metrics));
         let keys = KeyRing::default();
         keys.refresh(&*store).await.map_err(AppError::Store)?;
@@ -143,6 +148,7 @@ impl App {
             metrics,
             on_foreign_change: refresh_keys(&state),
             feeding: replica::feeding(&database, replica.clone()),
+            redis,
         })
         .await;
         let server = Server::start(&state, public, observed);

@@ -7,6 +7,7 @@ mod canary;
 mod coherence;
 mod drain;
 mod follow;
+mod hints;
 mod onces;
 mod retention;
 mod salts;
@@ -24,7 +25,7 @@ use knurl_store::{Store, StoreError};
 use supervisor::{Job, Running, run};
 use tokio::time::{Instant, timeout};
 
-use crate::{clicks::Clicks, config::Config, resolve::Resolver, telemetry::Metrics};
+use crate::{clicks::Clicks, config::Config, redis::Redis, resolve::Resolver, telemetry::Metrics};
 
 /// The first salts, and the first word of the canary, are waited for this long; then derived salts do until the job has them.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
@@ -41,6 +42,7 @@ pub struct Needs<'a> {
     pub on_foreign_change: Arc<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>,
     /// Tells which links others have changed. `None`: that is not known, only that they have; then nothing remembered is believed.
     pub feeding: Option<Feeding>,
+    pub redis: Option<Redis>,
 }
 
 impl std::fmt::Debug for Needs<'_> {
@@ -55,7 +57,7 @@ pub struct Jobs {
     running: Vec<Running>,
 }
 
-/// Starts, on the current runtime: drain, salts, follow, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
+/// Starts, on the current runtime: drain, salts, hints, follow, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
 /// returns.
 pub async fn start(needs: Needs<'_>) -> Jobs {
     start_at(needs, system_clock()).await
@@ -63,7 +65,7 @@ pub async fn start(needs: Needs<'_>) -> Jobs {
 
 /// [`start`] under another clock.
 pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
-    let Needs { config, clicks, store, resolver, metrics, on_foreign_change, feeding } = needs;
+    let Needs { config, clicks, store, resolver, metrics, on_foreign_change, feeding, redis } = needs;
     let (drains, interval) = (clicks.drains(), config.clicks.drain_interval);
     let mut running = vec![run(move || drain::DrainJob { drain: drains.make(), interval }, Arc::clone(&metrics))];
 
@@ -89,6 +91,12 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
         tracing::warn!("the store did not give the visitor salts in time; derived ones are used until it does");
     }
     running.push(run(salts, Arc::clone(&metrics)));
+
+    if let Some(redis) = redis {
+        let listener = resolver.clone();
+        let hints = move || hints::HintsJob { hints: redis.hints(), resolver: listener.clone() };
+        running.push(run(hints, Arc::clone(&metrics)));
+    }
 
     // The feed tells which links; without one all are forgotten.
     let forgets_all = feeding.is_none().then(|| resolver.clone());

@@ -22,7 +22,7 @@ pub(super) struct Mark {
     pub(super) here: Option<Instant>,
     /// By whomever, as far as this node knows.
     pub(super) last: Option<Instant>,
-    /// Some code of the stripe, perhaps this one, through this process.
+    /// Some code of the stripe, perhaps this one, through this process; or this one, as somebody says who may be wrong.
     pub(super) perhaps_here: Option<Instant>,
 }
 
@@ -39,6 +39,8 @@ pub(super) enum By {
     ThisProcess,
     /// Whoever; this node's copy has it already.
     Anybody,
+    /// Another node, as it says; the copy may not have it.
+    Told,
 }
 
 #[derive(Debug, Default)]
@@ -50,7 +52,7 @@ pub(super) struct Marks {
 impl Marks {
     pub(super) fn of(&self, code: &str) -> Mark {
         let mine = self.codes.get(code).copied().unwrap_or_default();
-        Mark { last: mine.last.max(self.all.last), perhaps_here: self.all.perhaps_here, ..mine }
+        Mark { last: mine.last.max(self.all.last), perhaps_here: mine.perhaps_here.max(self.all.perhaps_here), ..mine }
     }
 
     pub(super) fn set(&mut self, code: &str, by: By, now: Instant) {
@@ -58,13 +60,15 @@ impl Marks {
             self.codes.retain(|_, mark| mark.is_recent(now));
         }
         if self.codes.len() >= CODES_MAX {
-            let here = self.codes.drain().filter_map(|(_, mark)| mark.here).max();
+            let here = self.codes.drain().filter_map(|(_, mark)| mark.here.max(mark.perhaps_here)).max();
             self.all = Mark { here: None, last: Some(now), perhaps_here: self.all.perhaps_here.max(here) };
         }
         let mark = self.codes.entry(code.into()).or_default();
         mark.last = Some(now);
-        if by == By::ThisProcess {
-            mark.here = Some(now);
+        match by {
+            By::ThisProcess => mark.here = Some(now),
+            By::Told => mark.perhaps_here = Some(now),
+            By::Anybody => {}
         }
     }
 

@@ -30,7 +30,10 @@ mod words;
 use std::{sync::Arc, time::Instant};
 
 use knurl_core::{LinkId, ShortCode, UnixMillis, UserId, link::RedirectStatus};
-use knurl_store::{Store, StoreError, replica::follow::Outdated};
+use knurl_store::{
+    Store, StoreError,
+    replica::follow::{Changed, Outdated},
+};
 
 use self::{
     copies::Copy,
@@ -40,7 +43,7 @@ use self::{
 };
 pub use self::{
     location::Location,
-    shared::{SharedError, SharedLinks},
+    shared::{Leave, Looked, SharedLinks},
     tiers::{Copied, Tiers},
 };
 use crate::telemetry::{Metrics, redirects::Tier};
@@ -181,11 +184,12 @@ impl Resolver {
         }
     }
 
-    /// To be called after every change of a link through this process, before it is acknowledged.
-    pub fn changed(&self, code: &str) {
+    /// To be called after every change of a link through this process, before it is acknowledged. `version`: which it has become, where
+    /// that is known.
+    pub fn changed(&self, code: &str, version: Option<i64>) {
         self.inner.memory.changed(code, By::ThisProcess, Instant::now());
-        if let Some(shared) = self.inner.below.shared() {
-            shared.forget(&[code.to_owned()]);
+        if let (Some(shared), Some(version)) = (self.inner.below.shared(), version) {
+            shared.forget(&[Changed { code: code.to_owned(), version }], true);
         }
     }
 
@@ -194,33 +198,37 @@ impl Resolver {
         self.inner.memory.forget(code);
     }
 
+    /// Another node says that it has changed this link. The database's feed will say so too: this may come sooner.
+    pub fn told(&self, code: &str) {
+        self.inner.memory.changed(code, By::Told, Instant::now());
+    }
+
     /// What the database's feed says is outdated. The replica, where there is one, has the changes already.
     pub fn outdated(&self, outdated: Outdated<'_>) {
         match outdated {
             Outdated::Codes(codes) => self.changed_by_anybody(codes),
-            Outdated::Absence(codes) => codes.iter().for_each(|code| self.created(code)),
+            Outdated::Absence(codes) => codes.iter().for_each(|created| self.created(&created.code)),
             Outdated::All => self.forget_all(),
         }
     }
 
-    fn changed_by_anybody(&self, codes: &[String]) {
-        // Redis first: what is found there until then is not remembered beyond the next lines, and not believed after them.
-        if let Some(shared) = self.inner.below.shared() {
-            shared.forget(codes);
-        }
+    fn changed_by_anybody(&self, codes: &[Changed]) {
         let now = Instant::now();
-        for code in codes {
-            self.inner.memory.changed(code, By::Anybody, now);
+        for changed in codes {
+            self.inner.memory.changed(&changed.code, By::Anybody, now);
+        }
+        if let Some(shared) = self.inner.below.shared() {
+            shared.forget(codes, false);
         }
     }
 
     /// Nothing in memory is believed any more without asking the tiers below; while they are unavailable, it still answers.
     pub fn forget_all(&self) {
         self.inner.metrics.cache.forgotten.inc();
-        if let Some(shared) = self.inner.below.shared() {
-            shared.forget_all();
-        }
         self.inner.memory.forget_all(Instant::now());
+        if let Some(shared) = self.inner.below.shared() {
+            shared.distrust();
+        }
     }
 
     /// Copies the sizes into the metrics: for a scrape.

@@ -151,7 +151,7 @@ async fn a_load_that_began_before_a_forget_is_not_remembered() {
     });
     asked(&database, 1).await;
     database.set(Row::Link("https://new.example/"));
-    resolver.changed("abc");
+    resolver.changed("abc", None);
     // Who asks after the change must not wait for, nor get, the answer of the load that began before it.
     let late = tokio::spawn({
         let resolver = resolver.clone();
@@ -172,7 +172,7 @@ async fn the_early_load_landing_last_does_not_bring_the_old_link_back() {
     let memory = &resolver.inner.memory;
     let flight = memory.join("abc");
     let old = Resolved::of(&Copied::from(link(code("abc"), "https://old.example/"))).unwrap();
-    resolver.changed("abc");
+    resolver.changed("abc", None);
     assert_eq!(target(&resolver, "abc").await.as_deref(), Some("https://new.example/"));
     memory.land("abc", &flight, Some((Some(old), NOW)));
     assert_eq!(target(&resolver, "abc").await.as_deref(), Some("https://new.example/"));
@@ -249,7 +249,7 @@ async fn a_link_changed_here_is_not_answered_stale_even_in_an_outage() {
     let database = Database::open(Row::Link("https://a.example/"));
     let resolver = database.resolver();
     target(&resolver, "abc").await;
-    resolver.changed("abc");
+    resolver.changed("abc", None);
     database.set(Row::Down);
     assert!(resolver.resolve(&code("abc"), NOW).await.is_err());
 }

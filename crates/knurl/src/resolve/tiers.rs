@@ -19,7 +19,7 @@ use super::{
     copies::{Copies, Copy, Replicated},
     database::{Database, Load},
     marks::Mark,
-    shared::{SharedLinks, SharedTier},
+    shared::{Looked, SharedLinks, SharedTier},
 };
 use crate::{
     breaker::{Breaker, Rules},
@@ -114,27 +114,29 @@ impl Below {
             Copy::Doubtful(link, version) => (Some(link), version),
             Copy::Unknown => (None, i64::MIN),
         };
-        if let Some(shared) = &self.shared
-            && let Some(link) = shared.ask(code, mark, version).await
-            && let Ok(link) = Resolved::of(&link)
-        {
-            return Ok(Found { link: Some(link), tier: Tier::Redis });
-        }
-        let began = Instant::now();
+        let leave = match &self.shared {
+            None => None,
+            Some(shared) => match shared.ask(code, mark, version).await {
+                Looked::Miss(leave) => leave,
+                Looked::Hit(link) => match Resolved::of(&link) {
+                    Ok(link) => return Ok(Found { link: Some(link), tier: Tier::Redis }),
+                    Err(_) => None,
+                },
+            },
+        };
         let link = match self.database.ask(code, doubtful.is_some()).await {
             Ok(None) => return Ok(Found { link: None, tier: Tier::Database }),
             Ok(Some(link)) => Copied::from(link),
             Err(error) => return Err(Failure { error, doubtful }),
         };
-        match Resolved::of(&link) {
-            Ok(resolved) => {
-                if let Some(shared) = &self.shared {
-                    shared.put(code, &link, began);
-                }
-                Ok(Found { link: Some(resolved), tier: Tier::Database })
-            }
-            Err(error) => Err(Failure { error, doubtful }),
+        let resolved = match Resolved::of(&link) {
+            Ok(resolved) => resolved,
+            Err(error) => return Err(Failure { error, doubtful }),
+        };
+        if let Some(leave) = leave {
+            leave(link);
         }
+        Ok(Found { link: Some(resolved), tier: Tier::Database })
     }
 
     /// The replica alone.

@@ -109,6 +109,7 @@ impl TestApp {
             resolver: state.resolver.clone(),
             metrics: Arc::clone(&state.metrics),
             feeding,
+            redis: None,
             on_foreign_change: Arc::new(move || {
                 let state = Arc::clone(&refreshing);
                 async move { state.keys.refresh(&*state.store).await.map(drop) }.boxed()
