@@ -147,9 +147,9 @@ impl<S: Source> Follower<S> {
 
     /// One look, and one page where the table is being compared. After an error the copy is as it was, or a little newer.
     pub async fn step(&mut self, now: Instant) -> Result<Stepped> {
-        self.keep_sound().await?;
+        self.keep_sound(now).await?;
         let head = self.source.look().await?;
-        let mut stepped = Stepped { next: Next::Later, rows: 0, compares: self.recognise(&head).await? };
+        let mut stepped = Stepped { next: Next::Later, rows: 0, compares: self.recognise(&head, now).await? };
         let caught_up = self.follow(&head, &mut stepped.rows).await?;
         self.source.looked().await?;
         if caught_up {
@@ -169,11 +169,11 @@ impl<S: Source> Follower<S> {
     }
 
     /// A file that is damaged, or not there any more, is replaced; what it knew of is read.
-    async fn keep_sound(&mut self) -> Result<()> {
+    async fn keep_sound(&mut self, now: Instant) -> Result<()> {
         let Some(replica) = &self.replica else { return Ok(()) };
-        if let Some(keep) = replica.is_to_be_renewed() {
+        if let Some(keep) = replica.is_to_be_renewed(now) {
             self.read = false;
-            replica.renew(keep).await?;
+            replica.renew(keep, now).await?;
         }
         if !self.read {
             self.progress = replica.write(|connection| file::progress(connection)).await?;
@@ -183,7 +183,7 @@ impl<S: Source> Follower<S> {
     }
 
     /// Whether the copy is of what the source shows, and all of it.
-    async fn recognise(&mut self, head: &Head) -> Result<Option<Reason>> {
+    async fn recognise(&mut self, head: &Head, now: Instant) -> Result<Option<Reason>> {
         let reason = match &self.progress {
             None => Reason::New,
             Some(known) if known.database != head.database => Reason::New,
@@ -196,7 +196,7 @@ impl<S: Source> Follower<S> {
             && let Some(replica) = &self.replica
         {
             tracing::warn!("the replica is of another database: it is thrown away");
-            replica.renew(Keep::Nothing).await?;
+            replica.renew(Keep::Nothing, now).await?;
         }
         let known = self.progress.take();
         let next = Progress {
