@@ -7,6 +7,7 @@
 mod admin_key;
 pub mod database;
 mod fail_point;
+mod replica;
 mod sd_notify;
 mod serve;
 pub mod watchdog;
@@ -22,7 +23,7 @@ use std::{
 };
 
 use knurl_core::UnixMillis;
-use knurl_store::StoreError;
+use knurl_store::{StoreError, replica::Replica};
 use tokio::net::TcpListener;
 
 use admin_key::{AdminKey, Standing};
@@ -40,7 +41,8 @@ use crate::{
     },
     jobs::{self, Jobs, Needs},
     limit::Limits,
-    resolve::Resolver,
+    redis::Redis,
+    resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
 
@@ -59,6 +61,7 @@ pub struct App {
     server: Server,
     jobs: Jobs,
     clicks: Clicks,
+    replica: Option<Replica>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,7 @@ impl App {
         config.refuse_open_to_strangers()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
+        let replica = replica::open(&config).await;
         let database = Database::open_or_away(&config).await.map_err(AppError::Store)?;
         database.count_into(&metrics);
         let store = Arc::clone(&database.store);
@@ -108,7 +112,12 @@ impl App {
         config.bound(addr);
         config.http.metrics_listen = metrics_addr;
 
-        let resolver = Resolver::counting(Arc::clone(&store), &config.cache, Arc::clone(&metrics));
+        // Beside an embedded database it would be the slower of the two.
+        let redis = config.redis.as_ref().filter(|_| database.postgres.is_some());
+        let redis = redis.map(|config| Redis::start(config, Arc::clone(&metrics)));
+        let shared = redis.as_ref().map(|redis| Arc::new(redis.links()) as _);
+        let tiers = Tiers { replica: replica.clone(), shared, database: Arc::clone(&store) };
+        let resolver = Resolver::over(tiers, &config.cache, Arc::clone(&metrics));
         let keys = database.key_ring(&config);
         if unless_away(keys.refresh(&*store).await)?.is_none() {
             tracing::warn!(
@@ -145,12 +154,14 @@ impl App {
             resolver: state.resolver.clone(),
             metrics,
             on_foreign_change: refresh_keys(&state, &admin_key),
+            feeding: replica::feeding(&database, replica.clone()),
+            redis,
         })
         .await;
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
         let admin_key = admin_key.secret().filter(|_| standing != Some(Standing::Revoked)).map(str::to_owned);
-        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks })
+        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica })
     }
 
     /// Where the API and the redirects are served; the real port where 0 was asked for.
@@ -191,6 +202,9 @@ impl App {
         let closed = async {
             self.clicks.stop().await;
             store.close().await;
+            if let Some(replica) = self.replica {
+                replica.close().await;
+            }
         };
         if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
             tracing::error!(

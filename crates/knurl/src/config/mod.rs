@@ -8,6 +8,7 @@ mod database;
 mod error;
 mod load;
 pub mod manual;
+pub mod redis_url;
 mod values;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
 pub use database::Database;
 pub use error::ConfigError;
 pub use load::{Layers, Loaded, Setting};
+pub use redis_url::RedisUrl;
 pub use values::Source;
 
 use knurl_core::{
@@ -46,6 +48,8 @@ pub struct Config {
     pub clicks: ClicksConfig,
     pub cache: CacheConfig,
     pub limits: LimitsConfig,
+    /// `None`: no Redis.
+    pub redis: Option<RedisConfig>,
     pub store: StoreConfig,
     pub admission: AdmissionConfig,
     pub idempotency: IdempotencyConfig,
@@ -63,6 +67,11 @@ impl Default for Config {
 impl Config {
     pub fn spool_dir(&self) -> PathBuf {
         self.data_dir.join("spool")
+    }
+
+    /// This node's copy of the link table.
+    pub fn replica_path(&self) -> PathBuf {
+        self.data_dir.join("replica.db")
     }
 
     /// Where a generated admin key is kept.
@@ -278,6 +287,17 @@ pub struct LimitsConfig {
     pub burst_s: u32,
     /// Never counted.
     pub exempt: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    pub url: RedisUrl,
+    /// For one answer.
+    pub timeout: Duration,
+    /// How long a cached link is kept at most.
+    pub links_ttl: Duration,
+    /// What every key and channel of ours begins with.
+    pub prefix: String,
 }
 
 #[derive(Clone, Debug)]
