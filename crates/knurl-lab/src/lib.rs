@@ -9,11 +9,13 @@
 //! - [`load`]: closed-loop load; [`bench`]: the tables of `docs/reference/performance.md`
 //! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
 //! - [`servers`]: the real PostgreSQL, Redis and nginx as children
+//! - [`fleet`]: nodes behind nginx, as in production
 //! - [`proxy`]: connections that go bad on demand
 //! - [`dice`], [`shuffle`], [`zipf`]: chance, from a seed
 
 pub mod bench;
 pub mod dice;
+pub mod fleet;
 pub mod http;
 pub mod kill;
 pub mod load;
