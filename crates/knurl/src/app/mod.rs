@@ -5,6 +5,7 @@
 //! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
 
 mod admin_key;
+pub mod database;
 mod fail_point;
 mod sd_notify;
 mod serve;
@@ -16,17 +17,15 @@ use std::{
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use knurl_core::UnixMillis;
-use knurl_store::{
-    Store, StoreError,
-    sqlite::{SqliteOptions, SqliteStore},
-};
+use knurl_store::StoreError;
 use tokio::net::TcpListener;
 
+pub use database::Database;
 pub use serve::serve;
 
 use crate::{
@@ -96,7 +95,9 @@ impl App {
         config.refuse_open_to_strangers()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
-        let store = open_store(&config, &metrics).await?;
+        let database = Database::open(&config).await.map_err(AppError::Store)?;
+        database.count_into(&metrics);
+        let store = Arc::clone(&database.store);
         let admin_key = admin_key::register(&config, &*store, now()).await?;
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
 
@@ -208,36 +209,6 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
         path: path.to_owned(),
         source,
     })
-}
-
-async fn open_store(config: &Config, metrics: &Arc<Metrics>) -> Result<Arc<dyn Store>, AppError> {
-    let path = config.database_path();
-    let options = SqliteOptions {
-        group_max: config.store.group_max,
-        queue_max: config.store.queue_max,
-        readers: config.store.readers,
-        cache_kib: u32::try_from(config.store.page_cache_bytes / 1024).unwrap_or(u32::MAX),
-        busy_timeout: config.store.busy_timeout,
-        ..SqliteOptions::default()
-    };
-    let opened = tokio::task::spawn_blocking(move || SqliteStore::open(&path, &options)).await;
-    let store = match opened {
-        Ok(store) => store.map_err(AppError::Store)?,
-        Err(join) => return Err(AppError::Store(StoreError::Internal(Box::new(join)))),
-    };
-    metrics.on_render({
-        let store = store.clone();
-        move |metrics| {
-            let (writer, shown) = (store.writer_counters(), &metrics.store);
-            shown.queue.set(store.writes_queued() as u64);
-            shown.writes.set(writer.writes.load(Relaxed));
-            shown.commits.set(writer.commits.load(Relaxed));
-            shown.commit_us.set(writer.commit_us.load(Relaxed));
-            shown.failed_groups.set(writer.failed_groups.load(Relaxed));
-            shown.writer_panics.set(writer.panics.load(Relaxed));
-        }
-    });
-    Ok(Arc::new(store))
 }
 
 fn listen(addr: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), AppError> {

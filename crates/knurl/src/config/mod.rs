@@ -4,6 +4,7 @@
 //! file; an unknown or invalid option is one clear line and exit code 78 (EX_CONFIG). Secrets print as `…`.
 
 mod build;
+mod database;
 mod error;
 mod load;
 pub mod manual;
@@ -16,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+pub use database::Database;
 pub use error::ConfigError;
 pub use load::{Layers, Loaded, Setting};
 pub use values::Source;
@@ -30,8 +32,9 @@ use knurl_store::sqlite::SqliteOptions;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data_dir: PathBuf,
-    /// Where `database_url` puts the database; see [`Config::database_path`].
-    pub database: Option<PathBuf>,
+    pub database: Database,
+    /// `replica = on`: a node's own copy of the link table.
+    pub replica: bool,
     pub base_url: BaseUrl,
     pub auth: Auth,
     /// `--open-anyway`: allow `auth = open` on an address that is not loopback.
@@ -58,10 +61,6 @@ impl Default for Config {
 }
 
 impl Config {
-    pub fn database_path(&self) -> PathBuf {
-        self.database.clone().unwrap_or_else(|| self.data_dir.join("knurl.db"))
-    }
-
     pub fn spool_dir(&self) -> PathBuf {
         self.data_dir.join("spool")
     }
