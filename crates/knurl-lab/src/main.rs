@@ -8,6 +8,7 @@ use knurl_lab::{
     kill::{self, DurabilityChoice, KillSpec},
     load::{self, LoadArgs},
     process,
+    promise::Promise,
     proxy::{Api, Proxies},
     sample::{self, SampleSpec},
 };
@@ -56,6 +57,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Try to break a promise; the exit code says whether it held
+    #[command(subcommand)]
+    Promise(Promise),
     /// Closed-loop load on a running server
     Load(LoadArgs),
     /// Measure, and print the performance page
@@ -96,6 +100,15 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 println!("{report}");
             }
             Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Promise(promise) => {
+            let report = promise.run()?;
+            if promise.wants_json() {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{report}");
+            }
+            Ok(if report.held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Load(args) => {
             println!("{}", load::run(&args)?);

@@ -91,7 +91,12 @@ impl Fleet {
     pub fn start(spec: &FleetSpec) -> Result<Self, FleetError> {
         let dir = tempfile::Builder::new().prefix("knurl-fleet-").tempdir()?;
         let mut env: Vec<(String, String)> = Vec::new();
-        let mut set = |key: &str, value: String| env.push((key.to_owned(), value));
+        let given = |key: &str| spec.env.iter().any(|(own, _)| own == key);
+        let mut set = |key: &str, value: String| {
+            if !given(key) {
+                env.push((key.to_owned(), value))
+            }
+        };
         let postgres = match &spec.backing {
             Backing::Postgres(setup) => Some(Postgres::start_with(setup)?),
             Backing::OwnSqlite | Backing::At(_) => None,
