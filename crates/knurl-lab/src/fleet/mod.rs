@@ -145,10 +145,10 @@ impl Fleet {
         if self.shared { &self.nodes[..1] } else { &self.nodes }
     }
 
-    /// Every node in turn: stopped, started again, ready, and seen to be ready by the front before the next one's turn.
-    pub fn roll(&mut self) -> Result<(), FleetError> {
+    /// Every node in turn: ended, started again, ready, and seen to be ready by the front before the next one's turn.
+    pub fn roll(&mut self, end: impl Fn(&mut Node) -> Result<(), FleetError>) -> Result<(), FleetError> {
         for node in &mut self.nodes {
-            node.stop()?;
+            end(node)?;
             node.start()?;
             thread::sleep(ROLL_PAUSE);
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     dice::Dice,
-    fleet::{self, Backing, Fleet, FleetError, FleetSpec, front},
+    fleet::{self, Backing, Fleet, FleetError, FleetSpec, Node, front},
     http::{Answer, Request},
     servers::PostgresSetup,
 };
@@ -38,9 +38,9 @@ pub struct P9Args {
     pub rolls: u64,
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(2..=128))]
     pub clients: u64,
-    /// What each node is told of its front; below the time that nginx keeps idle connections to nodes (1 s) requests fail
-    #[arg(long, default_value_t = fleet::READY_DRAIN_MS)]
-    pub ready_drain_ms: u64,
+    /// Kill the nodes instead of stopping them: then requests fail, which shows that the harness can see it
+    #[arg(long)]
+    pub kill: bool,
     /// Each node on a SQLite of its own instead of one PostgreSQL for all
     #[arg(long)]
     pub own_sqlite: bool,
@@ -54,7 +54,7 @@ impl Default for P9Args {
             requests: 1_000_000,
             rolls: 5,
             clients: 16,
-            ready_drain_ms: fleet::READY_DRAIN_MS,
+            kill: false,
             own_sqlite: false,
         }
     }
@@ -83,9 +83,7 @@ struct Stage {
 pub fn run(args: &P9Args) -> Result<Report, FleetError> {
     let mut report = Report::new("P-9", args.run.seed);
     let backing = if args.own_sqlite { Backing::OwnSqlite } else { Backing::Postgres(PostgresSetup::default()) };
-    let mut spec = FleetSpec::new(args.run.binary()?, args.nodes as usize, backing);
-    spec.env.push(("KNURL_HTTP_READY_DRAIN_MS".to_owned(), args.ready_drain_ms.to_string()));
-    let mut fleet = Fleet::start(&spec)?;
+    let mut fleet = Fleet::start(&FleetSpec::new(args.run.binary()?, args.nodes as usize, backing))?;
     let (links, mut ledger) = set_stage(&fleet)?;
     let at_work = AtomicU64::new(args.clients);
     let stage = Stage { links, is_shared: fleet.is_shared(), asked: AtomicU64::new(0), at_work, stop: AtomicBool::new(false) };
@@ -150,7 +148,7 @@ fn roll_until_enough(fleet: &mut Fleet, args: &P9Args, stage: &Stage, report: &R
     let mut rolls = 0;
     let mut said = Instant::now();
     while stage.at_work.load(Relaxed) > 0 && (rolls < args.rolls || stage.asked.load(Relaxed) < args.requests) {
-        fleet.roll()?;
+        fleet.roll(if args.kill { Node::kill } else { Node::stop })?;
         rolls += 1;
         if said.elapsed() > SAY_EVERY {
             report.say(&format!("{rolls} rolling restarts, {} requests", stage.asked.load(Relaxed)));
