@@ -104,10 +104,18 @@ pub struct Connection {
 
 /// Blocks as long as the kernel tries (two minutes): for servers on this machine.
 pub fn connect_from(source: Ipv4Addr, addr: SocketAddr) -> io::Result<TcpStream> {
+    connect_with(source, addr, None)
+}
+
+/// As [`connect_from`], with a receive buffer of so many bytes (the kernel doubles it).
+pub fn connect_with(source: Ipv4Addr, addr: SocketAddr, receive_bytes: Option<usize>) -> io::Result<TcpStream> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     // Or a port that was used a minute ago could not be used again.
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    if let Some(bytes) = receive_bytes {
+        sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
+    }
     bind(&socket, &SocketAddr::from((source, 0)))?;
     connect(&socket, &addr)?;
     Ok(socket.into())

@@ -8,6 +8,7 @@
 //! - [`kill`]: the kill harness and its ledger (promise P-1)
 //! - [`promise`]: one harness a promise about nodes, load and clients
 //! - [`load`]: closed-loop load; [`bench`]: the tables of `docs/reference/performance.md`
+//! - [`swarm`]: thousands of connections in one thread
 //! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
 //! - [`servers`]: the real PostgreSQL, Redis and nginx as children
 //! - [`fleet`]: nodes behind nginx, as in production
@@ -26,4 +27,5 @@ pub mod proxy;
 pub mod sample;
 pub mod servers;
 pub mod shuffle;
+pub mod swarm;
 pub mod zipf;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{Parser, Subcommand};
 use knurl_lab::{
     bench::{self, BenchArgs},
+    fleet::command::{self, FleetArgs},
     kill::{self, DurabilityChoice, KillSpec},
     load::{self, LoadArgs},
     process,
@@ -60,6 +61,8 @@ enum Command {
     /// Try to break a promise; the exit code says whether it held
     #[command(subcommand)]
     Promise(Promise),
+    /// PostgreSQL, Redis, nginx and nodes on this machine, to play with, until Ctrl-C
+    Fleet(FleetArgs),
     /// Closed-loop load on a running server
     Load(LoadArgs),
     /// Measure, and print the performance page
@@ -109,6 +112,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 print!("{report}");
             }
             Ok(if report.held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Fleet(args) => {
+            command::run(&args)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Load(args) => {
             println!("{}", load::run(&args)?);

@@ -4,6 +4,7 @@
 //! and with the process that started it. Logs are kept where a finding was made ([`Fleet::keep`]).
 //! Refused: more than one machine. Toxic connections are the caller's: he starts proxies and gives the nodes their addresses.
 
+pub mod command;
 pub mod front;
 mod node;
 
@@ -162,6 +163,19 @@ impl Fleet {
 
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// In the order in which nobody misses anybody; directories are removed.
+    pub fn stop(mut self) -> Result<(), FleetError> {
+        let stopped: Vec<Result<(), FleetError>> = thread::scope(|scope| {
+            let nodes: Vec<_> = self.nodes.iter_mut().map(|node| scope.spawn(|| node.stop())).collect();
+            let panicked = || Err(FleetError::Io(io::Error::other("a thread that stops a node panicked")));
+            nodes.into_iter().map(|node| node.join().unwrap_or_else(|_| panicked())).collect()
+        });
+        self.front.stop()?;
+        self.redis.iter_mut().try_for_each(Redis::stop)?;
+        self.postgres.iter_mut().try_for_each(Postgres::stop)?;
+        stopped.into_iter().collect()
     }
 
     /// Stops everything and leaves the nodes' directories, with their logs, and the front's log beside them.

@@ -72,6 +72,13 @@ impl Node {
         Ok(node)
     }
 
+    /// One by itself, with nothing in front, started.
+    pub fn alone(binary: &Path, dir: &Path, env: &[(String, String)]) -> Result<Self, FleetError> {
+        let mut node = Self::prepare(1, binary, dir, env, &mut Ports::new()?)?;
+        node.start()?;
+        Ok(node)
+    }
+
     pub(super) fn set_default(&mut self, key: &str, value: &str) {
         if self.launch.env.iter().all(|(own, _)| own != key) {
             self.set(key, value);

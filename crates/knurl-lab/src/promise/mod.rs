@@ -10,6 +10,8 @@
 
 pub mod books;
 pub mod client;
+pub mod p10;
+pub mod p14;
 pub mod p9;
 pub mod report;
 
@@ -48,18 +50,26 @@ impl RunArgs {
 pub enum Promise {
     /// Rolling restarts of nodes behind nginx, under load: no request fails
     P9(p9::P9Args),
+    /// Ten times the load: who cannot be served is told at once, and it ends with the load
+    P10(p10::P10Args),
+    /// Connections that stall: each is closed in time, and others are answered meanwhile
+    P14(p14::P14Args),
 }
 
 impl Promise {
     pub fn run(&self) -> Result<Report, FleetError> {
         match self {
             Self::P9(args) => p9::run(args),
+            Self::P10(args) => p10::run(args),
+            Self::P14(args) => p14::run(args),
         }
     }
 
     pub fn wants_json(&self) -> bool {
         match self {
             Self::P9(args) => args.run.json,
+            Self::P10(args) => args.run.json,
+            Self::P14(args) => args.run.json,
         }
     }
 }

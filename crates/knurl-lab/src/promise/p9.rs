@@ -48,15 +48,7 @@ pub struct P9Args {
 
 impl Default for P9Args {
     fn default() -> Self {
-        Self {
-            run: RunArgs::default(),
-            nodes: 3,
-            requests: 1_000_000,
-            rolls: 5,
-            clients: 16,
-            kill: false,
-            own_sqlite: false,
-        }
+        Self { run: RunArgs::default(), nodes: 3, requests: 1_000_000, rolls: 5, clients: 16, kill: false, own_sqlite: false }
     }
 }
 
