@@ -7,6 +7,7 @@
 mod admin_key;
 pub mod database;
 mod fail_point;
+mod listeners;
 mod replica;
 mod sd_notify;
 mod serve;
@@ -24,17 +25,17 @@ use std::{
 
 use knurl_core::UnixMillis;
 use knurl_store::{StoreError, replica::Replica};
-use tokio::net::TcpListener;
 
 use admin_key::{AdminKey, Standing};
 pub use database::Database;
+use listeners::HandedOver;
 pub use serve::serve;
 
 use crate::{
     clicks::{self, Clicks},
     config::{Config, ConfigError},
     http::{
-        HttpState, Server, accept,
+        HttpState, Server,
         admission::Admission,
         api::once::InFlight,
         health::{Life, Phase},
@@ -88,6 +89,8 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    #[error("the listening socket that was handed over (LISTEN_FDS) cannot be used: {0}")]
+    HandedOver(#[source] io::Error),
     #[error("the runtime cannot be built: {0}")]
     Runtime(#[source] io::Error),
     #[error("stopping took longer than its deadline and was cut off; nothing acknowledged is lost")]
@@ -95,7 +98,13 @@ pub enum AppError {
 }
 
 impl App {
-    pub async fn start(mut config: Config) -> Result<App, AppError> {
+    pub async fn start(config: Config) -> Result<App, AppError> {
+        Self::start_on(config, HandedOver::default()).await
+    }
+
+    /// As [`App::start`], on sockets that whoever started the process may have handed over.
+    async fn start_on(mut config: Config, mut handed: HandedOver) -> Result<App, AppError> {
+        handed.configure(&mut config)?;
         config.refuse_open_to_strangers()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
@@ -107,8 +116,8 @@ impl App {
         let standing = unless_away(admin_key.register(&*store, now()).await)?;
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
 
-        let (public, addr) = listen(config.http.listen, "KNURL_LISTEN")?;
-        let (observed, metrics_addr) = listen(config.http.metrics_listen, "KNURL_METRICS_LISTEN")?;
+        let (public, addr) = handed.public(&config)?;
+        let (observed, metrics_addr) = handed.observed(&config)?;
         config.bound(addr);
         config.http.metrics_listen = metrics_addr;
 
@@ -246,16 +255,6 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn listen(addr: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), AppError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => AppError::InUse { addr, option },
-        _ => AppError::Listen { addr, option, source },
-    };
-    let listener = accept::listen(addr).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 fn now() -> UnixMillis {
