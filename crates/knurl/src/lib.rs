@@ -12,7 +12,7 @@
 //! jobs      -> clicks, config, redis, resolve, telemetry
 //! limit     -> config, redis, telemetry
 //! redis     -> breaker, config, telemetry
-//! resolve   -> config, telemetry
+//! resolve   -> breaker, config, redis, telemetry
 //! telemetry -> config
 //! transfer  -> config, telemetry
 //! ```

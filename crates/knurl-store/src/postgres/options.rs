@@ -44,7 +44,7 @@ pub struct PostgresOptions {
     pub long_readers: usize,
     /// Connections for transactions, one caller each.
     pub writers: usize,
-    /// Groups of creates under way at a time, each on a connection of its own.
+    /// Groups of creates under way at a time, each on one of the `writers`.
     pub create_lanes: usize,
     /// Links created by one statement at most, unless one caller brings more.
     pub group_max: usize,
@@ -95,14 +95,6 @@ impl PostgresUrl {
         let at = if login.is_empty() { "" } else { "@" };
         let hosts = hosts.iter().map(|host| one_host(&format!("postgres://{login}{at}{host}/{database}?{others}"), tls));
         Ok(Self { hosts: hosts.collect::<Result<_, _>>()?, tls, root_certificates })
-    }
-
-    /// From the parts that the environment of some platforms has (`DATABASE_HOST` and so on).
-    pub fn from_parts(host: &str, port: u16, database: &str, user: &str, password: &str) -> Result<Self, PostgresUrlError> {
-        let mut config = Config::new();
-        config.host(host).port(port).dbname(database).user(user).password(password);
-        let tls = Tls::default();
-        Ok(Self { hosts: vec![with_our_bounds(config, tls)?], tls, root_certificates: None })
     }
 }
 

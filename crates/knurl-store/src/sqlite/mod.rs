@@ -15,6 +15,7 @@ mod keys;
 mod links;
 mod migrate;
 mod once;
+mod pace;
 pub(crate) mod readers;
 mod roll_up;
 mod rows;
@@ -55,7 +56,7 @@ pub struct SqliteOptions {
     pub group_max: usize,
     /// Writes waiting at most; beyond it callers get [`crate::StoreError::Overloaded`] at once instead of a slow answer.
     pub queue_max: usize,
-    /// Connections for point reads, which run on the caller's thread: as many as there are cores is enough.
+    /// Connections for point reads on the caller's thread: as many as there are cores is enough.
     pub point_readers: usize,
     /// Connections for lists and stats, which run on blocking threads.
     pub readers: usize,

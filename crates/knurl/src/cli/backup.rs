@@ -19,6 +19,9 @@ use super::{
     table::Table,
 };
 
+const NOT_OF_POSTGRES: &str = "a PostgreSQL is backed up with its own tools: `pg_dump -Fc` writes one file, `pg_basebackup` with WAL archiving \
+                               allows to go back to any moment; a node's data directory holds only clicks on their way and its key";
+
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
     /// The file to write, or a directory that gets a file named after the time
@@ -48,7 +51,7 @@ struct TableShape {
 
 pub(super) fn run(global: &Global, out: Out, args: &BackupArgs) -> Result<ExitCode, Failure> {
     let config = load(global, Vec::new())?.config;
-    let source = existing(&config, Database::MustExist)?;
+    let source = existing(config.sqlite_path().ok_or_else(|| Failure::failed(NOT_OF_POSTGRES))?, Database::MustExist)?;
     let dest = destination(&args.dest);
     if dest.exists() && !args.force {
         return Err(Failure::failed(format!("{} is there already; --force replaces it", dest.display())));

@@ -10,21 +10,19 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use knurl_store::{
-    ImportMode, Store,
-    sqlite::{self, SqliteStore},
-};
+use knurl_store::{ImportMode, Store, sqlite};
 use serde::Serialize;
 
 use super::{
     args::Global,
     failure::Failure,
-    open::{Database, existing, load, runtime},
+    open::{Database, load, prepare, runtime},
     out::{Out, plain},
     table::Table,
 };
 use crate::{
-    config::Config,
+    app,
+    config::{self, Config},
     transfer::{self, Fate, Remark, Report, Source, Watcher},
 };
 
@@ -78,9 +76,9 @@ pub(super) fn run(global: &Global, out: Out, args: &ImportArgs) -> Result<ExitCo
     // Users first, then what refers to them. A stable sort: several files of a kind stay in the order they were named in.
     sources.sort_by_key(|source| source.kind);
     let remarks = args.report.as_deref().map(RemarkFile::create).transpose()?;
-    let place = Place::of(&config, args.dry_run)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&place.database, &config.store.sqlite_options())?);
+    let place = Place::of(config, args.dry_run)?;
     let shape = runtime()?.block_on(async {
+        let store = app::Database::open(&place.config).await?.store;
         let done = import_all(&store, sources, remarks, args.dry_run).await;
         store.close().await;
         done
@@ -182,25 +180,31 @@ fn sentence(reason: &ReasonShape) -> String {
     )
 }
 
+const NO_COPY: &str = "--dry-run judges the rows on a copy of the database, and a PostgreSQL is not copied for that: restore a `pg_dump` of it \
+                       beside and import there";
+
 /// The database the rows go into: the real one, or a scratch copy that goes away with this value.
 struct Place {
-    database: PathBuf,
+    config: Config,
     scratch: Option<PathBuf>,
 }
 
 impl Place {
-    fn of(config: &Config, dry_run: bool) -> Result<Self, Failure> {
+    fn of(config: Config, dry_run: bool) -> Result<Self, Failure> {
         if !dry_run {
-            return Ok(Self { database: existing(config, Database::MayCreate)?, scratch: None });
+            prepare(&config, Database::MayCreate)?;
+            return Ok(Self { config, scratch: None });
         }
         // Chunks judged one by one and rolled back would not see each other: every reference to an earlier chunk would dangle.
-        let real = config.database_path();
+        let real = config.sqlite_path().ok_or_else(|| Failure::failed(NO_COPY))?;
         let beside = real.parent().filter(|dir| dir.is_dir()).map_or_else(std::env::temp_dir, Path::to_owned);
         let scratch = beside.join(format!(".dry-run-{}", std::process::id()));
         std::fs::create_dir(&scratch).map_err(|error| Failure::failed(format!("cannot create {}: {error}", scratch.display())))?;
-        let place = Self { database: scratch.join("knurl.db"), scratch: Some(scratch) };
+        let copy = scratch.join("knurl.db");
+        let place =
+            Self { config: Config { database: config::Database::Sqlite(Some(copy.clone())), ..config }, scratch: Some(scratch) };
         if real.exists() {
-            sqlite::backup(&real, &place.database, &mut |_| ())?;
+            sqlite::backup(&real, &copy, &mut |_| ())?;
         }
         Ok(place)
     }

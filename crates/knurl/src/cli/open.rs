@@ -2,10 +2,13 @@
 
 use std::{future::Future, path::PathBuf, sync::Arc};
 
-use knurl_store::{Store, sqlite::SqliteStore};
+use knurl_store::Store;
 
 use super::{args::Global, failure::Failure};
-use crate::config::{Config, Layers, Loaded};
+use crate::{
+    app,
+    config::{Config, Layers, Loaded},
+};
 
 /// One flag that sets an option: (key, text, flag).
 pub(super) type Flag = (&'static str, String, &'static str);
@@ -32,18 +35,22 @@ where
     Fut: Future<Output = Result<T, Failure>>,
 {
     let config = load(global, Vec::new())?.config;
-    let path = existing(&config, database)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path, &config.store.sqlite_options())?);
+    prepare(&config, database)?;
     runtime()?.block_on(async {
+        let store = app::Database::open(&config).await?.store;
         let done = work(Arc::clone(&store), config).await;
         store.close().await;
         done
     })
 }
 
-/// The database's path; a command that only looks creates nothing in a directory named by mistake.
-pub(super) fn existing(config: &Config, database: Database) -> Result<PathBuf, Failure> {
-    let path = config.database_path();
+/// Makes a place for an embedded database that may be created. A PostgreSQL is there or not, which opening it shows.
+pub(super) fn prepare(config: &Config, database: Database) -> Result<(), Failure> {
+    config.sqlite_path().map_or(Ok(()), |path| existing(path, database).map(drop))
+}
+
+/// A command that only looks creates nothing in a directory named by mistake.
+pub(super) fn existing(path: PathBuf, database: Database) -> Result<PathBuf, Failure> {
     if path.exists() {
         return Ok(path);
     }

@@ -44,8 +44,8 @@ environment a list is written with commas between its members. An option marked 
 a file that holds it, and is never printed. An unknown option, an unknown `KNURL_*` variable or an invalid value is one line on standard
 error and exit code 78. A `.env` file is not read.
 
-`REDIS_URL` counts where `redis_url` is set nowhere. `DATABASE_HOST`, `DATABASE_PORT`, `DATABASE_NAME`, `DATABASE_USER` and
-`DATABASE_PASSWORD` are seen, reported in the log and not used: this version serves SQLite only.
+Where nothing sets `database_url`, `DATABASE_HOST`, `DATABASE_NAME` and `DATABASE_USER` (with `DATABASE_PORT` and `DATABASE_PASSWORD`) name a
+PostgreSQL; where nothing sets `redis_url`, `REDIS_URL` counts.
 ";
 
 fn cli() -> String {

@@ -17,10 +17,13 @@ use super::{
     args::Global,
     backup::{self, CopyShape},
     failure::{Failure, chain},
-    open::{Database, existing, load, runtime},
+    open::{Database, load, prepare, runtime},
     out::Out,
 };
 use crate::config::Config;
+
+const NOT_OF_POSTGRES: &str =
+    "a PostgreSQL is restored with its own tools: `pg_restore` what `pg_dump` wrote, or start from a `pg_basebackup`";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RestoreArgs {
@@ -41,14 +44,14 @@ struct RestoreShape {
 pub(super) fn run(global: &Global, out: Out, args: &RestoreArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let config = load(global, Vec::new())?.config;
+    let database = config.sqlite_path().ok_or_else(|| Failure::failed(NOT_OF_POSTGRES))?;
     let _lock = no_server(&config)?;
-    let database = config.database_path();
     if database.exists() && !args.force {
         return Err(Failure::failed(format!("{} is there already; --force replaces it (and keeps it beside)", database.display())));
     }
     let promised =
         sqlite::verify(&args.source).map_err(|error| Failure::failed(format!("{}: {}", args.source.display(), chain(&error))))?;
-    existing(&config, Database::MayCreate)?;
+    prepare(&config, Database::MayCreate)?;
     let fresh = beside(&database, &format!("restoring-{}", std::process::id()));
     let copied = backup::copy(&args.source, &fresh);
     let placed = copied.and_then(|copied| {

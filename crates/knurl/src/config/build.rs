@@ -7,26 +7,28 @@ use knurl_core::{
     target::{OwnHost, TargetRules, TargetRulesError},
 };
 
+use knurl_store::postgres::PostgresOptions;
+
 use super::{
-    AdmissionConfig, Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Durability, HttpConfig, IdempotencyConfig,
-    IpNet, LimitsConfig, LinksConfig, LogConfig, LogFormat, RedisConfig, Secret, Source, SpoolMedium, StoreConfig, WatchdogConfig,
-    values::Values,
+    AdmissionConfig, Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Database, Durability, HttpConfig,
+    IdempotencyConfig, IpNet, LimitsConfig, LinksConfig, LogConfig, LogFormat, RedisConfig, Secret, Source, SpoolMedium,
+    StoreConfig, WatchdogConfig, values::Values,
 };
 
 const LIST_MAX: usize = 256;
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
-const ONLY_SQLITE: &str =
-    "this version of knurl serves SQLite only; leave it empty, or name a SQLite file (`sqlite:/path/to/knurl.db`)";
+const KNOWN_DATABASES: &str = "names neither a SQLite file (`sqlite:/path/to/knurl.db`) nor a PostgreSQL (`postgres://…`)";
 
 impl Values {
     pub(super) fn build(&self) -> Result<Config, ConfigError> {
         let listen = self.address("listen")?;
         let base_url = self.base_url(listen)?;
-        self.one_of("replica", &[("on", ()), ("off", ())])?;
+        let store = self.store()?;
         Ok(Config {
             data_dir: self.data_dir()?,
-            database: self.database()?,
+            database: self.database(&store)?,
+            replica: self.one_of("replica", &[("on", true), ("off", false)])?,
             auth: self.one_of("auth", &[("required", Auth::Required), ("open", Auth::Open)])?,
             open_anyway: self.flag("open_anyway")?,
             admin_key: self.admin_key()?,
@@ -40,13 +42,7 @@ impl Values {
             },
             limits: self.limits()?,
             redis: self.redis()?,
-            store: StoreConfig {
-                readers: self.number("store.readers")?,
-                queue_max: self.number("store.queue_max")?,
-                group_max: self.number("store.group_max")?,
-                busy_timeout: self.millis("store.busy_timeout_ms")?,
-                page_cache_bytes: self.number("store.page_cache_bytes")?,
-            },
+            store,
             admission: AdmissionConfig {
                 target: self.millis("admission.target_ms")?,
                 interval: self.millis("admission.interval_ms")?,
@@ -147,19 +143,54 @@ impl Values {
         Ok(PathBuf::from(text))
     }
 
-    fn database(&self) -> Result<Option<PathBuf>, ConfigError> {
+    fn store(&self) -> Result<StoreConfig, ConfigError> {
+        Ok(StoreConfig {
+            readers: self.number("store.readers")?,
+            queue_max: self.number("store.queue_max")?,
+            group_max: self.number("store.group_max")?,
+            busy_timeout: self.millis("store.busy_timeout_ms")?,
+            page_cache_bytes: self.number("store.page_cache_bytes")?,
+        })
+    }
+
+    fn database(&self, store: &StoreConfig) -> Result<Database, ConfigError> {
+        let postgres = self.postgres(store)?;
         let text = self.text("database_url");
         if text.is_empty() {
-            return Ok(None);
+            return Ok(Database::Sqlite(None));
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let options = PostgresOptions::from_url(&text).map_err(|error| self.refused("database_url", error.to_string()))?;
+            return Ok(Database::Postgres(Box::new(postgres(options))));
         }
         let path = text.strip_prefix("sqlite:").map_or(text.as_str(), |rest| rest.strip_prefix("//").unwrap_or(rest));
         if path.contains("://") {
-            return Err(self.refused("database_url", ONLY_SQLITE));
+            return Err(self.refused("database_url", KNOWN_DATABASES));
         }
         if path.is_empty() || path.contains(['\0', '?']) || path == ":memory:" {
             return Err(self.invalid("database_url"));
         }
-        Ok(Some(PathBuf::from(path)))
+        Ok(Database::Sqlite(Some(PathBuf::from(path))))
+    }
+
+    /// The bounds are checked whatever the database is: a wrong one is not to be found out on the day of the move.
+    fn postgres(&self, store: &StoreConfig) -> Result<impl Fn(PostgresOptions) -> PostgresOptions, ConfigError> {
+        let (long_readers, queue_max, group_max) = (store.readers, store.queue_max, store.group_max);
+        let (writers, create_lanes) = (self.number("postgres.writers")?, self.number("postgres.create_lanes")?);
+        let connect_timeout = self.millis("postgres.connect_timeout_ms")?;
+        let call_timeout = self.millis("postgres.call_timeout_ms")?;
+        let hung_after = self.millis("postgres.hung_after_ms")?;
+        Ok(move |options| PostgresOptions {
+            long_readers,
+            queue_max,
+            group_max,
+            writers,
+            create_lanes,
+            connect_timeout,
+            call_timeout,
+            hung_after,
+            ..options
+        })
     }
 
     fn redis(&self) -> Result<Option<RedisConfig>, ConfigError> {

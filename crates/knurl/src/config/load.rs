@@ -7,7 +7,9 @@ use std::{
 };
 
 use super::{
-    Config, ConfigError, Source, manual,
+    Config, ConfigError, Source,
+    database::Parts,
+    manual,
     values::{Text, Value, Values},
 };
 
@@ -17,8 +19,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Variables with our prefix that are not options.
 const OTHER_VARIABLES: [&str; 2] = ["KNURL_CONFIG", "KNURL_FAILPOINT"];
-/// The seed's own names: they belong to PostgreSQL, which this version does not serve; they must not break a start.
-const SEED_VARIABLES: [&str; 5] = ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD"];
+/// The seed's own names of a PostgreSQL: used where nothing sets `database_url`. They must not break a start.
+const SEED_DATABASE: [&str; 5] = ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD"];
 /// The seed's own name for `redis_url`: believed where nobody says anything else.
 const SEED_REDIS: &str = "REDIS_URL";
 
@@ -67,12 +69,13 @@ impl Layers {
             read_file(&mut values, path)?;
         }
         self.read_environment(&mut values)?;
-        self.read_seed(&mut values)?;
+        self.read_seed_redis(&mut values)?;
         for (key, text, flag) in &self.flags {
             values.0.insert((*key).to_owned(), Value { text: Text::One(text.clone()), source: Source::Flag(flag) });
         }
+        let notes = self.read_seed_database(&mut values);
         let config = values.build()?;
-        Ok(Loaded { config, settings: settings(&values), notes: self.notes() })
+        Ok(Loaded { config, settings: settings(&values), notes })
     }
 
     fn read_environment(&self, values: &mut Values) -> Result<(), ConfigError> {
@@ -110,7 +113,30 @@ impl Layers {
         Ok(())
     }
 
-    fn read_seed(&self, values: &mut Values) -> Result<(), ConfigError> {
+    /// A database named by its parts, unless one is named as ours are. Returns what was seen and is not used.
+    fn read_seed_database(&self, values: &mut Values) -> Vec<String> {
+        let of = |wanted: &str| {
+            let found = self.environment.iter().find(|(name, _)| name == wanted);
+            found.and_then(|(_, value)| value.to_str()).unwrap_or_default()
+        };
+        let [host, port, name, user, password] = SEED_DATABASE.map(of);
+        let mut notes = Vec::new();
+        let seen: Vec<&str> = SEED_DATABASE.into_iter().filter(|name| !of(name).is_empty()).collect();
+        if !seen.is_empty() && values.source("database_url") != Source::Default {
+            notes.push(format!("{} set but not used: `database_url` is set too", seen.join(", ")));
+        } else if let Some(url) = (Parts { host, port, name, user, password }).url() {
+            let source = Source::Environment(SEED_DATABASE[0].to_owned());
+            values.0.insert("database_url".to_owned(), Value { text: Text::One(url), source });
+        } else if !seen.is_empty() {
+            notes.push(format!(
+                "{} set but not used: DATABASE_HOST, DATABASE_NAME and DATABASE_USER together name a PostgreSQL",
+                seen.join(", ")
+            ));
+        }
+        notes
+    }
+
+    fn read_seed_redis(&self, values: &mut Values) -> Result<(), ConfigError> {
         let Some((_, value)) = self.environment.iter().find(|(name, value)| name == SEED_REDIS && !value.is_empty()) else {
             return Ok(());
         };
@@ -124,15 +150,6 @@ impl Layers {
         };
         values.0.insert("redis_url".into(), Value { text: Text::One(text), source });
         Ok(())
-    }
-
-    fn notes(&self) -> Vec<String> {
-        let is_set = |name: &&str| self.environment.iter().any(|(seen, value)| seen == name && !value.is_empty());
-        let seen: Vec<&str> = SEED_VARIABLES.iter().copied().filter(|name| is_set(name)).collect();
-        if seen.is_empty() {
-            return Vec::new();
-        }
-        vec![format!("{} set but not used: this version serves SQLite only", seen.join(", "))]
     }
 }
 
@@ -287,7 +304,7 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Database, *};
 
     fn load_with(name: &str, value: &str) -> Result<Loaded, ConfigError> {
         Layers { environment: vec![(name.into(), value.into())], ..Layers::default() }.load()
@@ -313,12 +330,34 @@ mod tests {
     }
 
     #[test]
+    fn the_seeds_parts_name_a_postgresql_unless_ours_names_a_database() {
+        let seed = [("DATABASE_HOST", "db"), ("DATABASE_NAME", "links"), ("DATABASE_USER", "ada"), ("DATABASE_PASSWORD", "s3cret")];
+        let load = |more: &[(&str, &str)]| {
+            let all = seed.iter().chain(more).map(|(name, value)| (name.into(), value.into()));
+            Layers { environment: all.collect(), ..Layers::default() }.load()
+        };
+        let loaded = load(&[("KNURL_POSTGRES_WRITERS", "3"), ("KNURL_STORE_READERS", "2")]).unwrap();
+        let Database::Postgres(options) = &loaded.config.database else { panic!("{loaded:?}") };
+        assert_eq!((options.writers, options.long_readers, options.start_away), (3, 2, false));
+        let setting = loaded.settings.iter().find(|setting| setting.key == "database_url").unwrap();
+        assert_eq!((setting.value.as_str(), setting.source.to_string().as_str()), ("…", "DATABASE_HOST"));
+        assert!(loaded.notes.is_empty() && !format!("{loaded:?}").contains("s3cret"), "{loaded:?}");
+
+        let ours = load(&[("KNURL_DATABASE_URL", "sqlite:here.db")]).unwrap();
+        assert_eq!(ours.config.sqlite_path(), Some("here.db".into()));
+        assert!(ours.notes[0].contains("`database_url` is set too"), "{:?}", ours.notes);
+        let wrong = load(&[("DATABASE_PORT", "s3cret")]).unwrap_err().to_string();
+        assert!(wrong.starts_with("DATABASE_HOST: `database_url`") && !wrong.contains("s3cret"), "{wrong}");
+    }
+
+    #[test]
     fn the_defaults_are_the_values_of_the_manual() {
         let loaded = Layers::default().load().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(loaded.settings.len(), manual::entries().len());
         assert!(loaded.settings.iter().all(|setting| setting.source == Source::Default));
         assert_eq!(loaded.config.base_url, super::super::BaseUrl("http://127.0.0.1:8080".into()));
-        assert_eq!(loaded.config.database_path(), Path::new("./data/knurl.db"));
+        assert_eq!(loaded.config.sqlite_path(), Some(PathBuf::from("./data/knurl.db")));
+        assert!(loaded.config.replica);
     }
 
     #[test]

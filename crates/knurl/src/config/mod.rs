@@ -4,6 +4,7 @@
 //! file; an unknown or invalid option is one clear line and exit code 78 (EX_CONFIG). Secrets print as `…`.
 
 mod build;
+mod database;
 mod error;
 mod load;
 pub mod manual;
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub use database::Database;
 pub use error::ConfigError;
 pub use load::{Layers, Loaded, Setting};
 pub use redis_url::RedisUrl;
@@ -32,8 +34,9 @@ use knurl_store::sqlite::SqliteOptions;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data_dir: PathBuf,
-    /// Where `database_url` puts the database; see [`Config::database_path`].
-    pub database: Option<PathBuf>,
+    pub database: Database,
+    /// `replica = on`: a node's own copy of the link table.
+    pub replica: bool,
     pub base_url: BaseUrl,
     pub auth: Auth,
     /// `--open-anyway`: allow `auth = open` on an address that is not loopback.
@@ -62,17 +65,23 @@ impl Default for Config {
 }
 
 impl Config {
-    pub fn database_path(&self) -> PathBuf {
-        self.database.clone().unwrap_or_else(|| self.data_dir.join("knurl.db"))
-    }
-
     pub fn spool_dir(&self) -> PathBuf {
         self.data_dir.join("spool")
+    }
+
+    /// This node's copy of the link table.
+    pub fn replica_path(&self) -> PathBuf {
+        self.data_dir.join("replica.db")
     }
 
     /// Where a generated admin key is kept.
     pub fn admin_key_path(&self) -> PathBuf {
         self.data_dir.join("admin.key")
+    }
+
+    /// Where a node keeps whom to admit while the database is away.
+    pub fn kept_keys_path(&self) -> PathBuf {
+        self.data_dir.join("keys")
     }
 
     /// Takes in the address really bound: a base URL that was derived from `listen` follows it, and so do the hosts that are us.

@@ -37,6 +37,28 @@ const REFUSALS_LINGERING_MAX: usize = 128;
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 
+/// A listening socket, and whose it is.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    /// Somebody else holds it too, and the process after us will accept from it.
+    pub(super) outlives_us: bool,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(socket: TcpListener) -> Self {
+        Self { socket, outlives_us: false }
+    }
+}
+
+impl Listener {
+    /// One that was listening before us and will be after us.
+    pub fn handed_over(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket: TcpListener::from_std(socket)?, outlives_us: true })
+    }
+}
+
 /// Binds and listens; nothing is accepted before [`run`].
 pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
@@ -68,7 +90,7 @@ pub fn connections_max(asked: usize) -> usize {
 const HANDSHAKES: Duration = Duration::from_millis(100);
 
 /// Accepts until the drain refuses; then the listening socket is closed.
-pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>>, connections_max: usize) {
+pub(super) async fn run<H: Handler>(listener: Listener, shared: Arc<Shared<H>>, connections_max: usize) {
     let lingering = Arc::new(AtomicUsize::new(0));
     let mut backoff = BACKOFF_MIN;
     loop {
@@ -77,7 +99,7 @@ pub(super) async fn run<H: Handler>(listener: TcpListener, shared: Arc<Shared<H>
             return close(listener, &shared, connections_max).await;
         }
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener.socket.accept() => accepted,
             () = stopping => continue,
         };
         let (stream, peer) = match accepted {
@@ -122,10 +144,12 @@ fn take<H: Handler>(
 /// Closes the listening socket. Closing resets what the kernel has completed and nobody has accepted: a peer that has sent its request by
 /// then cannot know whether it was done. So where there is time, new handshakes are held off first (the peer's kernel asks again a second
 /// later and is then refused, before it has sent anything), those under way are accepted, and the socket is closed when none is left.
-async fn close<H: Handler>(listener: TcpListener, shared: &Arc<Shared<H>>, connections_max: usize) {
-    if shared.drain.has_begun() {
+/// One that outlives us is only let go: what it has completed waits for the process after us (and a filter would stay on it for ever).
+async fn close<H: Handler>(listener: Listener, shared: &Arc<Shared<H>>, connections_max: usize) {
+    if shared.drain.has_begun() || listener.outlives_us {
         return;
     }
+    let listener = listener.socket;
     if let Err(error) = SockRef::from(&listener).attach_filter(&NO_NEW_HANDSHAKE) {
         tracing::debug!(%error, "new connections cannot be held off while the listener closes");
     }

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     limit::{Counted, Limit},
-    resolve::Resolved,
+    resolve::{AtHand, Resolved},
     telemetry::redirects::Outcome,
 };
 
@@ -220,16 +220,21 @@ pub(super) async fn settle(state: &HttpState, parts: &Parts, code: &str, open: O
     response
 }
 
-/// Memory first, then the tiers below it: those are reached through the slow lanes by a network that has guessed too often.
+/// A network that has guessed too often is told what this node knows by itself, and reaches the tiers it shares with others through the slow lanes.
 async fn look_up(state: &HttpState, code: &ShortCode, now: UnixMillis, guesser: Option<Network>) -> Verdict {
     let _lane = match guesser.and_then(|network| limits::guessed_enough(state, network)) {
         None => None,
         Some(refusal) => {
-            if let Some(known) = state.resolver.cached(code.as_str(), now) {
-                return Verdict::of(known, now);
+            let doubtful = match state.resolver.at_hand(code, now).await {
+                AtHand::Known(known) => return Verdict::of(known, now),
+                AtHand::Doubtful(link) => Some(link),
+                AtHand::Unknown => None,
+            };
+            match (state.limits.lane().await, doubtful) {
+                (Some(lane), _) => Some(lane),
+                (None, Some(link)) => return Verdict::of(link, now),
+                (None, None) => return Verdict::Limited(refusal),
             }
-            let Some(lane) = state.limits.lane().await else { return Verdict::Limited(refusal) };
-            Some(lane)
         }
     };
     match state.resolver.resolve(code, now).await {

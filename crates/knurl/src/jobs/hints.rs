@@ -1,4 +1,6 @@
-//! Forgets what another node has edited, as soon as Redis says so. The change itself comes by the feed.
+//! Listens to what other nodes say in Redis of the links they have just changed.
+//!
+//! Promised: nothing depends on it. The feed tells of every change as well; a hint comes a moment earlier, or while the feed is away.
 
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ impl Job for HintsJob {
         for _ in 0..HINTS_A_STEP {
             let Some(hint) = self.hints.take() else { return Pause::Until(PAUSE) };
             if hint.domain == DEFAULT_DOMAIN {
-                self.resolver.forget(hint.code.as_str());
+                self.resolver.told(hint.code.as_str());
             }
         }
         Pause::No

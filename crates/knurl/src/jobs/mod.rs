@@ -6,6 +6,7 @@
 mod canary;
 mod coherence;
 mod drain;
+mod follow;
 mod hints;
 mod onces;
 mod retention;
@@ -17,6 +18,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+pub use follow::Feeding;
 use futures_util::future::BoxFuture;
 use knurl_core::UnixMillis;
 use knurl_store::{Store, StoreError};
@@ -30,17 +32,18 @@ const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
-/// What [`start`] is given. `on_foreign_change` runs after somebody else changed the database and the resolver has forgotten
-/// everything: the place to refresh the key ring. Where it fails it is tried again at every look.
+/// What [`start`] is given. `on_foreign_change` runs after somebody else changed the database: the place to refresh the key ring. Where it fails it is tried again at every look.
 pub struct Needs<'a> {
     pub config: &'a Config,
     pub clicks: &'a Clicks,
     pub store: Arc<dyn Store>,
     pub resolver: Resolver,
-    /// Where there is one, other nodes' edits are heard of through it.
-    pub redis: Option<Redis>,
     pub metrics: Arc<Metrics>,
     pub on_foreign_change: Arc<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>,
+    /// Tells which links others have changed. `None`: that is not known, only that they have; then nothing remembered is believed.
+    pub feeding: Option<Feeding>,
+    /// Where there is one, other nodes' edits are heard of through it.
+    pub redis: Option<Redis>,
 }
 
 impl std::fmt::Debug for Needs<'_> {
@@ -55,7 +58,7 @@ pub struct Jobs {
     running: Vec<Running>,
 }
 
-/// Starts, on the current runtime: drain, salts, hints, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
+/// Starts, on the current runtime: drain, salts, hints, follow, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
 /// returns.
 pub async fn start(needs: Needs<'_>) -> Jobs {
     start_at(needs, system_clock()).await
@@ -63,7 +66,7 @@ pub async fn start(needs: Needs<'_>) -> Jobs {
 
 /// [`start`] under another clock.
 pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
-    let Needs { config, clicks, store, resolver, redis, metrics, on_foreign_change } = needs;
+    let Needs { config, clicks, store, resolver, metrics, on_foreign_change, feeding, redis } = needs;
     let (drains, interval) = (clicks.drains(), config.clicks.drain_interval);
     let mut running = vec![run(move || drain::DrainJob { drain: drains.make(), interval }, Arc::clone(&metrics))];
 
@@ -91,16 +94,24 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
     running.push(run(salts, Arc::clone(&metrics)));
 
     if let Some(redis) = redis {
-        let resolver = resolver.clone();
-        let job = move || hints::HintsJob { hints: redis.hints(), resolver: resolver.clone() };
-        running.push(run(job, Arc::clone(&metrics)));
+        let listener = resolver.clone();
+        let hints = move || hints::HintsJob { hints: redis.hints(), resolver: listener.clone() };
+        running.push(run(hints, Arc::clone(&metrics)));
+    }
+
+    // The feed tells which links; without one all are forgotten.
+    let forgets_all = feeding.is_none().then(|| resolver.clone());
+    if let Some(feeding) = feeding {
+        let counted = Arc::clone(&metrics);
+        let follow = move || follow::FollowJob::new(&feeding, resolver.clone(), Arc::clone(&counted));
+        running.push(run(follow, Arc::clone(&metrics)));
     }
 
     let coherence = {
         let (store, metrics, interval) = (Arc::clone(&store), Arc::clone(&metrics), config.cache.coherence_interval);
         move || coherence::CoherenceJob {
             store: Arc::clone(&store),
-            resolver: resolver.clone(),
+            resolver: forgets_all.clone(),
             on_foreign_change: Arc::clone(&on_foreign_change),
             interval,
             metrics: Arc::clone(&metrics),

@@ -37,6 +37,8 @@ impl Breaking {
 #[derive(Debug, Default)]
 struct Watched {
     used: AtomicBool,
+    /// By its own client's word, where that has one.
+    unreached: AtomicBool,
     state: AtomicU8,
     transitions: [Counter; Breaking::ALL.len()],
 }
@@ -48,6 +50,11 @@ impl Dependencies {
     /// It is used from now on.
     pub fn watch(&self, dependency: Dependency) {
         self.0[dependency as usize].used.store(true, Relaxed);
+    }
+
+    /// Whether its own client reaches it; without a word of this it is what its breaker says.
+    pub fn reached(&self, dependency: Dependency, is_reached: bool) {
+        self.0[dependency as usize].unreached.store(!is_reached, Relaxed);
     }
 
     /// Its breaker's state; counted where it is another one than before.
@@ -80,10 +87,10 @@ impl Dependencies {
                 ConstCounter::new(count).encode(family.encode_family(&[("dependency", name), ("to", to)])?)?;
             }
         }
-        let help = "1 while the dependency is asked as usual, 0 while it is given up.";
+        let help = "1 while the dependency is reached and asked as usual, 0 while it is away or given up.";
         let mut family = out.encode_descriptor("knurl_dependency_up", help, None, MetricType::Gauge)?;
         for (name, watched) in self.used() {
-            let up = watched.state.load(Relaxed) == Breaking::Closed as u8;
+            let up = watched.state.load(Relaxed) == Breaking::Closed as u8 && !watched.unreached.load(Relaxed);
             ConstGauge::new(u64::from(up)).encode(family.encode_family(&[("dependency", name)])?)?;
         }
         Ok(())

@@ -23,6 +23,7 @@ use knurl_store::StoreError;
 
 use super::{
     dependencies::Dependencies, histogram::Histogram, limits::LimitMetrics, process, redirects::Redirects, redis::RedisMetrics,
+    tiers::Tiers,
 };
 
 /// What [`Metrics::render`] returns, to a scraper that knows the newer format.
@@ -263,6 +264,7 @@ pub struct Metrics {
     pub idempotency: IdempotencyMetrics,
     pub cache: CacheMetrics,
     pub dependencies: Dependencies,
+    pub tiers: Tiers,
     pub limits: LimitMetrics,
     pub redis: RedisMetrics,
     pub log: LogMetrics,
@@ -365,6 +367,7 @@ impl Collector for Scrape {
             &metrics.cache.forgotten,
         )?;
         metrics.dependencies.encode(out)?;
+        metrics.tiers.encode(out)?;
         metrics.limits.encode(out)?;
         metrics.redis.encode(out)?;
         counter(out, "knurl_job_panics", "Panics of background jobs; each job is restarted.", &metrics.jobs.panics)?;

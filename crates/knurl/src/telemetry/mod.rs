@@ -8,5 +8,6 @@ pub mod metrics;
 pub mod process;
 pub mod redirects;
 pub mod redis;
+pub mod tiers;
 
 pub use metrics::Metrics;

@@ -84,3 +84,20 @@ fn a_redis_that_answers_is_said_to_and_one_that_does_not_is_a_warning_without_it
     assert_eq!(check(&report, "redis")["health"], "warn", "{report}");
     assert!(check(&report, "redis")["remedy"].as_str().unwrap().contains("KNURL_REDIS_URL"));
 }
+
+#[test]
+fn redis_with_tls_is_believed_when_an_authority_of_this_machine_vouches_for_it() {
+    let certificates = super::knurl::repository().join("crates/knurl-store/tests/postgres/certificates").canonicalize().unwrap();
+    let file = |name: &str| certificates.join(name).to_str().unwrap().to_owned();
+    // Taken, and given back for the server.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (cert, key, authority) = (file("server.pem"), file("server.key"), file("authority.pem"));
+    let tls = ["--tls-port", &port.to_string(), "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &authority];
+    let _server = Redis::start_with(&[&tls[..], &["--tls-auth-clients", "no"]].concat()).unwrap();
+    let doctor = |trusted: &str| {
+        let knurl = healthy().with("KNURL_REDIS_URL", &format!("rediss://localhost:{port}")).with("SSL_CERT_FILE", trusted);
+        check(&knurl.json(&["doctor"]), "redis")["health"].clone()
+    };
+    assert_eq!(doctor(&authority), "ok");
+    assert_eq!(doctor(&file("stranger.pem")), "warn");
+}

@@ -22,8 +22,9 @@ async fn start_jobs(world: &World, clicks: &knurl::clicks::Clicks) -> Jobs {
         clicks,
         store: world.store(),
         resolver: Resolver::new(world.store(), &world.config.cache),
-        redis: None,
         metrics: std::sync::Arc::clone(&world.metrics),
+        feeding: None,
+        redis: None,
         on_foreign_change: std::sync::Arc::new(|| Box::pin(std::future::ready(Ok(())))),
     };
     jobs::start(needs).await

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 mod answer;
+mod backend;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -20,15 +21,11 @@ use knurl::{
     jobs::{self, Jobs},
     limit::Limits,
     redis::Redis,
-    resolve::Resolver,
+    resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
 use knurl_core::UnixMillis;
-use knurl_store::{
-    Store,
-    faulty::FaultyStore,
-    sqlite::{SqliteOptions, SqliteStore},
-};
+use knurl_store::{Store, faulty::FaultyStore};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -36,6 +33,8 @@ use tokio::{
 };
 
 pub(crate) use answer::Answer;
+pub(crate) use backend::Backend;
+use backend::Hands;
 
 /// Admitted where keys are required.
 pub(crate) const KEY: &str = "a-key-of-the-tests";
@@ -47,6 +46,8 @@ pub(crate) struct TestApp {
     server: Server,
     jobs: Jobs,
     clicks: Clicks,
+    /// Somebody else's, in the server's database.
+    pub(crate) others: Hands,
     dir: tempfile::TempDir,
 }
 
@@ -57,6 +58,10 @@ impl TestApp {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(Backend::Sqlite, change).await
+    }
+
+    async fn start_on(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config { data_dir: dir.path().to_owned(), auth: Auth::Open, ..Config::default() };
         change(&mut config);
@@ -65,8 +70,8 @@ impl TestApp {
         let addr = public.local_addr().unwrap();
         config.bound(addr);
 
-        let sqlite = SqliteStore::open(&config.database_path(), &SqliteOptions::default()).unwrap();
-        let store = FaultyStore::new(Arc::new(sqlite));
+        let (opened, others, feeding) = backend.open(&mut config).await;
+        let store = FaultyStore::new(opened);
         store.create_key("tests", auth::hash(KEY.as_bytes()), UnixMillis(0)).await.unwrap();
         let shared: Arc<dyn Store> = Arc::new(store.clone());
         let metrics = Arc::new(Metrics::new());
@@ -78,7 +83,15 @@ impl TestApp {
         });
         let redis = config.redis.as_ref().map(|redis| Redis::start(redis, Arc::clone(&metrics)));
         let state = Arc::new(HttpState {
-            resolver: Resolver::counting(Arc::clone(&shared), &config.cache, Arc::clone(&metrics)),
+            resolver: Resolver::over(
+                Tiers {
+                    replica: feeding.as_ref().and_then(|feeding| feeding.replica.clone()),
+                    shared: redis.as_ref().map(|redis| Arc::new(redis.links()) as _),
+                    database: Arc::clone(&shared),
+                },
+                &config.cache,
+                Arc::clone(&metrics),
+            ),
             recorder: clicks.recorder.clone(),
             keys: auth::KeyRing::default(),
             limits: Limits::sharing(&config.limits, redis.as_ref().map(Redis::limits), &metrics),
@@ -96,8 +109,9 @@ impl TestApp {
             clicks: &clicks,
             store: Arc::clone(&state.store),
             resolver: state.resolver.clone(),
-            redis,
             metrics: Arc::clone(&state.metrics),
+            feeding,
+            redis,
             on_foreign_change: Arc::new(move || {
                 let state = Arc::clone(&refreshing);
                 async move { state.keys.refresh(&*state.store).await.map(drop) }.boxed()
@@ -106,7 +120,7 @@ impl TestApp {
         .await;
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
-        Self { addr, store, state, server, jobs, clicks, dir }
+        Self { addr, store, state, server, jobs, clicks, others, dir }
     }
 
     pub(crate) async fn stop(self) {

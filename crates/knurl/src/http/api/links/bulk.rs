@@ -170,7 +170,7 @@ impl Item {
         let Self::Pending(draft) = &*self else { return };
         *self = match outcome {
             Ok(link) => {
-                state.resolver.forget(link.short_code.as_str());
+                state.resolver.created(link.short_code.as_str());
                 Self::Done(Ok(link))
             }
             Err(StoreError::Conflict(Conflict::ShortCode)) if draft.code.is_none() => return,

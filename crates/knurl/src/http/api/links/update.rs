@@ -52,7 +52,7 @@ pub(in crate::http::api) async fn update(
     let changing = Arc::clone(&state);
     let link = whole(async move {
         let link = changing.store.update_link(id, patch, now()).await?.ok_or_else(Error::link_not_found)?;
-        changing.resolver.forget(link.short_code.as_str());
+        changing.resolver.changed(link.short_code.as_str(), Some(link.version));
         Ok(link)
     })
     .await?;
@@ -102,7 +102,8 @@ pub(in crate::http::api) async fn delete(
     let id = id.link()?;
     whole(async move {
         let link = state.store.delete_link(id, expected, &reason, now()).await?.ok_or_else(Error::link_not_found)?;
-        state.resolver.forget(link.short_code.as_str());
+        // It was in this version.
+        state.resolver.changed(link.short_code.as_str(), Some(link.version.saturating_add(1)));
         Ok(())
     })
     .await?;

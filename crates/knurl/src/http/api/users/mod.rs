@@ -90,7 +90,7 @@ pub(super) async fn delete(State(state): State<Arc<HttpState>>, id: PathId) -> R
     whole(async move {
         let codes = state.store.delete_user(id, now()).await?.ok_or_else(not_found)?;
         for code in &codes {
-            state.resolver.forget(code.as_str());
+            state.resolver.changed(code.as_str(), None);
         }
         Ok(())
     })
