@@ -15,9 +15,9 @@ use serde::Serialize;
 
 use super::{
     args::Global,
-    failure::Failure,
+    failure::{Failure, chain},
     now,
-    open::load,
+    open::{load, runtime},
     out::Out,
     restore::{Lock, spool_lock},
 };
