@@ -79,6 +79,9 @@ pub(crate) async fn a_wrong_question_is_refused_with_its_parameter(on: Backend) 
             ("to", "2001-01-01&from=2002-01-01"),
             ("from", "1000-01-01"),
             ("limit", "x"),
+            // Its nineteenth byte is half a character.
+            ("from", "aaaaaaaaaaaaaaaaaa%C3%A9+x"),
+            ("to", "aaaaaaaaaaaaaaaaaa%C3%A9+x"),
         ] {
             let expected = if wrong.contains('&') { "from" } else { name };
             app.get(&format!("{path}?{name}={wrong}")).await.fails_for(400, "invalid_parameter", expected);
