@@ -104,6 +104,10 @@ impl App {
         let (public, addr) = listen(config.http.listen, "KNURL_LISTEN")?;
         let (observed, metrics_addr) = listen(config.http.metrics_listen, "KNURL_METRICS_LISTEN")?;
         config.bound(addr);
+        if let Err(error) = config.tell_served() {
+            // A full disk must not keep redirects from being served.
+            tracing::warn!(%error, "commands beside this server cannot be told its address; they may let a link lead back to it");
+        }
         config.http.metrics_listen = metrics_addr;
 
         let resolver = Resolver::counting(Arc::clone(&store), &config.cache, Arc::clone(&metrics));

@@ -89,6 +89,25 @@ fn a_running_server_notices_what_commands_change_and_commands_see_its_clicks() {
 }
 
 #[test]
+fn no_command_makes_a_link_that_leads_back_to_a_server_whose_address_only_its_flags_know() {
+    let knurl = Knurl::new();
+    let served = Served::start(&knurl, &["--base-url", "https://sho.rt.example"]);
+    let back = [format!("http://{}/self", served.addr), "https://SHO.rt.example./self".to_owned()];
+    let refused = |when: &str| {
+        for target in &back {
+            let said = knurl.fails(2, &["link", "create", target, "--code", "self"]);
+            assert!(said.contains("leads back to this shortener"), "{when}: {target}: {said}");
+        }
+    };
+    refused("beside the server");
+    served.stop();
+    refused("after it, since it will be started so again");
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "hello"]);
+    knurl.write("data/served.json", "{\"listen\":");
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "again"]);
+}
+
+#[test]
 fn the_welcome_has_the_key_and_lines_that_can_be_pasted() {
     let knurl = Knurl::new();
     let served = Served::start(&knurl, &["--welcome"]);
