@@ -125,7 +125,8 @@ impl<'a> Place<&'a str> {
 
     fn of_name(name: &'a str) -> Self {
         let top = name.rsplit('.').next().unwrap_or(name);
-        let is_loopback = top.eq_ignore_ascii_case("localhost") || LOOPBACK_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let is_loopback =
+            top.eq_ignore_ascii_case("localhost") || LOOPBACK_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
         if is_loopback { Self::Loopback } else { Self::Name(name) }
     }
 

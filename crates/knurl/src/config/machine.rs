@@ -125,7 +125,8 @@ Local:
 
     #[test]
     fn whoever_listens_everywhere_is_every_address_and_name_of_the_machine() {
-        for host in ["192.0.2.7", "[2001:db8::2]", "127.0.0.1", "box", "BOX.", "links.corp.example", "links", "[::ffff:192.0.2.7]"] {
+        for host in ["192.0.2.7", "[2001:db8::2]", "127.0.0.1", "box", "BOX.", "links.corp.example", "links", "[::ffff:192.0.2.7]"]
+        {
             assert!(leads_back("0.0.0.0:8080", &format!("http://{host}:8080/x")), "{host}");
             assert!(leads_back("[::]:80", &format!("http://{host}/x")), "{host}");
             assert!(!leads_back("0.0.0.0:8080", &format!("http://{host}:3000/x")), "{host}: another service's port");

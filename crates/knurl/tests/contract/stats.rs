@@ -86,6 +86,9 @@ pub(crate) async fn a_wrong_question_is_refused_with_its_parameter(on: Backend) 
             let expected = if wrong.contains('&') { "from" } else { name };
             app.get(&format!("{path}?{name}={wrong}")).await.fails_for(400, "invalid_parameter", expected);
         }
+        let all = app.get(&format!("{path}?from=x&to=y&unit=z&by=w&limit=v")).await.fails(400, "invalid_parameter");
+        let named: Vec<_> = all["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+        assert_eq!(named, ["unit", "by", "limit", "to", "from"], "every wrong parameter is named");
     }
     app.stop().await;
 }
