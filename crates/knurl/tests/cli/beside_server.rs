@@ -82,6 +82,10 @@ fn a_running_server_notices_what_commands_change_and_commands_see_its_clicks() {
     eventually("the click is delivered", || knurl.json(&["link", "stats", "hello"])["total"].as_u64() >= Some(1));
     let stats = knurl.ok(&["link", "stats", "hello", "--unit", "hour", "--from", "2h"]);
     assert!(stats.contains('█'), "{stats}");
+    let day = knurl.json(&["link", "stats", "hello"])["buckets"][0]["at"].as_str().unwrap()[..10].to_owned();
+    let of = |from: &str, to: &str| knurl.json(&["link", "stats", "hello", "--from", from, "--to", to])["total"].as_u64();
+    assert_eq!(of("2020-01-01", &day), Some(0), "the range ends before its last instant, as the API's does");
+    assert!(of("2020-01-01", &format!("{day}T00:00:01Z")) >= Some(1), "and counts the whole of a day it touches");
     let audit = knurl.json(&["audit"]);
     assert_eq!((&audit["verdict"], &audit["dropped"], &audit["lost"]), (&"holds".into(), &0.into(), &0.into()), "{audit}");
     assert!(knurl.fails(1, &["restore", "any.db", "--force"]).contains("a server is running"));

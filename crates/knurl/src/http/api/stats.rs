@@ -30,7 +30,7 @@ const DAYS_DEFAULT: i64 = 30;
 const ROWS_DEFAULT: i64 = 10;
 const ROWS_MAX: i64 = 100;
 
-/// What is asked, parsed.
+/// What is asked, parsed: the whole units that touch `[from, to)`.
 struct Range {
     from: UnixMillis,
     to: UnixMillis,
@@ -60,7 +60,8 @@ impl Range {
         let rows = asked.integer("limit").unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX);
         let (to, from) = (asked.time("to"), asked.time("from"));
         asked.finish()?;
-        let to = to.unwrap_or(now);
+        // Up to and with this very moment, so that a click just made is in it.
+        let to = to.unwrap_or(UnixMillis(now.0 + 1));
         let from = from.unwrap_or(UnixMillis(to.0 - DAYS_DEFAULT * DAY_MS));
         if from > to {
             return Err(Error::parameter("from", "from must not be later than to."));
@@ -76,8 +77,7 @@ impl Range {
     }
 
     fn ask(&self, link: Option<&Link>) -> StatsQuery {
-        // The range asked for includes its last instant; the store's does not.
-        StatsQuery { link: link.map(|link| link.id), from: self.from, to: UnixMillis(self.to.0 + 1), unit: self.unit }
+        StatsQuery { link: link.map(|link| link.id), from: self.from, to: self.to, unit: self.unit }
     }
 }
 
