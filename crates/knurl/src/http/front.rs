@@ -29,6 +29,7 @@ use super::{
     HttpState,
     client::{self, Peer},
     error::{Code, Error, RequestId},
+    host::{self, Hosts},
     limits::{self, Network},
 };
 use crate::{
@@ -74,6 +75,7 @@ struct Asked<'a> {
     referrer: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
     purpose: Purpose,
+    hosts: Hosts,
     started: Instant,
     now: UnixMillis,
 }
@@ -87,12 +89,14 @@ impl<'a> Asked<'a> {
             referrer: None,
             user_agent: None,
             purpose: Purpose::Visit,
+            hosts: Hosts::default(),
             started: Instant::now(),
             now: now(),
         };
         // One walk instead of five lookups: each of those hashes its name.
         for (name, value) in headers {
             match name.as_str() {
+                "host" => asked.hosts.see(value),
                 "user-agent" if asked.user_agent.is_none() => asked.user_agent = Some(cut(value)),
                 "referer" if asked.referrer.is_none() => asked.referrer = Some(cut(value)),
                 "sec-purpose" | "purpose" | "x-moz" if announces_prefetch(value) => asked.purpose = Purpose::Prefetch,
@@ -162,6 +166,10 @@ pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Kn
     let path = parts.uri.path();
     let code = &path[1..=code.0];
     let asked = Asked::of(&parts.method, &parts.headers, peer);
+    if asked.hosts.are_refused(parts.version) {
+        state.metrics.connections.malformed.inc();
+        return Ok(host::refused(&parts.headers, path));
+    }
     let verdict = Verdict::of(state.resolver.cached(code, asked.now).ok_or(Open::Everything)?, asked.now);
     let outcome = match &verdict {
         Verdict::Redirect(link, _) if !asked.is_head => {

@@ -117,7 +117,7 @@ mod tests {
     }
 
     /// What `read` makes of the parameter; `None` where it is refused.
-    fn reads<T>(query: &Query, read: impl FnOnce(&mut Parameters<'_>) -> Option<T>) -> Option<T> {
+    fn reads<'a, T>(query: &'a Query, read: impl FnOnce(&mut Parameters<'a>) -> Option<T>) -> Option<T> {
         let mut asked = query.parameters();
         let value = read(&mut asked);
         assert_eq!(value.is_none(), asked.finish().is_err(), "{query:?}: a parameter is read or refused");
