@@ -2,7 +2,8 @@
 //!
 //! Promised: [`App::start`] returns once redirects are served, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
 //! ends within `http.ready_drain` plus `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
-//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
+//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback; serving where
+//! so few files may be open that accepting would soon fail.
 
 mod admin_key;
 pub mod database;
@@ -28,6 +29,7 @@ use tokio::net::TcpListener;
 pub use database::Database;
 pub use serve::serve;
 
+pub use crate::http::accept::enough_files;
 use crate::{
     clicks::{self, Clicks},
     config::{Config, ConfigError},
@@ -84,6 +86,8 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    #[error(transparent)]
+    TooFewFiles(#[from] accept::TooFewFiles),
     #[error("the runtime cannot be built: {0}")]
     Runtime(#[source] io::Error),
     #[error("stopping took longer than its deadline and was cut off; nothing acknowledged is lost")]
@@ -93,6 +97,7 @@ pub enum AppError {
 impl App {
     pub async fn start(mut config: Config) -> Result<App, AppError> {
         config.refuse_open_to_strangers()?;
+        accept::enough_files()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
         let database = Database::open(&config).await.map_err(AppError::Store)?;
