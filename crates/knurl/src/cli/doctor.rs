@@ -177,7 +177,11 @@ fn space(config: &Config) -> Check {
 
 fn open_files() -> Check {
     if let Err(refused) = app::enough_files() {
-        return Check::fail("open files", refused.to_string(), "raise the limit (`ulimit -n`, LimitNOFILE=): `knurl serve` does not start");
+        return Check::fail(
+            "open files",
+            refused.to_string(),
+            "raise the limit (`ulimit -n`, LimitNOFILE=): `knurl serve` does not start",
+        );
     }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     match limit.maximum {

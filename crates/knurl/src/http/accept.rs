@@ -53,7 +53,9 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
 
 /// The limit of open files leaves too few connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("only {0} files may be open at once and at least {FDS_MIN} are needed, one for each connection among them; raise the limit (`ulimit -n`, LimitNOFILE=)")]
+#[error(
+    "only {0} files may be open at once and at least {FDS_MIN} are needed, one for each connection among them; raise the limit (`ulimit -n`, LimitNOFILE=)"
+)]
 pub struct TooFewFiles(u64);
 
 /// Refuses a limit of open files under which accepting would fail for want of them.
