@@ -14,7 +14,7 @@ use super::{
     events::event,
     failure::taken_meanwhile,
     pool::Pool,
-    sql::{self, Query},
+    sql,
     users::user,
 };
 use crate::store::{ImportMode, Imported, Numbered, Result, RowNote, RowNoteKind};
@@ -22,11 +22,27 @@ use crate::store::{ImportMode, Imported, Numbered, Result, RowNote, RowNoteKind}
 /// Ids a JavaScript client can hold. Without a bound one row with the largest id would leave none for those created afterwards.
 const ID_MAX: i64 = (1 << 53) - 1;
 
-/// Before the chunk, in a transaction of its own, so that those who create wait for this alone: ids given from now on come after the chunk's.
-pub(super) async fn move_ids(pool: &Pool, (lock, past): (Query, Query), ids: impl Iterator<Item = i64>) -> Result<()> {
+/// Whose ids a chunk has, or names.
+#[derive(Clone, Copy)]
+pub(super) enum IdsOf {
+    Users,
+    Links,
+}
+
+/// Before the chunk, in a transaction of its own, so that those who create wait for this alone: ids given from now on come after the
+/// chunk's own, and after those it names. Whoever got one of these later would own what the rows that name it say.
+pub(super) async fn move_ids(pool: &Pool, of: IdsOf, ids: impl Iterator<Item = i64>) -> Result<()> {
     let Some(last) = ids.filter(in_range).max() else {
         return Ok(());
     };
+    let (behind, lock, past) = match of {
+        IdsOf::Users => (sql::USER_IDS_BEHIND, sql::USER_IDS_LOCK, sql::USER_IDS_PAST),
+        IdsOf::Links => (sql::LINK_IDS_BEHIND, sql::LINK_IDS_LOCK, sql::LINK_IDS_PAST),
+    };
+    // Nobody waits where there is nothing to move: most chunks name what an earlier one has brought.
+    if pool.writer().await?.row_opt(behind, &[&last]).await?.is_none() {
+        return Ok(());
+    }
     pool.write(move |tx| {
         Box::pin(async move {
             tx.execute(lock, &[]).await?;

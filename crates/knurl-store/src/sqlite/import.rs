@@ -1,7 +1,8 @@
 //! Imports: rows kept to the letter, with their ids and times, and judged as they go in.
 //!
 //! The same row again (same id, and the same in what never changes) inserts nothing. Refused: a row whose id is another row's, or
-//! is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
+//! is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted. Ids given afterwards come after the rows' own, and
+//! after those that the rows name.
 
 use knurl_core::{Event, EventType, Link, User, UserId, user::fold};
 use rusqlite::OptionalExtension;
@@ -73,6 +74,7 @@ pub(super) fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
         }
         notes.imported.inserted += 1;
     }
+    keep_named(tx, "users", rows.iter().filter_map(|numbered| numbered.row.owner).map(|owner| owner.0))?;
     Ok(imported)
 }
 
@@ -138,7 +140,21 @@ pub(super) fn events(tx: &Tx<'_>, rows: &[Numbered<Event>]) -> Result<Imported> 
         notes.imported.inserted += 1;
     }
     clicks::roll_up_external(tx, click_rows)?;
+    keep_named(tx, "links", rows.iter().map(|numbered| numbered.row.link_id.0))?;
+    keep_named(tx, "users", rows.iter().filter_map(|numbered| numbered.row.user_id).map(|user| user.0))?;
     Ok(imported)
+}
+
+/// Whoever got one of these ids later would own what the rows that name it say.
+fn keep_named(tx: &Tx<'_>, table: &str, ids: impl Iterator<Item = i64>) -> Result<()> {
+    match ids.filter(in_range).max() {
+        Some(last) => tx.keep_sequence(table, last).map_err(store_error),
+        None => Ok(()),
+    }
+}
+
+fn in_range(id: &i64) -> bool {
+    (1..=ID_MAX).contains(id)
 }
 
 fn insert_event(tx: &Tx<'_>, event: &Event, is_click: bool) -> Result<bool> {
@@ -181,7 +197,7 @@ impl Notes<'_> {
     }
 
     fn refuses(&mut self, id: i64) -> bool {
-        let out = !(1..=ID_MAX).contains(&id);
+        let out = !in_range(&id);
         self.note(out, "id", RowNoteKind::IdOutOfRange);
         out
     }

@@ -25,6 +25,27 @@ pub(crate) async fn imported_rows_keep_ids_and_times_and_later_ids_come_after_th
     b.assert_books_balance().await;
 }
 
+/// However the files come in, and whatever they leave out.
+pub(crate) async fn whoever_comes_later_inherits_nothing_of_an_imported_row(b: Bench) {
+    b.store.import_links(numbered([link_row(1, Some(7), "abc")]), ImportMode::Commit).await.unwrap();
+    let mallory = b.user("mallory").await;
+    assert_eq!(mallory.id.0, 8);
+    let of_links = Event { user_id: Some(UserId(20)), ..event_row(1, 30, "created") };
+    let clicks = [event_row(2, 40, "click"), Event { user_id: Some(UserId(50)), ..event_row(3, 2, "click") }];
+    b.store.import_events(numbered([of_links]), ImportMode::Commit).await.unwrap();
+    assert_eq!((b.user("eve").await.id.0, b.link("new").await.id.0), (21, 31));
+    b.store.import_events(numbered(clicks), ImportMode::Commit).await.unwrap();
+    assert_eq!((b.user("bob").await.id.0, b.link("newer").await.id.0), (51, 41));
+    b.store.delete_user(mallory.id, T0).await.unwrap();
+    assert_eq!(b.links(LinkFilter::default()).await.len(), 3);
+    // What is judged only moves nothing, and an id that is named stays free for its own row.
+    b.store.import_links(numbered([link_row(90, Some(90), "dry")]), ImportMode::DryRun).await.unwrap();
+    assert_eq!((b.user("carl").await.id.0, b.link("newest").await.id.0), (52, 42));
+    let ada = user_row(7, "ada");
+    assert_eq!(b.store.import_users(numbered([ada.clone()]), ImportMode::Commit).await.unwrap().inserted, 1);
+    assert_eq!(b.store.user(ada.id).await.unwrap(), Some(ada));
+}
+
 pub(crate) async fn the_same_chunk_again_inserts_nothing_and_says_so(b: Bench) {
     let users = numbered([user_row(1, "ada"), user_row(2, "ada")]);
     let links = numbered([link_row(1, Some(1), "abc"), link_row(2, Some(2), "abc")]);

@@ -139,6 +139,7 @@ on_every_backend! {
     }
     imports {
         imported_rows_keep_ids_and_times_and_later_ids_come_after_them,
+        whoever_comes_later_inherits_nothing_of_an_imported_row,
         the_same_chunk_again_inserts_nothing_and_says_so,
         a_row_changed_since_is_still_the_same_row,
         an_id_of_another_row_or_out_of_range_is_refused,
