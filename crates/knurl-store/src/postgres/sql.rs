@@ -100,6 +100,7 @@ queries! { OF_IMPORTS:
     LINK_IDS_PAST = "link_ids_past";
     LINK_IMPORT = "link_import";
     USER_CREATED_AT = "user_created_at";
+    LINKS_KEPT = "links_kept";
     USER_IDS_BEHIND = "user_ids_behind";
     USER_IDS_LOCK = "user_ids_lock";
     USER_IDS_PAST = "user_ids_past";

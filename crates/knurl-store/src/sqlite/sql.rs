@@ -48,6 +48,7 @@ queries! {
     LINK_IDENTITY = "link_identity";
     LINK_IMPORT = "link_import";
     LINK_INSERT = "link_insert";
+    LINK_KEPT = "link_kept";
     LINK_UPDATE = "link_update";
     LINKS_COUNT = "links_count";
     LINKS_COUNT_OF_CODE = "links_count_of_code";
