@@ -1,6 +1,6 @@
 //! Start in order, run, stop in reverse.
 //!
-//! Promised: [`App::start`] returns once redirects are served, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
+//! Promised: [`App::start`] returns once redirects are served, a PostgreSQL that is away notwithstanding, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
 //! ends within `http.ready_drain` plus `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
 //! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
 
@@ -26,6 +26,7 @@ use knurl_core::UnixMillis;
 use knurl_store::{StoreError, replica::Replica};
 use tokio::net::TcpListener;
 
+use admin_key::{AdminKey, Standing};
 pub use database::Database;
 pub use serve::serve;
 
@@ -35,7 +36,7 @@ use crate::{
     http::{
         HttpState, Server, accept,
         admission::Admission,
-        api::{auth::KeyRing, once::InFlight},
+        api::once::InFlight,
         health::{Life, Phase},
     },
     jobs::{self, Jobs, Needs},
@@ -99,10 +100,11 @@ impl App {
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
         let replica = replica::open(&config).await;
-        let database = Database::open(&config).await.map_err(AppError::Store)?;
+        let database = Database::open_or_away(&config).await.map_err(AppError::Store)?;
         database.count_into(&metrics);
         let store = Arc::clone(&database.store);
-        let admin_key = admin_key::register(&config, &*store, now()).await?;
+        let admin_key = Arc::new(AdminKey::of(&config)?);
+        let standing = unless_away(admin_key.register(&*store, now()).await)?;
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
 
         let (public, addr) = listen(config.http.listen, "KNURL_LISTEN")?;
@@ -116,8 +118,13 @@ impl App {
         let shared = redis.as_ref().map(|redis| Arc::new(redis.links()) as _);
         let tiers = Tiers { replica: replica.clone(), shared, database: Arc::clone(&store) };
         let resolver = Resolver::over(tiers, &config.cache, Arc::clone(&metrics));
-        let keys = KeyRing::default();
-        keys.refresh(&*store).await.map_err(AppError::Store)?;
+        let keys = database.key_ring(&config);
+        if unless_away(keys.refresh(&*store).await)?.is_none() {
+            tracing::warn!(
+                known = keys.is_known(),
+                "the database is away: the API admits the keys it admitted last, if any are kept here"
+            );
+        }
         metrics.on_render({
             let resolver = resolver.clone();
             move |_| resolver.measure()
@@ -146,13 +153,14 @@ impl App {
             store: Arc::clone(&state.store),
             resolver: state.resolver.clone(),
             metrics,
-            on_foreign_change: refresh_keys(&state),
+            on_foreign_change: refresh_keys(&state, &admin_key),
             feeding: replica::feeding(&database, replica.clone()),
             redis,
         })
         .await;
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
+        let admin_key = admin_key.secret().filter(|_| standing != Some(Standing::Revoked)).map(str::to_owned);
         Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica })
     }
 
@@ -166,7 +174,7 @@ impl App {
         self.metrics_addr
     }
 
-    /// The admin key, where one is known: configured, or kept in `<data_dir>/admin.key`. `None` with `auth = open`.
+    /// The admin key, where one is known: configured, or kept in `<data_dir>/admin.key`. `None` with `auth = open`, and where it was revoked.
     pub fn admin_key(&self) -> Option<&str> {
         self.admin_key.as_deref()
     }
@@ -206,13 +214,28 @@ impl App {
     }
 }
 
+/// `None`: the database is away, which is no reason not to start. What does not pass by itself is one.
+fn unless_away<T>(done: Result<T, StoreError>) -> Result<Option<T>, AppError> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_transient() => Ok(None),
+        Err(error) => Err(AppError::Store(error)),
+    }
+}
+
+/// What is done when somebody else changed the database, and at the first contact with it: the key that waited is registered, then everybody
+/// who was admitted or revoked elsewhere is known.
 fn refresh_keys(
     state: &Arc<HttpState>,
+    admin_key: &Arc<AdminKey>,
 ) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<(), StoreError>> + Send + Sync> {
-    let state = Arc::clone(state);
+    let (state, admin_key) = (Arc::clone(state), Arc::clone(admin_key));
     Arc::new(move || {
-        let state = Arc::clone(&state);
-        Box::pin(async move { state.keys.refresh(&*state.store).await.map(drop) })
+        let (state, admin_key) = (Arc::clone(&state), Arc::clone(&admin_key));
+        Box::pin(async move {
+            admin_key.register(&*state.store, now()).await?;
+            state.keys.refresh(&*state.store).await.map(drop)
+        })
     })
 }
 

@@ -79,6 +79,11 @@ impl Config {
         self.data_dir.join("admin.key")
     }
 
+    /// Where a node keeps whom to admit while the database is away.
+    pub fn kept_keys_path(&self) -> PathBuf {
+        self.data_dir.join("keys")
+    }
+
     /// Takes in the address really bound: a base URL that was derived from `listen` follows it, and so do the hosts that are us.
     pub fn bound(&mut self, addr: SocketAddr) {
         if self.base_url == BaseUrl::of(self.http.listen) {

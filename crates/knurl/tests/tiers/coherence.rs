@@ -1,7 +1,6 @@
 //! What is changed on one node is seen on all: with and without notifications, with and without a replica, with and without Redis.
 
 use knurl_core::UnixMillis;
-use knurl_store::Store;
 use serde_json::json;
 
 use super::fleet::{Fleet, Node, rows, target};

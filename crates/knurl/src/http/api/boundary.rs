@@ -24,6 +24,7 @@ use crate::{
     http::{
         HttpState,
         admission::Class,
+        api::auth,
         error::{Code, Error, RequestId, take_travelling},
         limits::{self, Caller},
     },
@@ -104,7 +105,9 @@ impl Boundary {
         }
         let needs_key = self.access == Access::Key && self.state.config.auth == Auth::Required;
         if needs_key && !has_key {
-            return Err(Error::new(Code::Unauthorized));
+            // It may be a right one: nobody can tell before the database was asked.
+            let cannot_tell = !self.state.keys.is_known() && auth::bearer(request.headers()).is_some();
+            return Err(Error::new(if cannot_tell { Code::Unavailable } else { Code::Unauthorized }));
         }
         Ok(())
     }
