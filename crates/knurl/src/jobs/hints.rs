@@ -24,7 +24,7 @@ impl Job for HintsJob {
 
     async fn step(&mut self) -> Pause {
         match timeout(TURN, self.hints.next()).await {
-            Ok(Some(hint)) => self.resolver.told(hint.code.as_str()),
+            Ok(Some(hint)) => self.resolver.told(hint.code.as_str(), hint.version),
             Ok(None) => return Pause::For(NEVER),
             Err(_) => {}
         }
