@@ -13,7 +13,9 @@ use knurl_core::{
     visitor::Salt,
 };
 
-use super::{PostgresStore, clicks, events, import, import::IdsOf, keys, links, once, retention, salts, stats, totals, tx::Ending, users};
+use super::{
+    PostgresStore, clicks, events, import, import::IdsOf, keys, links, once, retention, salts, stats, totals, tx::Ending, users,
+};
 use crate::{
     StoreError,
     once::{Candidate, Done, Once},

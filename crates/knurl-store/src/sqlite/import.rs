@@ -7,7 +7,9 @@
 use knurl_core::{Event, EventType, Link, LinkId, User, UserId, user::fold};
 use rusqlite::OptionalExtension;
 
-use super::{clicks, events as event_rows, events::ClickSource, failure::store_error, links as link_rows, sql, tx::Tx, users as user_rows};
+use super::{
+    clicks, events as event_rows, events::ClickSource, failure::store_error, links as link_rows, sql, tx::Tx, users as user_rows,
+};
 use crate::{
     store::{Imported, Numbered, Result, RowNote, RowNoteKind},
     there::{self, There},

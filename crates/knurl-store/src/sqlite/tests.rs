@@ -136,7 +136,9 @@ fn ids_that_an_earlier_import_named_are_not_given_after_the_migration() {
     )
     .unwrap();
     migrate::migrate(&conn).unwrap();
-    let seq = |table: &str| -> i64 { conn.query_row("select seq from sqlite_sequence where name = ?1", [table], |row| row.get(0)).unwrap() };
+    let seq = |table: &str| -> i64 {
+        conn.query_row("select seq from sqlite_sequence where name = ?1", [table], |row| row.get(0)).unwrap()
+    };
     assert_eq!((seq("users"), seq("links"), seq("events")), (70, 80, 9));
 }
 

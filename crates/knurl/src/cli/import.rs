@@ -185,12 +185,7 @@ fn sentence(reason: &ReasonShape) -> String {
     let because = if reason.fate == Fate::Taken { "although" } else { "because" };
     let fate = if reason.fate == Fate::StaysDeleted { "left deleted" } else { reason.fate.as_str() };
     let field = if reason.field.is_empty() { "the row" } else { reason.field };
-    format!(
-        "{} {noun} {fate} {because} {field} {} (line {}{more})",
-        reason.count,
-        reason.reason,
-        lines.join(", ")
-    )
+    format!("{} {noun} {fate} {because} {field} {} (line {}{more})", reason.count, reason.reason, lines.join(", "))
 }
 
 const NO_COPY: &str = "--dry-run judges the rows on a copy of the database, and a PostgreSQL is not copied for that: restore a `pg_dump` of it \

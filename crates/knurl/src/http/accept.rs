@@ -30,6 +30,10 @@ use super::{
 const BACKLOG: i32 = 4096;
 /// Descriptors kept from the visitors: 64 for the metrics listener, [`REFUSALS_LINGERING_MAX`], and the rest for the database, the spool and
 /// logs.
+/// Of each connection, what the kernel takes of an answer that is not being read (it doubles this for its own needs); by itself it would take
+/// megabytes, and a thousand peers that never read would have gigabytes. Enough for 2 MB a second to the other side of the world.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
+/// Descriptors kept for the database, the spool, logs and the metrics listener.
 const FDS_RESERVED: u64 = 256;
 /// With fewer there is no serving: a browser alone opens half a dozen connections.
 const FDS_MIN: u64 = FDS_RESERVED + 64;
@@ -58,6 +62,7 @@ impl Listener {
     /// One that was listening before us and will be after us.
     pub fn handed_over(socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES)?;
         Ok(Self { socket: TcpListener::from_std(socket)?, outlives_us: true })
     }
 }
@@ -68,6 +73,8 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     // A restart must not wait for the last process's closed connections to be forgotten.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Connections have it from their listener: no call for each.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
