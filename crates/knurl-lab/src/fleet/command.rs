@@ -54,9 +54,9 @@ pub fn run(args: &FleetArgs) -> Result<(), FleetError> {
     }
     let fleet = Fleet::start(&spec)?;
     if args.json {
-        println!("{}", places(&fleet, &key))
+        println!("{}", places(&fleet, &key));
     } else {
-        println!("{}", welcome(&fleet, &key))
+        println!("{}", welcome(&fleet, &key));
     }
     runtime.block_on(async {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }

@@ -37,7 +37,7 @@ use crate::{
     clicks::{self, Clicks},
     config::{Config, ConfigError},
     http::{
-        HttpState, Server,
+        HttpState, Server, accept,
         admission::Admission,
         api::once::InFlight,
         health::{Life, Phase},
