@@ -152,7 +152,7 @@ impl App {
             let admission = Arc::clone(&admission);
             move |_| admission.measure()
         });
-        let limits = Limits::new(&config.limits, &metrics);
+        let limits = Limits::sharing(&config.limits, redis.as_ref().map(Redis::limits), &metrics);
         let state = Arc::new(HttpState {
             config,
             store,

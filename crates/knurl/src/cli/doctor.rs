@@ -24,6 +24,7 @@ use super::{
 use crate::{
     app,
     config::{Auth, Config},
+    redis::Redis,
 };
 
 /// Less than this and a start may fail in the middle.
@@ -77,6 +78,7 @@ pub(super) fn run(global: &Global, out: Out) -> Result<ExitCode, Failure> {
     let mut checks = vec![configuration(&loaded.notes), directory(config), space(config), open_files()];
     let serving = matches!(spool_lock(config), Lock::Held);
     checks.extend(database::checks(config, serving)?);
+    checks.extend(redis(config)?);
     checks.push(clock(config));
     checks.push(keys(config));
     checks.push(port("listen", config.http.listen, serving));
@@ -192,6 +194,21 @@ fn open_files() -> Check {
         ),
         most => Check::ok("open files", most.map_or("unlimited".to_owned(), |most| format!("at most {most}"))),
     }
+}
+
+/// Its absence is no failure: everything goes on without it.
+fn redis(config: &Config) -> Result<Option<Check>, Failure> {
+    let Some(redis) = &config.redis else { return Ok(None) };
+    let url = &redis.url;
+    let check = match runtime()?.block_on(Redis::look(redis)) {
+        Ok(version) => Check::ok("redis", format!("{url} answers ({version})")),
+        Err(error) => Check::warn(
+            "redis",
+            format!("{url}: {}", chain(&error)),
+            "start it or correct KNURL_REDIS_URL; until then limits are each node's own and links are not shared",
+        ),
+    };
+    Ok(Some(check))
 }
 
 fn clock(config: &Config) -> Check {

@@ -210,7 +210,7 @@ pub(super) async fn settle(state: &HttpState, parts: &Parts, code: &str, open: O
         (Open::Everything, Err(_)) | (Open::Miss, _) => Verdict::NotFound,
     };
     let verdict = match (verdict, guesser) {
-        (Verdict::NotFound, Some(network)) => missed(state, network),
+        (Verdict::NotFound, Some(network)) => missed(state, network).await,
         (verdict, _) => verdict,
     };
     let outcome = match &verdict {
@@ -251,8 +251,8 @@ async fn look_up(state: &HttpState, code: &ShortCode, now: UnixMillis, guesser: 
     }
 }
 
-fn missed(state: &HttpState, network: Network) -> Verdict {
-    match limits::count_miss(state, network) {
+async fn missed(state: &HttpState, network: Network) -> Verdict {
+    match limits::count_miss(state, network).await {
         Some(counted) if !counted.verdict.allowed => Verdict::Limited(counted),
         _ => Verdict::NotFound,
     }

@@ -73,7 +73,8 @@ impl Live {
             // One that is away must not make the others look away.
             Wire::Many(connection) => {
                 let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
-                connection.clone().route_command(ping, any).await?.extract_error()}
+                connection.clone().route_command(ping, any).await?.extract_error()
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
+use knurl_lab::servers::Redis;
 use serde_json::Value;
 
 use super::knurl::Knurl;
@@ -67,4 +68,36 @@ fn a_data_directory_that_is_none_and_a_key_others_can_read_are_found() {
     fs::set_permissions(knurl.path("data/admin.key"), fs::Permissions::from_mode(0o644)).unwrap();
     let report = knurl.json(&["doctor"]);
     assert_eq!((&report["health"], &check(&report, "admin key")["health"]), (&"warn".into(), &"warn".into()));
+}
+
+#[test]
+fn a_redis_that_answers_is_said_to_and_one_that_does_not_is_a_warning_without_its_password() {
+    let server = Redis::start_with(&["--requirepass", "hunter2"]).unwrap();
+    let url = |password: &str| format!("redis://:{password}@127.0.0.1:{}", server.port());
+    let report = healthy().with("KNURL_REDIS_URL", &url("hunter2")).json(&["doctor"]);
+    let found = check(&report, "redis")["found"].as_str().unwrap();
+    assert!(found.starts_with(&format!("127.0.0.1:{} answers (", server.port())), "{report}");
+    let report = healthy().with("KNURL_REDIS_URL", &url("wrong1")).json(&["doctor"]);
+    assert_eq!(check(&report, "redis")["health"], "warn", "{report}");
+    assert!(!report.to_string().contains("wrong1"), "{report}");
+    let report = healthy().with("KNURL_REDIS_URL", "redis://127.0.0.1:1").json(&["doctor"]);
+    assert_eq!(check(&report, "redis")["health"], "warn", "{report}");
+    assert!(check(&report, "redis")["remedy"].as_str().unwrap().contains("KNURL_REDIS_URL"));
+}
+
+#[test]
+fn redis_with_tls_is_believed_when_an_authority_of_this_machine_vouches_for_it() {
+    let certificates = super::knurl::repository().join("crates/knurl-store/tests/postgres/certificates").canonicalize().unwrap();
+    let file = |name: &str| certificates.join(name).to_str().unwrap().to_owned();
+    // Taken, and given back for the server.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (cert, key, authority) = (file("server.pem"), file("server.key"), file("authority.pem"));
+    let tls = ["--tls-port", &port.to_string(), "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &authority];
+    let _server = Redis::start_with(&[&tls[..], &["--tls-auth-clients", "no"]].concat()).unwrap();
+    let doctor = |trusted: &str| {
+        let knurl = healthy().with("KNURL_REDIS_URL", &format!("rediss://localhost:{port}")).with("SSL_CERT_FILE", trusted);
+        check(&knurl.json(&["doctor"]), "redis")["health"].clone()
+    };
+    assert_eq!(doctor(&authority), "ok");
+    assert_eq!(doctor(&file("stranger.pem")), "warn");
 }
