@@ -28,6 +28,12 @@ pub(super) fn is_busy(error: &StoreError) -> bool {
     matches!(sqlite_code(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
+/// The file cannot be read or written as it is: not somebody else's lock, and not a lack of room.
+pub(crate) fn is_io(error: &StoreError) -> bool {
+    let code = sqlite_code(error);
+    matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly))
+}
+
 fn sqlite_code(error: &StoreError) -> Option<ErrorCode> {
     let StoreError::Unavailable(source) = error else {
         return None;

@@ -2,11 +2,14 @@
 //!
 //! Promised: [`App::start`] returns once redirects are served, a PostgreSQL that is away notwithstanding, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
 //! ends within `http.ready_drain` plus `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
-//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
+//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback; serving where
+//! so few files may be open that accepting would soon fail.
 
 mod admin_key;
 pub mod database;
 mod fail_point;
+mod listeners;
+mod replica;
 mod sd_notify;
 mod serve;
 pub mod watchdog;
@@ -22,25 +25,27 @@ use std::{
 };
 
 use knurl_core::UnixMillis;
-use knurl_store::StoreError;
-use tokio::net::TcpListener;
+use knurl_store::{StoreError, replica::Replica};
 
 use admin_key::{AdminKey, Standing};
 pub use database::Database;
+use listeners::HandedOver;
 pub use serve::serve;
 
+pub use crate::http::accept::enough_files;
 use crate::{
     clicks::{self, Clicks},
     config::{Config, ConfigError},
     http::{
-        HttpState, Server, accept,
+        HttpState, Server,
         admission::Admission,
         api::once::InFlight,
         health::{Life, Phase},
     },
     jobs::{self, Jobs, Needs},
     limit::Limits,
-    resolve::Resolver,
+    redis::Redis,
+    resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
 
@@ -59,6 +64,7 @@ pub struct App {
     server: Server,
     jobs: Jobs,
     clicks: Clicks,
+    replica: Option<Replica>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +91,10 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    #[error("the listening socket that was handed over (LISTEN_FDS) cannot be used: {0}")]
+    HandedOver(#[source] io::Error),
+    #[error(transparent)]
+    TooFewFiles(#[from] accept::TooFewFiles),
     #[error("the runtime cannot be built: {0}")]
     Runtime(#[source] io::Error),
     #[error("stopping took longer than its deadline and was cut off; nothing acknowledged is lost")]
@@ -92,10 +102,18 @@ pub enum AppError {
 }
 
 impl App {
-    pub async fn start(mut config: Config) -> Result<App, AppError> {
+    pub async fn start(config: Config) -> Result<App, AppError> {
+        Self::start_on(config, HandedOver::default()).await
+    }
+
+    /// As [`App::start`], on sockets that whoever started the process may have handed over.
+    async fn start_on(mut config: Config, mut handed: HandedOver) -> Result<App, AppError> {
+        handed.configure(&mut config)?;
         config.refuse_open_to_strangers()?;
+        accept::enough_files()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
+        let replica = replica::open(&config).await;
         let database = Database::open_or_away(&config).await.map_err(AppError::Store)?;
         database.count_into(&metrics);
         let store = Arc::clone(&database.store);
@@ -103,12 +121,21 @@ impl App {
         let standing = unless_away(admin_key.register(&*store, now()).await)?;
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
 
-        let (public, addr) = listen(config.http.listen, "KNURL_LISTEN")?;
-        let (observed, metrics_addr) = listen(config.http.metrics_listen, "KNURL_METRICS_LISTEN")?;
+        let (public, addr) = handed.public(&config)?;
+        let (observed, metrics_addr) = handed.observed(&config)?;
         config.bound(addr);
+        if let Err(error) = config.tell_served() {
+            // A full disk must not keep redirects from being served.
+            tracing::warn!(%error, "commands beside this server cannot be told its address; they may let a link lead back to it");
+        }
         config.http.metrics_listen = metrics_addr;
 
-        let resolver = Resolver::counting(Arc::clone(&store), &config.cache, Arc::clone(&metrics));
+        // Beside an embedded database it would be the slower of the two.
+        let redis = config.redis.as_ref().filter(|_| database.postgres.is_some());
+        let redis = redis.map(|config| Redis::start(config, Arc::clone(&metrics)));
+        let shared = redis.as_ref().map(|redis| Arc::new(redis.links()) as _);
+        let tiers = Tiers { replica: replica.clone(), shared, database: Arc::clone(&store) };
+        let resolver = Resolver::over(tiers, &config.cache, Arc::clone(&metrics));
         let keys = database.key_ring(&config);
         if unless_away(keys.refresh(&*store).await)?.is_none() {
             tracing::warn!(
@@ -145,12 +172,14 @@ impl App {
             resolver: state.resolver.clone(),
             metrics,
             on_foreign_change: refresh_keys(&state, &admin_key),
+            feeding: replica::feeding(&database, replica.clone()),
+            redis,
         })
         .await;
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
         let admin_key = admin_key.secret().filter(|_| standing != Some(Standing::Revoked)).map(str::to_owned);
-        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks })
+        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica })
     }
 
     /// Where the API and the redirects are served; the real port where 0 was asked for.
@@ -191,6 +220,9 @@ impl App {
         let closed = async {
             self.clicks.stop().await;
             store.close().await;
+            if let Some(replica) = self.replica {
+                replica.close().await;
+            }
         };
         if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
             tracing::error!(
@@ -232,16 +264,6 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn listen(addr: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), AppError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => AppError::InUse { addr, option },
-        _ => AppError::Listen { addr, option, source },
-    };
-    let listener = accept::listen(addr).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 fn now() -> UnixMillis {

@@ -20,7 +20,7 @@ use knurl::{
     },
     jobs::{self, Jobs},
     limit::Limits,
-    resolve::Resolver,
+    resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
 use knurl_core::UnixMillis;
@@ -69,7 +69,7 @@ impl TestApp {
         let addr = public.local_addr().unwrap();
         config.bound(addr);
 
-        let (opened, others) = backend.open(&mut config).await;
+        let (opened, others, feeding) = backend.open(&mut config).await;
         let store = FaultyStore::new(opened);
         store.create_key("tests", auth::hash(KEY.as_bytes()), UnixMillis(0)).await.unwrap();
         let shared: Arc<dyn Store> = Arc::new(store.clone());
@@ -81,7 +81,15 @@ impl TestApp {
             move |_| admission.measure()
         });
         let state = Arc::new(HttpState {
-            resolver: Resolver::counting(Arc::clone(&shared), &config.cache, Arc::clone(&metrics)),
+            resolver: Resolver::over(
+                Tiers {
+                    replica: feeding.as_ref().and_then(|feeding| feeding.replica.clone()),
+                    shared: None,
+                    database: Arc::clone(&shared),
+                },
+                &config.cache,
+                Arc::clone(&metrics),
+            ),
             recorder: clicks.recorder.clone(),
             keys: auth::KeyRing::default(),
             limits: Limits::new(&config.limits, &metrics),
@@ -100,6 +108,8 @@ impl TestApp {
             store: Arc::clone(&state.store),
             resolver: state.resolver.clone(),
             metrics: Arc::clone(&state.metrics),
+            feeding,
+            redis: None,
             on_foreign_change: Arc::new(move || {
                 let state = Arc::clone(&refreshing);
                 async move { state.keys.refresh(&*state.store).await.map(drop) }.boxed()
