@@ -207,6 +207,10 @@ impl Store for FaultyStore {
         self.through("cursor", self.inner.cursor(spool_id)).await
     }
 
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64> {
+        self.through("undecodable_of", self.inner.undecodable_of(spool_id)).await
+    }
+
     async fn click_ledger(&self) -> Result<ClickLedger> {
         self.through("click_ledger", self.inner.click_ledger()).await
     }

@@ -70,6 +70,11 @@ pub struct ClickBatch {
     pub undecodable: u64,
 }
 
+/// The running total of a spool's undecodable records.
+pub(crate) fn undecodable_counter(spool_id: u128) -> String {
+    format!("clicks_undecodable of {spool_id:032x}")
+}
+
 impl ClickBatch {
     /// Every record of the range is a click or undecodable, else the conservation law would break here and be noticed much later.
     pub(crate) fn undecodable_found(&self) -> Result<i64> {
@@ -207,6 +212,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn apply_clicks(&self, batch: ClickBatch) -> Result<Applied>;
     async fn cursor(&self, spool_id: u128) -> Result<Option<Cursor>>;
     async fn click_ledger(&self) -> Result<ClickLedger>;
+    /// Of [`ClickLedger::undecodable`] those that came from this spool.
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64>;
     /// Removes up to `rows_max` click events older than `before`, oldest first; roll-ups stay. Returns how many.
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64>;
     /// The salt of a day: the stored one, else `candidate`, stored. Salts of days before `day - 1` are destroyed.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     roll_up::{RollUp, RolledClick, ToldClick},
-    store::{Applied, ClickBatch, ClickLedger, Cursor, Result},
+    store::{Applied, ClickBatch, ClickLedger, Cursor, Result, undecodable_counter},
 };
 
 /// Bytes handed to COPY at a time: enough for the server to be busy, not so many that a batch is held twice in its buffers.
@@ -63,9 +63,14 @@ impl Delivery {
             return Ok(Applied::CursorIs(stored));
         }
         self.copy(tx).await?;
+        let of_spool = undecodable_counter(self.to.spool_id);
+        let not_decoded = async {
+            count(tx, "clicks_undecodable", self.undecodable).await?;
+            count(tx, &of_spool, self.undecodable).await
+        };
         let (counted, not_decoded, moved, rolled) = join4(
             count(tx, "clicks", self.rows.len() as i64),
-            count(tx, "clicks_undecodable", self.undecodable),
+            not_decoded,
             put_cursor(tx, self.to),
             roll_up::write(tx, &self.rolled),
         )
@@ -141,6 +146,11 @@ pub(super) async fn roll_up_external<'a>(
     let rolled = RolledUp::new(rolled);
     let (counted, rolled) = join(count(tx, "clicks_external", told.len() as i64), roll_up::write(tx, &rolled)).await;
     counted.and(rolled)
+}
+
+pub(super) async fn undecodable_of(connection: &Connection, spool_id: u128) -> Result<u64> {
+    let row = connection.row(sql::COUNTER_GET, &[&undecodable_counter(spool_id)]).await?;
+    Ok(get::<i64>(&row, 0)?.max(0) as u64)
 }
 
 pub(super) async fn ledger(connection: &Connection) -> Result<ClickLedger> {

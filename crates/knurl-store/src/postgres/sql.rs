@@ -33,6 +33,7 @@ queries! { OF_CLICKS:
     CLICKS_COPY = "clicks_copy";
     CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
+    COUNTER_GET = "counter_get";
     CURSOR_BEGIN = "cursor_begin";
     CURSOR_GET = "cursor_get";
     CURSOR_LOCK = "cursor_lock";

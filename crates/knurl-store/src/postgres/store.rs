@@ -135,6 +135,10 @@ impl Store for PostgresStore {
         clicks::cursor(&*self.pool.shared().await?, spool_id).await
     }
 
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64> {
+        clicks::undecodable_of(&*self.pool.shared().await?, spool_id).await
+    }
+
     async fn click_ledger(&self) -> Result<ClickLedger> {
         clicks::ledger(&*self.pool.long().await?).await
     }

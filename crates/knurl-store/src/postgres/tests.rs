@@ -196,7 +196,7 @@ fn statements_are_lower_case_and_say_their_parameters_first() {
 }
 
 /// What one dialect says in several statements, or with a transaction's help, and the other in one.
-const ONLY_SQLITE: &str = "counter_count counter_get counter_put counters_recount link_insert link_kept sequence_begin sequence_keep share_add share_grow \
+const ONLY_SQLITE: &str = "counter_count counter_put counters_recount link_insert link_kept sequence_begin sequence_keep share_add share_grow \
                            share_values shares_of_link";
 const ONLY_POSTGRES: &str = "agents_of_link click_import click_insert clicks_copy counts cursor_begin cursor_lock event_ids \
                              event_ids_lock event_ids_past event_imports_lock events_by_ids events_insert feed_changes feed_head \

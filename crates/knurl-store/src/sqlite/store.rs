@@ -14,7 +14,7 @@ use knurl_core::{
 };
 
 use super::{
-    SqliteStore, clicks, events,
+    SqliteStore, clicks, counter, events,
     failure::store_error,
     import, keys, links, once, salts, stats,
     tx::Tx,
@@ -132,6 +132,10 @@ impl Store for SqliteStore {
 
     async fn cursor(&self, spool_id: u128) -> Result<Option<Cursor>> {
         self.inner.readers.point(move |conn| clicks::cursor(conn, spool_id)).await
+    }
+
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64> {
+        self.inner.readers.point(move |conn| counter(conn, &undecodable_counter(spool_id))).await
     }
 
     async fn click_ledger(&self) -> Result<ClickLedger> {

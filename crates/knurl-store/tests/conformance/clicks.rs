@@ -86,6 +86,19 @@ pub(crate) async fn undecodable_records_are_delivered_and_counted(b: Bench) {
     b.assert_books_balance().await;
 }
 
+pub(crate) async fn undecodable_records_are_counted_for_each_spool(b: Bench) {
+    for (spool_id, undecodable) in [(7, 3), (8, 0), (7, 2)] {
+        let from = b.store.cursor(spool_id).await.unwrap().unwrap_or(Cursor { spool_id, segment: 0, offset: 0, seq: 0 });
+        let to = Cursor { seq: from.seq + undecodable, ..from };
+        b.store.apply_clicks(ClickBatch { from, to, clicks: Vec::new(), undecodable }).await.unwrap();
+    }
+    let mut of_each = Vec::new();
+    for spool_id in [7, 8, 9] {
+        of_each.push(b.store.undecodable_of(spool_id).await.unwrap());
+    }
+    assert_eq!((of_each, b.store.click_ledger().await.unwrap().undecodable), (vec![5, 0, 0], 5));
+}
+
 pub(crate) async fn a_posted_click_is_rolled_up_and_counted_as_external(b: Bench) {
     let link = b.link("abc").await;
     let details = r#"{"user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0","referrer":"https://www.news.example/a"}"#;

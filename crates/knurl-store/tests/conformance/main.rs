@@ -123,6 +123,7 @@ on_every_backend! {
         a_segments_end_and_the_next_ones_start_are_the_same_place,
         spools_are_counted_each_by_itself,
         undecodable_records_are_delivered_and_counted,
+        undecodable_records_are_counted_for_each_spool,
         a_posted_click_is_rolled_up_and_counted_as_external,
         retention_removes_the_oldest_clicks_and_keeps_every_figure,
         a_days_salt_is_the_first_candidate_and_old_salts_are_destroyed,

@@ -30,6 +30,8 @@ pub struct Figures {
     pub spool: SpoolFigures,
     /// This spool's cursor in the store.
     pub cursor: u64,
+    /// Of the records below it those that could not be decoded.
+    pub undecodable: u64,
     /// The store's figures, of all spools it ever knew.
     pub store: ClickLedger,
 }
@@ -74,14 +76,15 @@ pub enum Verdict {
 impl Audit {
     /// `settled`: nothing moved while the figures were read.
     pub fn of(figures: &Figures, settled: bool) -> Self {
-        let Figures { spool, cursor, store } = *figures;
+        let Figures { spool, cursor, undecodable, store } = *figures;
         // A power failure can take records off the disk that the store had already been given.
         let kept = spool.written.max(cursor);
         // A click in the spool is an answered one: a kill between record and count is set right at the next start, and here.
         let answered = spool.answered.max(kept + spool.dropped);
         let never_kept = answered - kept - spool.dropped;
         let unreadable = (kept - cursor).saturating_sub(spool.backlog);
-        let undecodable = store.undecodable.min(cursor);
+        // A store emptied and begun again may count more than the cursor has passed since.
+        let undecodable = undecodable.min(cursor);
         let mut audit = Self {
             answered,
             delivered: cursor - undecodable,
@@ -124,7 +127,7 @@ mod tests {
     fn whole() -> Figures {
         let spool = SpoolFigures { answered: 110, dropped: 3, written: 107, backlog: 7 };
         let store = ClickLedger { delivered: 100, undecodable: 0, raw: 90, purged: 10, external: 5, rolled_up: 105 };
-        Figures { spool, cursor: 100, store }
+        Figures { spool, cursor: 100, undecodable: 0, store }
     }
 
     type Judged = (Verdict, u64);
@@ -139,7 +142,7 @@ mod tests {
     #[test]
     fn the_law_holds_exactly_when_every_click_is_accounted_for() {
         use Verdict::{Broken, Holds};
-        let table: [(&str, Judged, Judged); 12] = [
+        let table: [(&str, Judged, Judged); 13] = [
             ("everything is accounted for", verdict(|_| {}), (Holds, 0)),
             ("an empty node", verdict(|f| *f = Figures::default()), (Holds, 0)),
             ("killed between record and count", verdict(|f| f.spool.answered -= 2), (Holds, 0)),
@@ -148,7 +151,7 @@ mod tests {
             ("more in the spool than was written", verdict(|f| f.spool.backlog += 1), (Broken, 0)),
             (
                 "delivered, but not decodable",
-                verdict(|f| (f.store.undecodable, f.store.raw, f.store.rolled_up) = (4, 86, 101)),
+                verdict(|f| (f.undecodable, f.store.undecodable, f.store.raw, f.store.rolled_up) = (4, 4, 86, 101)),
                 (Broken, 4),
             ),
             ("delivered twice", verdict(|f| (f.store.raw, f.store.rolled_up) = (91, 106)), (Broken, 0)),
@@ -158,6 +161,11 @@ mod tests {
             (
                 "another node's clicks",
                 verdict(|f| (f.store.delivered, f.store.raw, f.store.rolled_up) = (140, 130, 145)),
+                (Holds, 0),
+            ),
+            (
+                "another node's clicks, some of which could not be decoded",
+                verdict(|f| (f.store.delivered, f.store.undecodable, f.store.raw, f.store.rolled_up) = (140, 4, 126, 141)),
                 (Holds, 0),
             ),
         ];
@@ -186,7 +194,7 @@ mod tests {
     #[test]
     fn the_figures_add_up_for_a_reader_whatever_was_lost() {
         let mut figures = whole();
-        (figures.spool.answered, figures.spool.backlog, figures.store.undecodable) = (112, 6, 4);
+        (figures.spool.answered, figures.spool.backlog, figures.undecodable) = (112, 6, 4);
         let audit = Audit::of(&figures, true);
         assert_eq!(audit.lost, 2 + 1 + 4);
         assert_eq!(audit.answered, audit.delivered + audit.backlog + audit.dropped + audit.lost);
