@@ -58,6 +58,11 @@ impl TargetRules {
     /// The hosts that are us, instead of those known before.
     pub fn set_own_hosts(&mut self, own_hosts: impl IntoIterator<Item = OwnHost>) {
         self.own_hosts.clear();
+        self.add_own_hosts(own_hosts);
+    }
+
+    /// More hosts that are us.
+    pub fn add_own_hosts(&mut self, own_hosts: impl IntoIterator<Item = OwnHost>) {
         for own in own_hosts {
             if !self.own_hosts.contains(&own) {
                 self.own_hosts.push(own);

@@ -83,7 +83,7 @@ fn read_segment(file: &dyn DiskFile, spool_id: u128, stretch: &Stretch, bytes_ma
     let key = segment::key(spool_id, meta.number);
     let mut expected = batch.next.seq;
     let mut hint = (batch.next.segment == meta.number && batch.next.offset > SEGMENT_HEADER_BYTES).then_some(batch.next.offset);
-    let mut frames = Frames::new(file, key.clone(), hint.unwrap_or(SEGMENT_HEADER_BYTES), end);
+    let mut frames = Frames::new(file, key, hint.unwrap_or(SEGMENT_HEADER_BYTES), end);
     if hint.is_none() {
         expected = meta.first_seq;
     }
@@ -91,7 +91,7 @@ fn read_segment(file: &dyn DiskFile, spool_id: u128, stretch: &Stretch, bytes_ma
         let found = frames.next(&(expected..end_seq))?;
         if hint.take().is_some() && !found.as_ref().is_some_and(|found| found.gap_bytes == 0 && found.seq == expected) {
             // Not where a record begins, or damage right there: only the whole segment can tell.
-            frames = Frames::new(file, key.clone(), SEGMENT_HEADER_BYTES, end);
+            frames = Frames::new(file, key, SEGMENT_HEADER_BYTES, end);
             expected = meta.first_seq;
             continue;
         }

@@ -128,6 +128,10 @@ pub struct RowNote {
 pub enum RowNoteKind {
     /// The same row (same id, same content) is there already: nothing to do.
     AlreadyThere,
+    /// The same row is there with another `field`, changed here since or corrected in the file, and is left as it is. One note a field.
+    LeftAsIs,
+    /// The same row was there, was deleted since, and stays deleted.
+    StaysDeleted,
     /// Another row has this id: refused.
     IdTaken,
     /// Not between 1 and 2^53 - 1: refused.
@@ -228,7 +232,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn revoke_key(&self, id: KeyId, now: UnixMillis) -> Result<Option<Key>>;
 
     // -- import -----------------------------------------------------------------------------------------------------------
-    /// One chunk in one transaction: ids and times kept, sequences moved past them. Importing the same chunk again inserts nothing.
+    /// One chunk in one transaction: ids and times kept, sequences moved past them. Importing the same chunk again changes nothing,
+    /// whatever became of its rows meanwhile.
     async fn import_users(&self, rows: Vec<Numbered<User>>, mode: ImportMode) -> Result<Imported>;
     /// Writes no events (the events file has them).
     async fn import_links(&self, rows: Vec<Numbered<Link>>, mode: ImportMode) -> Result<Imported>;

@@ -12,6 +12,7 @@ mod redis;
 
 use std::{io, path::PathBuf};
 
+pub(crate) use daemon::spawn_for_life;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};
 pub use redis::Redis;

@@ -95,10 +95,13 @@ queries! { OF_IMPORTS:
     EVENTS_BY_IDS = "events_by_ids";
     LINK_CODE_TAKEN = "link_code_taken";
     LINK_IDENTITY = "link_identity";
+    LINK_IDS_BEHIND = "link_ids_behind";
     LINK_IDS_LOCK = "link_ids_lock";
     LINK_IDS_PAST = "link_ids_past";
     LINK_IMPORT = "link_import";
     USER_CREATED_AT = "user_created_at";
+    LINKS_KEPT = "links_kept";
+    USER_IDS_BEHIND = "user_ids_behind";
     USER_IDS_LOCK = "user_ids_lock";
     USER_IDS_PAST = "user_ids_past";
     USER_IMPORT = "user_import";

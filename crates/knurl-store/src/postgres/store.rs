@@ -13,7 +13,9 @@ use knurl_core::{
     visitor::Salt,
 };
 
-use super::{PostgresStore, clicks, events, import, keys, links, once, retention, salts, sql, stats, totals, tx::Ending, users};
+use super::{
+    PostgresStore, clicks, events, import, import::IdsOf, keys, links, once, retention, salts, stats, totals, tx::Ending, users,
+};
 use crate::{
     StoreError,
     once::{Candidate, Done, Once},
@@ -179,8 +181,7 @@ impl Store for PostgresStore {
 
     async fn import_users(&self, rows: Vec<Numbered<User>>, mode: ImportMode) -> Result<Imported> {
         if mode == ImportMode::Commit {
-            let ids = rows.iter().map(|numbered| numbered.row.id.0);
-            import::move_ids(&self.pool, (sql::USER_IDS_LOCK, sql::USER_IDS_PAST), ids).await?;
+            import::move_ids(&self.pool, IdsOf::Users, rows.iter().map(|numbered| numbered.row.id.0)).await?;
         }
         let rows: Arc<[_]> = rows.into();
         self.pool
@@ -193,8 +194,9 @@ impl Store for PostgresStore {
 
     async fn import_links(&self, rows: Vec<Numbered<Link>>, mode: ImportMode) -> Result<Imported> {
         if mode == ImportMode::Commit {
-            let ids = rows.iter().map(|numbered| numbered.row.id.0);
-            import::move_ids(&self.pool, (sql::LINK_IDS_LOCK, sql::LINK_IDS_PAST), ids).await?;
+            let owners = rows.iter().filter_map(|numbered| numbered.row.owner);
+            import::move_ids(&self.pool, IdsOf::Users, owners.map(|owner| owner.0)).await?;
+            import::move_ids(&self.pool, IdsOf::Links, rows.iter().map(|numbered| numbered.row.id.0)).await?;
         }
         let rows: Arc<[_]> = rows.into();
         self.pool
@@ -209,6 +211,9 @@ impl Store for PostgresStore {
         if mode == ImportMode::Commit {
             let clicks = rows.iter().filter(|numbered| numbered.row.event_type.as_str() == EventType::CLICK);
             self.months.cover(&self.pool, clicks.map(|numbered| numbered.row.at)).await;
+            let users = rows.iter().filter_map(|numbered| numbered.row.user_id);
+            import::move_ids(&self.pool, IdsOf::Users, users.map(|user| user.0)).await?;
+            import::move_ids(&self.pool, IdsOf::Links, rows.iter().map(|numbered| numbered.row.link_id.0)).await?;
         }
         let rows: Arc<[_]> = rows.into();
         self.pool

@@ -139,8 +139,10 @@ on_every_backend! {
     }
     imports {
         imported_rows_keep_ids_and_times_and_later_ids_come_after_them,
+        whoever_comes_later_inherits_nothing_of_an_imported_row,
         the_same_chunk_again_inserts_nothing_and_says_so,
-        a_row_changed_since_is_still_the_same_row,
+        a_row_changed_since_or_corrected_is_left_as_it_is_and_the_field_is_named,
+        a_link_deleted_since_stays_deleted_and_says_so,
         an_id_of_another_row_or_out_of_range_is_refused,
         duplicates_are_taken_and_noted_and_uniqueness_holds_afterwards,
         of_links_with_one_code_the_earlier_answers,

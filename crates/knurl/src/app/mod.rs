@@ -2,11 +2,13 @@
 //!
 //! Promised: [`App::start`] returns once redirects are served, a PostgreSQL that is away notwithstanding, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
 //! ends within `http.ready_drain` plus `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
-//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
+//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback; serving where
+//! so few files may be open that accepting would soon fail.
 
 mod admin_key;
 pub mod database;
 mod fail_point;
+mod listeners;
 mod replica;
 mod sd_notify;
 mod serve;
@@ -24,17 +26,18 @@ use std::{
 
 use knurl_core::UnixMillis;
 use knurl_store::{StoreError, replica::Replica};
-use tokio::net::TcpListener;
 
 use admin_key::{AdminKey, Standing};
 pub use database::Database;
+use listeners::HandedOver;
 pub use serve::serve;
 
+pub use crate::http::accept::enough_files;
 use crate::{
     clicks::{self, Clicks},
     config::{Config, ConfigError},
     http::{
-        HttpState, Server, accept,
+        HttpState, Server,
         admission::Admission,
         api::once::InFlight,
         health::{Life, Phase},
@@ -88,6 +91,10 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    #[error("the listening socket that was handed over (LISTEN_FDS) cannot be used: {0}")]
+    HandedOver(#[source] io::Error),
+    #[error(transparent)]
+    TooFewFiles(#[from] accept::TooFewFiles),
     #[error("the runtime cannot be built: {0}")]
     Runtime(#[source] io::Error),
     #[error("stopping took longer than its deadline and was cut off; nothing acknowledged is lost")]
@@ -95,8 +102,15 @@ pub enum AppError {
 }
 
 impl App {
-    pub async fn start(mut config: Config) -> Result<App, AppError> {
+    pub async fn start(config: Config) -> Result<App, AppError> {
+        Self::start_on(config, HandedOver::default()).await
+    }
+
+    /// As [`App::start`], on sockets that whoever started the process may have handed over.
+    async fn start_on(mut config: Config, mut handed: HandedOver) -> Result<App, AppError> {
+        handed.configure(&mut config)?;
         config.refuse_open_to_strangers()?;
+        accept::enough_files()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
         let replica = replica::open(&config).await;
@@ -107,9 +121,13 @@ impl App {
         let standing = unless_away(admin_key.register(&*store, now()).await)?;
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
 
-        let (public, addr) = listen(config.http.listen, "KNURL_LISTEN")?;
-        let (observed, metrics_addr) = listen(config.http.metrics_listen, "KNURL_METRICS_LISTEN")?;
+        let (public, addr) = handed.public(&config)?;
+        let (observed, metrics_addr) = handed.observed(&config)?;
         config.bound(addr);
+        if let Err(error) = config.tell_served() {
+            // A full disk must not keep redirects from being served.
+            tracing::warn!(%error, "commands beside this server cannot be told its address; they may let a link lead back to it");
+        }
         config.http.metrics_listen = metrics_addr;
 
         // Beside an embedded database it would be the slower of the two.
@@ -246,16 +264,6 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn listen(addr: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), AppError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => AppError::InUse { addr, option },
-        _ => AppError::Listen { addr, option, source },
-    };
-    let listener = accept::listen(addr).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 fn now() -> UnixMillis {

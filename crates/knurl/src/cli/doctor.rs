@@ -21,7 +21,10 @@ use super::{
     out::Out,
     restore::{Lock, spool_lock},
 };
-use crate::config::{Auth, Config};
+use crate::{
+    app,
+    config::{Auth, Config},
+};
 
 /// Less than this and a start may fail in the middle.
 const FREE_BYTES_MIN: u64 = 64 << 20;
@@ -173,6 +176,13 @@ fn space(config: &Config) -> Check {
 }
 
 fn open_files() -> Check {
+    if let Err(refused) = app::enough_files() {
+        return Check::fail(
+            "open files",
+            refused.to_string(),
+            "raise the limit (`ulimit -n`, LimitNOFILE=): `knurl serve` does not start",
+        );
+    }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     match limit.maximum {
         Some(most) if most < FILES_MIN => Check::warn(

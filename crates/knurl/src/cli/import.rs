@@ -44,6 +44,8 @@ struct ImportShape {
     dry_run: bool,
     inserted: u64,
     already_there: u64,
+    kept: u64,
+    stays_deleted: u64,
     refused: u64,
     elapsed_ms: u64,
     files: Vec<FileShape>,
@@ -56,6 +58,8 @@ struct FileShape {
     rows: u64,
     inserted: u64,
     already_there: u64,
+    kept: u64,
+    stays_deleted: u64,
     refused: u64,
     reasons: Vec<ReasonShape>,
     ignored_columns: Vec<String>,
@@ -111,6 +115,8 @@ async fn import_all(
         dry_run,
         inserted: sum(|f| f.inserted),
         already_there: sum(|f| f.already_there),
+        kept: sum(|f| f.kept),
+        stays_deleted: sum(|f| f.stays_deleted),
         refused: sum(|f| f.refused),
         elapsed_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         files,
@@ -131,6 +137,8 @@ fn file_shape(file: String, report: Report) -> FileShape {
         rows: report.rows,
         inserted: report.inserted,
         already_there: report.already_there,
+        kept: report.kept,
+        stays_deleted: report.stays_deleted,
         refused: report.refused,
         reasons: reasons.collect(),
         ignored_columns: report.ignored_columns,
@@ -138,11 +146,12 @@ fn file_shape(file: String, report: Report) -> FileShape {
 }
 
 fn text(out: Out, shape: &ImportShape) -> String {
-    let mut table = Table::new(out, &["FILE", "KIND", "#ROWS", "#INSERTED", "#ALREADY THERE", "#REFUSED"]);
+    let mut table = Table::new(out, &["FILE", "KIND", "#ROWS", "#INSERTED", "#ALREADY THERE", "#LEFT AS IS", "#REFUSED"]);
     for file in &shape.files {
-        let numbers = [file.rows, file.inserted, file.already_there, file.refused].map(|n| n.to_string());
-        let [rows, inserted, there, refused] = numbers;
-        table.row(&[file.file.clone(), file.kind.to_owned(), rows, inserted, there, refused]);
+        let left = file.kept + file.stays_deleted;
+        let [rows, inserted, there, left, refused] =
+            [file.rows, file.inserted, file.already_there, left, file.refused].map(|n| n.to_string());
+        table.row(&[file.file.clone(), file.kind.to_owned(), rows, inserted, there, left, refused]);
     }
     let mut text = table.text();
     for file in &shape.files {
@@ -157,8 +166,12 @@ fn text(out: Out, shape: &ImportShape) -> String {
     let seconds = shape.elapsed_ms as f64 / 1_000.0;
     let verb = if shape.dry_run { "would be inserted" } else { "inserted" };
     text.push_str(&format!("\n{} rows {verb} in {seconds:.1} s", shape.inserted));
-    if shape.inserted == 0 && shape.already_there > 0 && shape.refused == 0 {
-        text.push_str(": everything was there already");
+    if shape.inserted == 0 && shape.refused == 0 {
+        match (shape.already_there, shape.kept + shape.stays_deleted) {
+            (0, 0) => {}
+            (_, 0) => text.push_str(": everything was there already"),
+            _ => text.push_str(": nothing was changed"),
+        }
     }
     text
 }
@@ -170,14 +183,9 @@ fn sentence(reason: &ReasonShape) -> String {
     let more = if reason.count > lines.len() as u64 { ", …" } else { "" };
     let noun = if reason.count == 1 { "row" } else { "rows" };
     let because = if reason.fate == Fate::Taken { "although" } else { "because" };
+    let fate = if reason.fate == Fate::StaysDeleted { "left deleted" } else { reason.fate.as_str() };
     let field = if reason.field.is_empty() { "the row" } else { reason.field };
-    format!(
-        "{} {noun} {} {because} {field} {} (line {}{more})",
-        reason.count,
-        reason.fate.as_str(),
-        reason.reason,
-        lines.join(", ")
-    )
+    format!("{} {noun} {fate} {because} {field} {} (line {}{more})", reason.count, reason.reason, lines.join(", "))
 }
 
 const NO_COPY: &str = "--dry-run judges the rows on a copy of the database, and a PostgreSQL is not copied for that: restore a `pg_dump` of it \

@@ -18,7 +18,10 @@ pub(super) fn load(global: &Global, mut flags: Vec<Flag>) -> Result<Loaded, Fail
         let dir = dir.to_str().ok_or_else(|| Failure::usage("--data-dir is not UTF-8"))?;
         flags.push(("data_dir", dir.to_owned(), "--data-dir"));
     }
-    Ok(Layers::of_process(global.config.clone(), flags).load()?)
+    let mut loaded = Layers::of_process(global.config.clone(), flags).load()?;
+    // `serve` replaces these by its own once it has bound.
+    loaded.config.know_served();
+    Ok(loaded)
 }
 
 /// Whether a command may bring the database into being.
