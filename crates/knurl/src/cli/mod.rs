@@ -27,7 +27,7 @@ mod when;
 
 use std::{ffi::OsString, process::ExitCode};
 
-use clap::{Parser as _, error::ErrorKind};
+use clap::Parser as _;
 use knurl_core::UnixMillis;
 
 use args::{Args, Command};
@@ -56,11 +56,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn answered(answer: &clap::Error, json: bool) -> ExitCode {
     if answer.use_stderr() && json {
         let said = answer.to_string();
-        let sentence = match answer.kind() {
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing; --help lists them",
-            // Then come usage and hints, for people.
-            _ => said.split("\n\n").next().unwrap_or_default().trim_start_matches("error: "),
-        };
+        // Then come usage and hints, for people.
+        let sentence = said.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         Failure::usage(sentence.split_whitespace().collect::<Vec<_>>().join(" ")).tell(json);
     } else {
         let _ = answer.print();

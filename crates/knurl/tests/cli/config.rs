@@ -158,7 +158,7 @@ fn a_failure_under_json_is_an_object_with_a_code_and_a_message() {
         (2, "usage", "scheme is not allowed", &["link", "create", "ftp://example.com/"]),
         (2, "usage", "unexpected argument '--wrong'", &["link", "list", "--wrong"]),
         (2, "usage", "required arguments were not provided", &["link", "create"]),
-        (2, "usage", "a command is missing", &[]),
+        (2, "usage", "requires a subcommand", &[]),
         (78, "configuration", "nosuch.toml", &["config", "--config", "nosuch.toml"]),
     ];
     for (exit_code, code, message, args) in cases {
