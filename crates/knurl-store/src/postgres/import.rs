@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
-use knurl_core::{Event, EventType, Link, User, user::fold};
+use knurl_core::{Event, EventType, Link, UnixMillis, User, user::fold};
 
 use super::{
     clicks,
@@ -65,11 +65,16 @@ pub(super) async fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Import
     let mut imported = Imported::default();
     let there = tx.rows(sql::USERS_BY_IDS, &[&ids(rows, |user| user.id.0)]).await?;
     let mut there = there.iter().map(user).map(|user| user.map(|user| (user.id.0, user))).collect::<Result<HashMap<_, _>>>()?;
+    let gone = users_gone(tx, rows).await?;
     let mut taken = names_taken(tx, rows).await?;
     let mut new = Vec::new();
     for Numbered { line, row: user } in rows {
         let mut notes = Notes { line: *line, imported: &mut imported };
         if notes.refuses(user.id.0) {
+            continue;
+        }
+        if let Some(gone) = gone.get(&user.id.0) {
+            notes.there(there::deleted_user(*gone, user));
             continue;
         }
         match there.entry(user.id.0) {
@@ -88,6 +93,12 @@ pub(super) async fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Import
     }
     insert_users(tx, &new).await?;
     Ok(imported)
+}
+
+/// When the users that had these ids, and were deleted, had been created.
+async fn users_gone(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<HashMap<i64, UnixMillis>> {
+    let gone = tx.rows(sql::DELETED_USER_CREATED_AT, &[&ids(rows, |user| user.id.0)]).await?;
+    gone.iter().map(|row| Ok((get(row, 0)?, UnixMillis(get(row, 1)?)))).collect()
 }
 
 /// (0, username_key) and (1, email_key) of those that somebody holds.

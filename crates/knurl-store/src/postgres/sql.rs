@@ -137,6 +137,8 @@ queries! { OF_PEOPLE:
     USER_BY_ID = "user_by_id";
     USER_DELETE = "user_delete";
     USER_EXISTS = "user_exists";
+    DELETED_USER_CREATED_AT = "deleted_user_created_at";
+    DELETED_USER_PUT = "deleted_user_put";
     USER_INSERT = "user_insert";
     USER_LINKS_CODES = "user_links_codes";
     USER_LINKS_DELETE = "user_links_delete";

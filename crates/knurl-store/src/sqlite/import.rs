@@ -7,7 +7,9 @@
 use knurl_core::{Event, EventType, Link, LinkId, User, UserId, user::fold};
 use rusqlite::OptionalExtension;
 
-use super::{clicks, events as event_rows, events::ClickSource, failure::store_error, links as link_rows, sql, tx::Tx, users as user_rows};
+use super::{
+    clicks, events as event_rows, events::ClickSource, failure::store_error, links as link_rows, sql, tx::Tx, users as user_rows,
+};
 use crate::{
     store::{Imported, Numbered, Result, RowNote, RowNoteKind},
     there::{self, There},
@@ -21,6 +23,10 @@ pub(super) fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Imported> {
     for Numbered { line, row: user } in rows {
         let mut notes = Notes { line: *line, imported: &mut imported };
         if notes.refuses(user.id.0) {
+            continue;
+        }
+        if let Some(gone) = user_rows::gone(tx, user.id)? {
+            notes.there(there::deleted_user(gone, user));
             continue;
         }
         let Some((username_twin, email_twin)) = insert_user(tx, user)? else {

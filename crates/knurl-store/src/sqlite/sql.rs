@@ -73,6 +73,8 @@ queries! {
     TOTAL_OF_LINK = "total_of_link";
     USER_BY_ID = "user_by_id";
     USER_CREATED_AT = "user_created_at";
+    DELETED_USER_CREATED_AT = "deleted_user_created_at";
+    DELETED_USER_PUT = "deleted_user_put";
     USER_DELETE = "user_delete";
     USER_EXISTS = "user_exists";
     USER_IMPORT = "user_import";

@@ -143,6 +143,8 @@ on_every_backend! {
         the_same_chunk_again_inserts_nothing_and_says_so,
         a_row_changed_since_or_corrected_is_left_as_it_is_and_the_field_is_named,
         a_link_deleted_since_stays_deleted_and_says_so,
+        a_user_deleted_since_stays_deleted_and_the_id_is_nobody_elses,
+        where_others_emptied_the_table_nobody_is_remembered,
         an_id_of_another_row_or_out_of_range_is_refused,
         duplicates_are_taken_and_noted_and_uniqueness_holds_afterwards,
         of_links_with_one_code_the_earlier_answers,
