@@ -83,7 +83,7 @@ pub(super) fn run(global: &Global, out: Out, args: &ImportArgs) -> Result<ExitCo
     let place = Place::of(config, args.dry_run)?;
     let shape = runtime()?.block_on(async {
         let store = app::Database::open(&place.config).await?.store;
-        let done = import_all(&store, sources, remarks, args.dry_run).await;
+        let done = import_all(&store, &place.config, sources, remarks, args.dry_run).await;
         store.close().await;
         done
     })?;
@@ -94,16 +94,18 @@ pub(super) fn run(global: &Global, out: Out, args: &ImportArgs) -> Result<ExitCo
 async fn import_all(
     store: &Arc<dyn Store>,
     sources: Vec<Source>,
+    config: &Config,
     remarks: Option<RemarkFile>,
     dry_run: bool,
 ) -> Result<ImportShape, Failure> {
     let began = Instant::now();
     let mut watch = Watch { bar: ProgressBar::hidden(), rows: 0, file: String::new(), remarks, failed: None };
     let mut files = Vec::new();
+    let rules = &config.links.target_rules;
     for source in sources {
         watch.begin(&source);
         let path = source.path.display().to_string();
-        let report = transfer::import(store, source.stream(), ImportMode::Commit, None, &mut watch).await;
+        let report = transfer::import(store, source.stream(), ImportMode::Commit, None, rules, &mut watch).await;
         watch.bar.finish_and_clear();
         let report = report.map_err(|error| Failure::failed(format!("{path}: {}", Failure::from(error))))?;
         watch.check()?;

@@ -85,6 +85,12 @@ impl Remark {
         Self { line, fate: Fate::Refused, field: refusal.field, reason: refusal.reason }
     }
 
+    pub(super) fn reserved(line: u64) -> Self {
+        let reason =
+            "is a reserved word: where an address of ours has that name, the link answers at /urls/{short_code}/redirect only";
+        Self { line, fate: Fate::Taken, field: "short_code", reason }
+    }
+
     pub(super) fn noted(note: &RowNote) -> Self {
         let (fate, reason) = match note.kind {
             RowNoteKind::AlreadyThere => (Fate::AlreadyThere, "is there already, with the same row"),
