@@ -42,6 +42,7 @@ use std::{
 pub use backup::{BackupProgress, TableHash, Verified, backup, verify};
 use connection::Access;
 use failure::store_error;
+pub use failure::is_locked;
 use readers::Readers;
 use rusqlite::{Connection, OptionalExtension};
 use writer::Writer;

@@ -19,6 +19,7 @@ mod open;
 mod out;
 mod reference;
 mod restore;
+mod scratch;
 mod serve;
 mod shape;
 mod table;
