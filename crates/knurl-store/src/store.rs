@@ -175,6 +175,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// Forgets up to `rows_max` creates done before `before`, oldest first. Returns how many.
     async fn forget_onces(&self, before: UnixMillis, rows_max: u32) -> Result<u64>;
     /// `None` where there is no such link or it is deleted.
+    /// A `deleted` event, taken, although its link is there and redirects.
+    LinkStillActive,
     async fn link(&self, id: LinkId) -> Result<Option<Link>>;
     /// The redirect's point read: the link that answers this code, whatever its state; `None` also where it is deleted.
     async fn link_by_code(&self, domain: &str, code: &ShortCode) -> Result<Option<Link>>;

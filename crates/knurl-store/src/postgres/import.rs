@@ -160,10 +160,10 @@ pub(super) async fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Import
     Ok(imported)
 }
 
-/// When each of these links was created, deleted ones too; what is not there is not in it.
-async fn links_since(tx: &Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, i64>> {
-    let since = tx.rows(sql::LINK_IDENTITY, &[&ids]).await?;
-    since.iter().map(|row| Ok((get(row, 0)?, get(row, 3)?))).collect()
+/// When each of these links was created, and whether it redirects; deleted ones too. What is not there is not in it.
+async fn links_named(tx: &Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, (i64, bool)>> {
+    let named = tx.rows(sql::LINK_IDENTITY, &[&ids]).await?;
+    named.iter().map(|row| Ok((get(row, 0)?, (get(row, 3)?, get(row, 4)?)))).collect()
 }
 
 async fn codes_taken(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<HashSet<(String, String)>> {
@@ -217,7 +217,7 @@ pub(super) async fn events(tx: &Tx<'_>, rows: &[Numbered<Event>], mode: ImportMo
     let mut there =
         there.iter().map(event).map(|event| event.map(|event| (event.id.0, event))).collect::<Result<HashMap<_, _>>>()?;
     let of_links: Vec<i64> = rows.iter().map(|numbered| numbered.row.link_id.0).collect();
-    let links = links_since(tx, &of_links).await?;
+    let links = links_named(tx, &of_links).await?;
     let users = users_since(tx, rows.iter().filter_map(|numbered| numbered.row.user_id).map(|user| user.0)).await?;
     let (mut others, mut click_events) = (Vec::new(), Vec::new());
     for Numbered { line, row: event } in rows {
@@ -232,9 +232,12 @@ pub(super) async fn events(tx: &Tx<'_>, rows: &[Numbered<Event>], mode: ImportMo
             }
             Entry::Vacant(vacant) => drop(vacant.insert(event.clone())),
         }
-        let since = links.get(&event.link_id.0).copied();
+        let link = links.get(&event.link_id.0).copied();
+        let since = link.map(|(since, _)| since);
         notes.note(since.is_none(), "url_id", RowNoteKind::DanglingReference);
         notes.note(since.is_some_and(|since| event.at.0 < since), "timestamp", RowNoteKind::OlderThanParent);
+        let is_active = link.is_some_and(|(_, is_active)| is_active);
+        notes.note(is_active && event.event_type.as_str() == EventType::DELETED, "event_type", RowNoteKind::LinkStillActive);
         notes.note(event.user_id.is_some_and(|user| !users.contains_key(&user.0)), "user_id", RowNoteKind::DanglingReference);
         notes.imported.inserted += 1;
         if event.event_type.as_str() == EventType::CLICK { click_events.push(event) } else { others.push(event) }

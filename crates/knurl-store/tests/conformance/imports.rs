@@ -196,6 +196,18 @@ pub(crate) async fn dangling_and_too_old_rows_are_taken_and_noted(b: Bench) {
     b.assert_books_balance().await;
 }
 
+pub(crate) async fn a_deleted_event_of_a_link_that_redirects_is_taken_and_noted(b: Bench) {
+    let inactive = Link { is_active: false, ..link_row(2, None, "off") };
+    b.store
+        .import_links(numbered([link_row(1, None, "on"), inactive, link_row(3, None, "gone")]), ImportMode::Commit)
+        .await
+        .unwrap();
+    b.store.delete_link(link_row(3, None, "gone").id, Expected::Any, "gone", T0).await.unwrap();
+    let rows = [1, 2, 3].map(|link| event_row(100 + link, link, "deleted")).into_iter().chain([event_row(200, 1, "updated")]);
+    let events = b.store.import_events(numbered(rows), ImportMode::Commit).await.unwrap();
+    assert_eq!((events.inserted, notes(&events)), (4, vec![(2, "event_type", RowNoteKind::LinkStillActive)]));
+}
+
 pub(crate) async fn a_dry_run_judges_everything_and_leaves_nothing(b: Bench) {
     let rows = numbered([user_row(1, "ada"), user_row(2, "ada"), user_row(2, "bob")]);
     let dry = b.store.import_users(rows.clone(), ImportMode::DryRun).await.unwrap();

@@ -150,6 +150,7 @@ on_every_backend! {
         of_links_with_one_code_the_earlier_answers,
         dangling_and_too_old_rows_are_taken_and_noted,
         a_dry_run_judges_everything_and_leaves_nothing,
+        a_deleted_event_of_a_link_that_redirects_is_taken_and_noted,
         an_imported_deleted_link_stays_deleted,
         imported_clicks_are_rolled_up_as_external,
     }

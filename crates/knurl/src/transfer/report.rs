@@ -100,6 +100,7 @@ impl Remark {
             RowNoteKind::IdOutOfRange => (Fate::Refused, "is not between 1 and 2^53 - 1"),
             RowNoteKind::Duplicate => (Fate::Taken, "is the same as an earlier row's"),
             RowNoteKind::DanglingReference => (Fate::Taken, "names a row that does not exist"),
+            RowNoteKind::LinkStillActive => (Fate::Taken, "says that the link was deleted, and it is active"),
             RowNoteKind::OlderThanParent => (Fate::Taken, "is older than what it belongs to"),
         };
         Self { line: note.line, fate, field: note.field, reason }
