@@ -67,6 +67,19 @@ pub fn backup(source: &Path, dest: &Path, progress: &mut dyn FnMut(BackupProgres
     done
 }
 
+/// What this Knurl's schema is.
+pub fn schema_known() -> i64 {
+    migrate::MIGRATIONS.len() as i64
+}
+
+/// The database's schema version. Blocks, and changes nothing.
+pub fn schema_version(path: &Path) -> Result<i64> {
+    let conn = open(path)?;
+    let found = migrate::schema_version(&conn)?;
+    close(conn)?;
+    Ok(found)
+}
+
 /// Opens a database, checks its integrity and hashes its rows, all in one snapshot. `Corrupt` where the check fails. Blocks.
 pub fn verify(path: &Path) -> Result<Verified> {
     let conn = open(path)?;
@@ -109,19 +122,6 @@ fn copy(source: &Path, partial: &Path, progress: &mut dyn FnMut(BackupProgress))
     Ok(of_copy)
 }
 
-fn verify_here(conn: &Connection) -> Result<Verified> {
-    begin_snapshot(conn)?;
-    let found: Vec<String> = conn
-        .prepare("pragma integrity_check(10)")
-        .and_then(|mut check| check.query_map([], |row| row.get(0))?.collect())
-        .map_err(store_error)?;
-    if found != ["ok"] {
-        return Err(StoreError::Corrupt(found.join("; ")));
-    }
-    Ok(Verified { schema_version: migrate::schema_version(conn)?, tables: super::hash::tables(conn)? })
-}
-
-fn open(path: &Path) -> Result<Connection> {
 /// The unfinished copy, held: whoever finds it without a holder may remove it.
 fn create(partial: &Path) -> Result<File> {
     // It holds hashes of keys and the visitors' salts: ours alone, wherever it is written to.
@@ -140,6 +140,19 @@ fn refuse_running(partial: &Path) -> Result<()> {
     }
 }
 
+fn verify_here(conn: &Connection) -> Result<Verified> {
+    begin_snapshot(conn)?;
+    let found: Vec<String> = conn
+        .prepare("pragma integrity_check(10)")
+        .and_then(|mut check| check.query_map([], |row| row.get(0))?.collect())
+        .map_err(store_error)?;
+    if found != ["ok"] {
+        return Err(StoreError::Corrupt(found.join("; ")));
+    }
+    Ok(Verified { schema_version: migrate::schema_version(conn)?, tables: super::hash::tables(conn)? })
+}
+
+fn open(path: &Path) -> Result<Connection> {
     let conn = connection::open(path, &SqliteOptions::default(), Access::ReadOnly)?;
     migrate::refuse_strangers(&conn)?;
     if migrate::schema_version(&conn)? == 0 {
