@@ -18,7 +18,7 @@ pub(super) const MIGRATIONS: [(&str, &str); 4] = [
     ("0001_users_links_events_keys", include_str!("migrations/0001_users_links_events_keys.sql")),
     ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
     ("0003_onces", include_str!("migrations/0003_onces.sql")),
-    ("0005_users_deleted", include_str!("migrations/0005_users_deleted.sql")),
+    ("0005_deleted_users", include_str!("migrations/0005_deleted_users.sql")),
 ];
 
 /// `xid8` and `gen_random_uuid`.

@@ -29,6 +29,9 @@ queries! { OF_FEED:
 }
 
 queries! { OF_CLICKS:
+    ACCEPTANCE_PUT = "acceptance_put";
+    ACCEPTANCES_LOCK = "acceptances_lock";
+    ACCEPTANCES = "acceptances";
     CLICK_LEDGER = "click_ledger";
     CLICKS_COPY = "clicks_copy";
     CLICKS_PURGE = "clicks_purge";
@@ -135,6 +138,8 @@ queries! { OF_PEOPLE:
     KEY_INSERT = "key_insert";
     KEY_REVOKE = "key_revoke";
     KEYS_LIST = "keys_list";
+    DELETED_USER_CREATED_AT = "deleted_user_created_at";
+    DELETED_USER_PUT = "deleted_user_put";
     USER_BY_ID = "user_by_id";
     USER_DELETE = "user_delete";
     USER_EXISTS = "user_exists";

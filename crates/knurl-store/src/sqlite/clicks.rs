@@ -99,6 +99,8 @@ pub(super) fn ledger(conn: &Connection) -> Result<ClickLedger> {
                     purged: figure(3)?,
                     external: figure(4)?,
                     rolled_up: figure(5)?,
+                    accepted_events: row.get(6)?,
+                    accepted_roll_ups: row.get(7)?,
                 })
             })
         })

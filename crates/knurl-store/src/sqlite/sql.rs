@@ -11,6 +11,8 @@ macro_rules! queries {
 }
 
 queries! {
+    ACCEPTANCE_PUT = "acceptance_put";
+    ACCEPTANCES = "acceptances";
     CLICK_LEDGER = "click_ledger";
     CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
@@ -71,6 +73,8 @@ queries! {
     SHARES_OF_LINK = "shares_of_link";
     TOTAL_ADD = "total_add";
     TOTAL_OF_LINK = "total_of_link";
+    DELETED_USER_CREATED_AT = "deleted_user_created_at";
+    DELETED_USER_PUT = "deleted_user_put";
     USER_BY_ID = "user_by_id";
     USER_CREATED_AT = "user_created_at";
     USER_DELETE = "user_delete";

@@ -19,6 +19,7 @@ mod open;
 mod out;
 mod reference;
 mod restore;
+mod scratch;
 mod serve;
 mod shape;
 mod table;
@@ -83,7 +84,7 @@ fn dispatch(args: Args) -> Result<ExitCode, Failure> {
         Command::Backup(backup) => backup::run(global, out, &backup),
         Command::Restore(restore) => restore::run(global, out, &restore),
         Command::Doctor => doctor::run(global, out),
-        Command::Audit => audit::run(global, out),
+        Command::Audit(audit) => audit::run(global, out, &audit),
         Command::Config(config) => config::run(global, out, &config),
         Command::Reference { page } => reference::run(out, page),
     }
