@@ -9,6 +9,7 @@
 //! Connections are the server's sessions (settings, prepared statements, advisory locks): a pooler between must pool sessions, not
 //! transactions.
 
+mod acceptances;
 mod click_rows;
 mod clicks;
 mod connection;

@@ -23,8 +23,8 @@ pub(super) fn is_interrupt(error: &StoreError) -> bool {
     sqlite_code(error) == Some(ErrorCode::OperationInterrupted)
 }
 
-/// Another process holds the write lock for longer than the busy timeout: nothing is wrong with the connection.
-pub(super) fn is_busy(error: &StoreError) -> bool {
+/// Another process holds a lock for longer than the busy timeout: nothing is wrong with the database or the connection.
+pub fn is_locked(error: &StoreError) -> bool {
     matches!(sqlite_code(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 

@@ -4,6 +4,7 @@
 //! `salts` and `import` are the methods of the trait as functions of a connection; `sql` names the statements in `queries/`;
 //! `store` is the trait itself; `migrate` and `backup` look after the file.
 
+mod acceptances;
 mod backup;
 mod clicks;
 pub(crate) mod connection;
@@ -39,8 +40,9 @@ use std::{
     time::Duration,
 };
 
-pub use backup::{BackupProgress, TableHash, Verified, backup, verify};
+pub use backup::{BackupProgress, TableHash, Verified, backup, schema_known, schema_version, verify};
 use connection::Access;
+pub use failure::is_locked;
 use failure::store_error;
 use readers::Readers;
 use rusqlite::{Connection, OptionalExtension};

@@ -36,7 +36,8 @@ pub(crate) fn server() -> Arc<Postgres> {
 /// A database of a server that is gone when nobody needs it.
 pub(crate) struct Database {
     options: PostgresOptions,
-    _server: Arc<Postgres>,
+    name: String,
+    server: Arc<Postgres>,
 }
 
 impl Database {
@@ -52,18 +53,33 @@ impl Database {
             drop(client);
             connection.await.unwrap().unwrap();
         });
-        Self { options: at(&server, &name), _server: server }
+        Self { options: at(&server, &name), name, server }
     }
 
     pub(crate) fn open(&self) -> PostgresStore {
         wait_for(PostgresStore::open(&self.options)).unwrap()
     }
+
+    /// As an operator would.
+    pub(crate) fn by_hand(&self, script: &str) {
+        wait_for(async {
+            let (client, connection) = tokio_postgres::connect(&url(&self.server, &self.name), NoTls).await.unwrap();
+            let connection = tokio::spawn(connection);
+            client.batch_execute(script).await.unwrap();
+            drop(client);
+            connection.await.unwrap().unwrap();
+        });
+    }
 }
 
 fn at(server: &Postgres, database: &str) -> PostgresOptions {
+    PostgresOptions::from_url(&url(server, database)).unwrap()
+}
+
+fn url(server: &Postgres, database: &str) -> String {
     let url = server.url();
     let (place, _) = url.rsplit_once('/').unwrap();
-    PostgresOptions::from_url(&format!("{place}/{database}")).unwrap()
+    format!("{place}/{database}")
 }
 
 /// From a function that is not async.

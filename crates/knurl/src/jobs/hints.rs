@@ -26,7 +26,7 @@ impl Job for HintsJob {
         for _ in 0..HINTS_A_STEP {
             let Some(hint) = self.hints.take() else { return Pause::Until(PAUSE) };
             if hint.domain == DEFAULT_DOMAIN {
-                self.resolver.told(hint.code.as_str());
+                self.resolver.told(hint.code.as_str(), hint.version);
             }
         }
         Pause::No

@@ -187,7 +187,7 @@ impl Resolver {
     /// To be called after every change of a link through this process, before it is acknowledged. `version`: which it has become, where
     /// that is known.
     pub fn changed(&self, code: &str, version: Option<i64>) {
-        self.inner.memory.changed(code, By::ThisProcess, Instant::now());
+        self.inner.memory.changed(code, By::ThisProcess, version, Instant::now());
         if let (Some(shared), Some(version)) = (self.inner.below.shared(), version) {
             shared.forget(&[Changed { code: code.to_owned(), version }], true);
         }
@@ -199,8 +199,8 @@ impl Resolver {
     }
 
     /// Another node says that it has changed this link. The database's feed will say so too: this may come sooner.
-    pub fn told(&self, code: &str) {
-        self.inner.memory.changed(code, By::Told, Instant::now());
+    pub fn told(&self, code: &str, version: i64) {
+        self.inner.memory.changed(code, By::Told, Some(version), Instant::now());
     }
 
     /// What the database's feed says is outdated. The replica, where there is one, has the changes already.
@@ -215,7 +215,7 @@ impl Resolver {
     fn changed_by_anybody(&self, codes: &[Changed]) {
         let now = Instant::now();
         for changed in codes {
-            self.inner.memory.changed(&changed.code, By::Anybody, now);
+            self.inner.memory.changed(&changed.code, By::Anybody, Some(changed.version), now);
         }
         if let Some(shared) = self.inner.below.shared() {
             shared.forget(codes, false);

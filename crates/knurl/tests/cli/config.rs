@@ -138,3 +138,33 @@ fn without_keys_only_this_machine_is_served() {
     let line = Knurl::new().fails(CONFIG, &["serve", "--open", "--listen", "0.0.0.0:0"]);
     assert!(line.contains("--open-anyway"), "{line}");
 }
+
+#[test]
+fn the_defaults_are_json_where_json_is_asked_for() {
+    let knurl = Knurl::new().with("KNURL_AUTH", "open");
+    let defaults = knurl.json(&["config", "--default"]);
+    let of = |key: &str| defaults.as_array().unwrap().iter().find(|setting| setting["key"] == key).unwrap().clone();
+    assert_eq!(
+        (&of("auth")["value"], &of("auth")["source"], &of("auth")["env"]),
+        (&"required".into(), &"default".into(), &"KNURL_AUTH".into())
+    );
+    assert!(knurl.ok(&["config", "--default"]).starts_with('#'), "and the file of defaults where it is not");
+}
+
+#[test]
+fn a_failure_under_json_is_an_object_with_a_code_and_a_message() {
+    let cases: [(i32, &str, &str, &[&str]); 6] = [
+        (1, "failed", "there is no database", &["link", "list"]),
+        (2, "usage", "scheme is not allowed", &["link", "create", "ftp://example.com/"]),
+        (2, "usage", "unexpected argument '--wrong'", &["link", "list", "--wrong"]),
+        (2, "usage", "required arguments were not provided", &["link", "create"]),
+        (2, "usage", "requires a subcommand", &[]),
+        (78, "configuration", "nosuch.toml", &["config", "--config", "nosuch.toml"]),
+    ];
+    for (exit_code, code, message, args) in cases {
+        let said = Knurl::new().fails(exit_code, &[&["--json"], args].concat());
+        let told: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}"));
+        assert_eq!((&told["error"]["code"], &told["exit_code"]), (&code.into(), &exit_code.into()), "{args:?}: {said}");
+        assert!(told["error"]["message"].as_str().unwrap().contains(message), "{args:?}: {said}");
+    }
+}
