@@ -21,6 +21,7 @@ mod keys;
 mod links;
 mod migrate;
 mod months;
+pub mod moving;
 mod once;
 mod options;
 mod pool;
@@ -63,8 +64,8 @@ impl PostgresStore {
     /// until it can.
     pub async fn open(options: &PostgresOptions) -> Result<Self> {
         let connector = Connector::new(options)?;
-        let reach = match migrate::migrate(&connector, options).await {
-            Ok(_) => Reach::Up,
+        let reach = match migrate::make_ready(&connector, options).await {
+            Ok(()) => Reach::Up,
             Err(error) if options.start_away && error.is_transient() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "PostgreSQL cannot be reached: starting without it");
                 Reach::Away

@@ -14,6 +14,7 @@ mod import;
 mod keys;
 mod links;
 mod migrate;
+pub mod moving;
 mod once;
 pub(crate) mod readers;
 mod roll_up;
@@ -114,6 +115,7 @@ impl SqliteStore {
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self> {
         let conn = connection::open(path, options, Access::ReadWrite)?;
         migrate::migrate(&conn)?;
+        moving::standing(&conn)?.refuse_unless_usable()?;
         let writer = Writer::start(path, options, conn)?;
         let readers = Arc::new(Readers::new(path, options));
         // No answer there can be: the first one counts as a change.
