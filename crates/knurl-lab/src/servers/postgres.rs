@@ -85,9 +85,14 @@ impl Postgres {
 
     /// Runs SQL through psql; rows come back unaligned, columns separated by `|`.
     pub fn sql(&self, sql: &str) -> Result<String> {
+        self.sql_in(DATABASE, sql)
+    }
+
+    /// As [`Postgres::sql`], in another database of the server.
+    pub fn sql_in(&self, database: &str, sql: &str) -> Result<String> {
         let program = self.programs.join("psql");
         let mut psql = std::process::Command::new(&program);
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url()]).stdin(Stdio::null());
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url_of(database)]).stdin(Stdio::null());
         let out = psql.output().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
         if !out.status.success() {
             let words = String::from_utf8_lossy(&out.stderr).trim().to_owned();
@@ -99,7 +104,12 @@ impl Postgres {
     /// A new, empty database in the same server; its URL.
     pub fn database(&self, name: &str) -> Result<String> {
         self.sql(&format!("create database {name}"))?;
-        Ok(format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{name}", self.port))
+        Ok(self.url_of(name))
+    }
+
+    /// Of a database of the server.
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
     /// SIGKILL, to all of it.

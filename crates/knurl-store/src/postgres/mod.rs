@@ -1,7 +1,7 @@
 //! The store of a fleet: PostgreSQL 13 or newer, shared by any number of nodes.
 //!
 //! Layout: `options` is where it is and what is bounded; `pool` lends `connection`s and `pulse` feels whether the server is there; `tx`
-//! is a transaction and its retries; `migrate` brings the schema up to date; `feed` is what has changed, for the replicas; `failure` tells
+//! is a transaction and its retries; `migrate` brings the schema up to date; `feed` is what has changed, for the replicas; `look` is what the doctor asks; `failure` tells
 //! errors apart; `sql` names the statements in `queries/`. `creates` makes links, many callers' at a time; `links`, `users`, `events`,
 //! `clicks` (with `click_rows`, `roll_up`, `months`, `retention`), `stats`, `keys`, `salts`, `totals`, `once` and `import` are the methods of
 //! the trait as functions of a connection or a transaction; `store` is the trait itself.
@@ -19,6 +19,7 @@ pub mod feed;
 mod import;
 mod keys;
 mod links;
+mod look;
 mod migrate;
 mod months;
 pub mod moving;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 use connection::Connector;
 pub use creates::CreateCounters;
 use creates::Creates;
+pub use look::Looked;
 use months::Months;
 pub use options::{PostgresOptions, PostgresUrl, PostgresUrlError, Tls};
 use pool::{Pool, Reach};

@@ -12,7 +12,9 @@ pub(super) async fn counts(connection: &Connection) -> Result<Counts> {
     Ok(Counts { users: total(0)?, links: total(1)?, events: total(2)? })
 }
 
-/// Edits of links and keys by everybody but `node`. Creates are not among them: what was never asked for is in nobody's memory.
+/// Edits of links and keys by everybody but `node`. Creates are not among them: counting each would let creates of all nodes wait for
+/// each other. A node that remembers "no such code" learns of another's create from the feed of changes, which lists the new row; where it
+/// follows none, that memory ends by itself (`cache.negative_ttl_ms`).
 pub(super) async fn foreign_changes(connection: &Connection, node: &str) -> Result<u64> {
     Ok(get::<i64>(&connection.row(sql::FOREIGN_CHANGES, &[&node]).await?, 0)?.max(0) as u64)
 }

@@ -1,5 +1,7 @@
 //! `knurl doctor`: looks at everything a start needs and says what to do. Changes nothing.
 
+mod database;
+
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
@@ -9,22 +11,17 @@ use std::{
     time::SystemTime,
 };
 
-use knurl_spool::{DirDisk, count_aside};
-use knurl_store::{Store, sqlite, sqlite::SqliteStore};
 use serde::Serialize;
 
 use super::{
     args::Global,
-    failure::{Failure, chain},
+    failure::Failure,
     now,
-    open::{load, runtime},
+    open::load,
     out::Out,
     restore::{Lock, spool_lock},
 };
-use crate::{
-    clicks::audit::{Verdict, audit},
-    config::{Auth, Config},
-};
+use crate::config::{Auth, Config};
 
 /// Less than this and a start may fail in the middle.
 const FREE_BYTES_MIN: u64 = 64 << 20;
@@ -75,10 +72,10 @@ pub(super) fn run(global: &Global, out: Out) -> Result<ExitCode, Failure> {
     let loaded = load(global, Vec::new())?;
     let config = &loaded.config;
     let mut checks = vec![configuration(&loaded.notes), directory(config), space(config), open_files()];
-    checks.extend(database_and_clicks(config)?);
+    let serving = matches!(spool_lock(config), Lock::Held);
+    checks.extend(database::checks(config, serving)?);
     checks.push(clock(config));
     checks.push(keys(config));
-    let serving = matches!(spool_lock(config), Lock::Held);
     checks.push(port("listen", config.http.listen, serving));
     checks.push(port("metrics_listen", config.http.metrics_listen, serving));
     let worst = |health| checks.iter().any(|check| check.health == health);
@@ -185,61 +182,6 @@ fn open_files() -> Check {
         ),
         most => Check::ok("open files", most.map_or("unlimited".to_owned(), |most| format!("at most {most}"))),
     }
-}
-
-fn database_and_clicks(config: &Config) -> Result<Vec<Check>, Failure> {
-    let Some(path) = config.sqlite_path() else { return Ok(Vec::new()) };
-    if !path.exists() {
-        return Ok(vec![Check::ok("database", format!("{} will be created", path.display()))]);
-    }
-    let broken = "restore a backup (`knurl restore FILE --force`); the damaged file is kept";
-    let verified = match sqlite::verify(&path) {
-        Ok(verified) => verified,
-        Err(error) => return Ok(vec![Check::fail("database", chain(&error), broken)]),
-    };
-    let rows: u64 = verified.tables.iter().map(|table| table.rows).sum();
-    let mut checks = vec![Check::ok("database", format!("whole, schema {}, {rows} rows", verified.schema_version))];
-    let store = match SqliteStore::open(&path, &config.store.sqlite_options()) {
-        Ok(store) => store,
-        Err(error) => {
-            checks.push(Check::fail("database", chain(&error), broken));
-            return Ok(checks);
-        }
-    };
-    let audited = runtime()?.block_on(async {
-        let audited = if config.spool_dir().exists() { Some(audit(&store, &config.spool_dir()).await) } else { None };
-        store.close().await;
-        audited
-    });
-    checks.extend(clicks_aside(config));
-    checks.push(match audited {
-        None => Check::ok("clicks", "no spool yet"),
-        Some(Err(error)) => Check::fail("clicks", chain(&error), "see docs/guide/operate.md"),
-        Some(Ok(found)) if found.verdict == Verdict::Broken => Check::fail(
-            "clicks",
-            format!("the law does not hold ({} lost)", found.lost),
-            "`knurl audit` shows the figures; see docs/guide/operate.md",
-        ),
-        Some(Ok(found)) if found.dropped > 0 => Check::warn(
-            "clicks",
-            format!("{} delivered, {} waiting, {} dropped", found.delivered, found.backlog, found.dropped),
-            "the spool was full or broken at some time: look at space and disk",
-        ),
-        Some(Ok(found)) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
-    });
-    Ok(checks)
-}
-
-fn clicks_aside(config: &Config) -> Option<Check> {
-    let dir = config.spool_dir();
-    let aside = dir.exists().then(|| DirDisk::new(&dir).and_then(|disk| count_aside(&disk)))?.unwrap_or(0);
-    (aside > 0).then(|| {
-        Check::warn(
-            "clicks aside",
-            format!("{aside} clicks that the database refused are kept as {}", dir.join("aside-*.record").display()),
-            "report it with the log's error lines: it is a bug; the files may be deleted",
-        )
-    })
 }
 
 fn clock(config: &Config) -> Check {

@@ -77,6 +77,10 @@ fn welcome(config: &Config, addr: SocketAddr, metrics_addr: SocketAddr, admin_ke
         None => "The API asks for no key: everybody on this machine may use it.".to_owned(),
     };
     let data_dir = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
+    let kept = match config.sqlite_path() {
+        Some(_) => "Everything is kept in",
+        None => "Links and counts are kept in PostgreSQL, clicks on their way to it in",
+    };
     format!(
         "
 Hello! Knurl is serving at {base}
@@ -94,7 +98,7 @@ Follow it (a GET; `curl -I` asks for the head only, which is answered but is no 
   curl -i {base}/rust
   {knurl} --data-dir {dir} link stats rust
 
-Everything is kept in {dir}; metrics are at http://{metrics_addr}/metrics.
+{kept} {dir}; metrics are at http://{metrics_addr}/metrics.
 Stop with Ctrl-C. Nothing answered is lost, not even by kill -9: try it.
 ",
         knurl = std::env::current_exe().unwrap_or_else(|_| "knurl".into()).display(),

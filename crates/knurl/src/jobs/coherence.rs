@@ -1,4 +1,7 @@
 //! Drops what memory holds when somebody else has changed the database.
+//!
+//! On PostgreSQL another node's creates do not count as a change: a code that did not exist a moment ago is forgotten by the feed of
+//! changes, or by `cache.negative_ttl_ms`. Edits and revoked keys always do.
 
 use std::{error::Error, sync::Arc, time::Duration};
 

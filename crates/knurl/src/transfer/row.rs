@@ -58,6 +58,10 @@ pub(super) fn link(columns: &LinkColumns<'_>) -> Parsed<Link> {
     if columns.title.chars().nth(TITLE_CHARS_MAX).is_some() {
         return Err(Refusal::of("title", "is longer than 512 characters"));
     }
+    // The API refuses it too. SQLite would keep it and PostgreSQL cannot: a row is the same row in both.
+    if columns.title.contains('\0') {
+        return Err(Refusal::of("title", "holds a NUL"));
+    }
     let status = columns.redirect_status.unwrap_or(RedirectStatus::default().as_u16());
     let expires_at = (!columns.expires_at.is_empty()).then(|| time("expires_at", columns.expires_at)).transpose()?;
     Ok(Link {

@@ -12,14 +12,14 @@ use serde_json::Value;
 use super::knurl::Knurl;
 
 /// `knurl serve`, ended with the test.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     out: BufReader<ChildStdout>,
-    addr: String,
+    pub(crate) addr: String,
 }
 
 impl Served {
-    fn start(knurl: &Knurl, more: &[&str]) -> Self {
+    pub(crate) fn start(knurl: &Knurl, more: &[&str]) -> Self {
         let args = [&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"], more].concat();
         let mut child = knurl.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -31,7 +31,7 @@ impl Served {
     }
 
     /// The status of `GET /{code}`.
-    fn status(&self, code: &str) -> u16 {
+    pub(crate) fn status(&self, code: &str) -> u16 {
         let mut stream = TcpStream::connect(&self.addr).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         write!(stream, "GET /{code} HTTP/1.1\r\nHost: {}\r\nUser-Agent: test\r\nConnection: close\r\n\r\n", self.addr).unwrap();
@@ -40,12 +40,12 @@ impl Served {
         answer.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
-    fn becomes(&self, code: &str, status: u16) {
+    pub(crate) fn becomes(&self, code: &str, status: u16) {
         eventually(&format!("/{code} answers {status}"), || self.status(code) == status);
     }
 
     /// SIGTERM; the exit code, and what else stood on standard output.
-    fn stop(mut self) -> (i32, String) {
+    pub(crate) fn stop(mut self) -> (i32, String) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let mut said = String::new();
@@ -61,7 +61,7 @@ impl Drop for Served {
     }
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
         assert!(began.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");

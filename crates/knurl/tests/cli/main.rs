@@ -8,5 +8,6 @@ mod doctor;
 mod knurl;
 mod links;
 mod people;
+mod postgres;
 mod reference;
 mod transfer;

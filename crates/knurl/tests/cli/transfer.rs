@@ -12,21 +12,21 @@ use serde_json::Value;
 
 use super::knurl::{Knurl, Ran};
 
-const USERS: &str = "id,username,email,created_at
+pub(crate) const USERS: &str = "id,username,email,created_at
 7,ada,ada@example.com,2024-01-01 00:00:00
 8,Ada,other@example.com,2024-01-01 00:00:01
 9,bob,ADA@example.com,2024-01-01 00:00:02
 ";
 
 /// Everything that may stand in such files and is fine.
-const URLS: &str = "\u{feff}user_id,id,short_code,title,original_url,is_active,created_at,updated_at\r
+pub(crate) const URLS: &str = "\u{feff}user_id,id,short_code,title,original_url,is_active,created_at,updated_at\r
 7,3,abc123,\"a, \"\"quoted\"\"\r\nline\",https://example.com/a,True,2025-07-17 14:30:38,2025-11-13 19:40:36\r
 \r
 8,4,abc124,,https://example.com/b,0,2023-01-01 00:00:00,2025-11-13 19:40:36\r
 99,5,abc123,=cmd|' /C calc'!A0,https://example.com/c,1,2025-07-17 14:30:38,2025-11-13 19:40:36\r
 ,6,abc126,\u{1f980},https://example.com/d,False,2025-07-17 14:30:38,2025-11-13 19:40:36";
 
-const EVENTS: &str = "id,url_id,user_id,event_type,timestamp,details
+pub(crate) const EVENTS: &str = "id,url_id,user_id,event_type,timestamp,details
 1,3,7,created,2025-07-17 14:30:38,\"{\"\"short_code\"\":  \"\"abc123\"\"}\"
 2,3,,click,2025-07-18 14:30:38,
 3,44,7,my own word,2025-07-18 14:30:38,{}

@@ -6,15 +6,14 @@ use knurl_core::UnixMillis;
 use knurl_store::Store;
 use serde_json::json;
 
-use crate::test_app::{KEY, TestApp};
+use crate::test_app::{Backend, KEY, TestApp};
 
-async fn closed() -> TestApp {
-    TestApp::start_with(|config| config.auth = Auth::Required).await
+async fn closed(on: Backend) -> TestApp {
+    on.app_with(|config| config.auth = Auth::Required).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_api_needs_a_key_and_visitors_do_not() {
-    let app = closed().await;
+pub(crate) async fn the_api_needs_a_key_and_visitors_do_not(on: Backend) {
+    let app = closed(on).await;
     let bearer = format!("Bearer {KEY}");
     let admitted = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let link = app.send("POST", "/shorten", &admitted, json!({"url": "https://example.org"}).to_string().as_bytes()).await.is(201);
@@ -51,9 +50,8 @@ async fn the_api_needs_a_key_and_visitors_do_not() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_key_stops_and_a_new_one_starts() {
-    let app = closed().await;
+pub(crate) async fn a_revoked_key_stops_and_a_new_one_starts(on: Backend) {
+    let app = closed(on).await;
     let ask = async |key: &str| app.send("GET", "/users", &[("authorization", &format!("Bearer {key}"))], b"").await.status;
     assert_eq!((ask(KEY).await, ask("second").await), (200, 401));
     let second = app.store.create_key("second", auth::hash(b"second"), UnixMillis(1)).await.unwrap();

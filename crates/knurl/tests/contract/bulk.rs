@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::test_app::TestApp;
+use crate::test_app::{Backend, TestApp};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_item_of_a_bulk_create_is_judged_by_itself() {
-    let app = TestApp::start().await;
+pub(crate) async fn every_item_of_a_bulk_create_is_judged_by_itself(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let good = |n: i32| json!({"user_id": user, "original_url": format!("https://example.org/{n}")});
     let items = json!([
@@ -61,9 +60,8 @@ async fn upload(app: &TestApp, body: &str) -> Value {
     app.send("POST", "/users/bulk", &[("content-type", "multipart/form-data; boundary=XyZ")], body.as_bytes()).await.is(201)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_users_file_is_imported_with_its_ids_and_times() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_users_file_is_imported_with_its_ids_and_times(on: Backend) {
+    let app = on.app().await;
     let answer = upload(&app, &multipart("file", CSV)).await;
     assert_eq!((&answer["count"], &answer["imported"], &answer["skipped"]), (&json!(3), &json!(3), &json!([])));
     let odd = &answer["notes"][0];
@@ -83,9 +81,8 @@ async fn a_users_file_is_imported_with_its_ids_and_times() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_that_cannot_be_users_are_skipped_and_told() {
-    let app = TestApp::start().await;
+pub(crate) async fn rows_that_cannot_be_users_are_skipped_and_told(on: Backend) {
+    let app = on.app().await;
     let file = format!(
         "{CSV}12,,x@example.org,2026-01-02 03:04:05\nx,eve,eve@example.org,2026-01-02 03:04:05\n13,zoe,zoe@example.org,2026-01-02 03:04:05\n"
     );
@@ -96,9 +93,8 @@ async fn rows_that_cannot_be_users_are_skipped_and_told() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_users_file_is_refused() {
-    let app = TestApp::start_with(|config| config.http.bulk_body_bytes_max = 4096).await;
+pub(crate) async fn what_is_no_users_file_is_refused(on: Backend) {
+    let app = on.app_with(|config| config.http.bulk_body_bytes_max = 4096).await;
     let multipart_type = [("content-type", "multipart/form-data; boundary=XyZ")];
     let csv_type = [("content-type", "text/csv")];
     let post = async |headers: &[(&str, &str)], body: &str| app.send("POST", "/users/bulk", headers, body.as_bytes()).await;

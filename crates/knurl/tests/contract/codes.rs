@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use knurl_core::short_code::CodeShape;
 use serde_json::json;
 
-use crate::test_app::TestApp;
+use crate::test_app::Backend;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_code_asked_for_is_given_once() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_code_asked_for_is_given_once(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let ask = |field: &str, code: &str| json!({"user_id": user, "original_url": "https://example.org", field: code});
     for (field, code) in [("custom_code", "Mine-1_x"), ("short_code", "mine-1_x")] {
@@ -29,9 +28,8 @@ async fn a_code_asked_for_is_given_once() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_impossible_code_is_refused_with_its_field() {
-    let app = TestApp::start().await;
+pub(crate) async fn an_impossible_code_is_refused_with_its_field(on: Backend) {
+    let app = on.app().await;
     let long = "a".repeat(65);
     for code in ["", "a b", "a/b", "é", "a.b", "users", "health", "api", "metrics", &long] {
         let body = json!({"url": "https://example.org", "custom_code": code});
@@ -49,18 +47,16 @@ async fn an_impossible_code_is_refused_with_its_field() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_visitor_who_was_early_sees_the_link_once_it_is_there() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_visitor_who_was_early_sees_the_link_once_it_is_there(on: Backend) {
+    let app = on.app().await;
     app.get("/early").await.fails(404, "link_not_found");
     app.post("/shorten", json!({"url": "https://example.org", "custom_code": "early"})).await.is(201);
     assert_eq!(app.get("/early").await.status, 302, "\"no such code\" was forgotten");
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_code_space_still_creates() {
-    let app = TestApp::start_with(|config| config.links.code_shape = CodeShape::new("xy", 2).unwrap()).await;
+pub(crate) async fn a_full_code_space_still_creates(on: Backend) {
+    let app = on.app_with(|config| config.links.code_shape = CodeShape::new("xy", 2).unwrap()).await;
     let user = app.user("ada").await;
     let mut codes = BTreeSet::new();
     for _ in 0..40 {

@@ -5,15 +5,14 @@ use std::{collections::BTreeSet, fs, path::Path};
 use knurl::http::api;
 use serde_json::{Map, Value, json};
 
-use crate::test_app::TestApp;
+use crate::test_app::Backend;
 
 fn page() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/api.md")).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_has_a_heading_for_every_method_of_every_route_and_no_other() {
-    let app = TestApp::start().await;
+pub(crate) async fn the_page_has_a_heading_for_every_method_of_every_route_and_no_other(on: Backend) {
+    let app = on.app().await;
     let mut served = BTreeSet::new();
     for path in api::paths() {
         let address = path.replace("{id}", "1").replace("{short_code}", "abc1234");
@@ -45,9 +44,8 @@ fn fields(value: &Value) -> BTreeSet<String> {
     value.as_object().map(Map::keys).unwrap().cloned().collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_shows_every_field_of_every_object() {
-    let app = TestApp::start().await;
+pub(crate) async fn the_page_shows_every_field_of_every_object(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     app.click(&link).await;

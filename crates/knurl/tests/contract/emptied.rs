@@ -2,24 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::test_app::TestApp;
+use crate::test_app::{Backend, TestApp};
 
 const CONTRACT: [&str; 3] = ["users", "links", "events"];
-
-/// By a connection of its own, as another process would; ids begin at 1 again.
-fn empty(app: &TestApp, tables: &[&str]) {
-    let others = rusqlite::Connection::open(app.state.config.sqlite_path().unwrap()).unwrap();
-    others.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-    let deletes: String = tables.iter().map(|table| format!("delete from {table};")).collect();
-    others.execute_batch(&format!("begin immediate; {deletes} delete from sqlite_sequence; commit")).unwrap();
-}
-
-fn every_table(app: &TestApp) -> Vec<String> {
-    let others = rusqlite::Connection::open(app.state.config.sqlite_path().unwrap()).unwrap();
-    let mut names = others.prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'").unwrap();
-    let names = names.query_map([], |row| row.get(0)).unwrap();
-    names.map(Result::unwrap).collect()
-}
 
 async fn totals(app: &TestApp) -> Vec<String> {
     let mut totals = Vec::new();
@@ -44,26 +29,24 @@ async fn life(app: &TestApp) -> Vec<Value> {
     links
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn emptied_tables_are_counted_as_empty_and_their_links_lend_nothing_to_the_next_ones() {
-    let app = TestApp::start().await;
+pub(crate) async fn emptied_tables_are_counted_as_empty_and_their_links_lend_nothing_to_the_next_ones(on: Backend) {
+    let app = on.app().await;
     for _ in 0..3 {
         life(&app).await;
-        empty(&app, &CONTRACT);
+        app.others.empty(&CONTRACT, true);
         assert_eq!(totals(&app).await, ["0", "0", "0"]);
     }
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_whose_every_table_is_emptied_goes_on() {
-    let app = TestApp::start().await;
-    let tables = every_table(&app);
+pub(crate) async fn a_server_whose_every_table_is_emptied_goes_on(on: Backend) {
+    let app = on.app().await;
+    let tables = app.others.tables();
     let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
     assert!(tables.len() > CONTRACT.len());
     for _ in 0..3 {
         life(&app).await;
-        empty(&app, &tables);
+        app.others.empty(&tables, true);
         assert_eq!(totals(&app).await, ["0", "0", "0"]);
         app.get("/stats").await.is(200);
         app.state.store.click_ledger().await.unwrap();
@@ -78,11 +61,10 @@ async fn a_server_whose_every_table_is_emptied_goes_on() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_total_that_was_lost_is_counted_anew() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_total_that_was_lost_is_counted_anew(on: Backend) {
+    let app = on.app().await;
     life(&app).await;
-    empty(&app, &["counters"]);
+    app.others.empty(&["counters"], true);
     assert_eq!(totals(&app).await, ["1", "2", "4"]);
     app.post("/users", json!({"username": "bob", "email": "bob@example.org"})).await.is(201);
     assert_eq!(totals(&app).await, ["2", "2", "4"]);

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::test_app::TestApp;
+use crate::test_app::Backend;
 
 /// The root and the address we promise not to break.
 const ROOTS: [&str; 2] = ["", "/api/v1"];
@@ -17,9 +17,8 @@ fn keys(text: &str) -> Vec<String> {
     keys
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn health_is_exactly_ok() {
-    let app = TestApp::start().await;
+pub(crate) async fn health_is_exactly_ok(on: Backend) {
+    let app = on.app().await;
     for root in ROOTS {
         let health = app.get(&format!("{root}/health")).await;
         assert_eq!((health.status, health.text()), (200, r#"{"status":"ok"}"#));
@@ -28,9 +27,8 @@ async fn health_is_exactly_ok() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn users_are_created_shown_changed_and_deleted() {
-    let app = TestApp::start().await;
+pub(crate) async fn users_are_created_shown_changed_and_deleted(on: Backend) {
+    let app = on.app().await;
     for (round, root) in ROOTS.into_iter().enumerate() {
         let name = format!("ada{round}");
         let created = app.post(&format!("{root}/users"), json!({"username": name, "email": format!("{name}@example.org")})).await;
@@ -54,9 +52,8 @@ async fn users_are_created_shown_changed_and_deleted() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn links_are_created_shown_changed_and_deleted() {
-    let app = TestApp::start().await;
+pub(crate) async fn links_are_created_shown_changed_and_deleted(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     for root in ROOTS {
         let body = json!({"user_id": user, "original_url": "https://example.org/a?b=c", "title": "A page"});
@@ -91,9 +88,8 @@ async fn links_are_created_shown_changed_and_deleted() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_redirect_leads_to_the_target_by_all_its_addresses() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_redirect_leads_to_the_target_by_all_its_addresses(on: Backend) {
+    let app = on.app().await;
     let link = app.post("/shorten", json!({"url": "https://example.org/far"})).await.is(201);
     let code = link["short_code"].as_str().unwrap();
     for path in
@@ -112,9 +108,8 @@ async fn a_redirect_leads_to_the_target_by_all_its_addresses() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn shorten_needs_no_user_and_takes_either_name_of_the_target() {
-    let app = TestApp::start().await;
+pub(crate) async fn shorten_needs_no_user_and_takes_either_name_of_the_target(on: Backend) {
+    let app = on.app().await;
     for (body, code) in [
         (json!({"url": "https://example.org/1"}), None),
         (json!({"original_url": "https://example.org/1"}), None),
@@ -131,9 +126,8 @@ async fn shorten_needs_no_user_and_takes_either_name_of_the_target() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_link_may_say_how_and_until_when_it_redirects() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_link_may_say_how_and_until_when_it_redirects(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     for status in [301, 302, 307, 308] {
         let body = json!({"user_id": user, "original_url": "https://example.org", "redirect_status": status});
@@ -160,9 +154,8 @@ async fn a_link_may_say_how_and_until_when_it_redirects() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn times_have_no_zone_at_the_root_and_z_under_v1() {
-    let app = TestApp::start().await;
+pub(crate) async fn times_have_no_zone_at_the_root_and_z_under_v1(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     let event = app.events("event_type=created").await.remove(0);
@@ -179,9 +172,8 @@ async fn times_have_no_zone_at_the_root_and_z_under_v1() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn metrics_are_prometheus_text() {
-    let app = TestApp::start().await;
+pub(crate) async fn metrics_are_prometheus_text(on: Backend) {
+    let app = on.app().await;
     app.get("/users").await.is(200);
     let metrics = app.get("/metrics").await;
     assert_eq!(metrics.status, 200);
@@ -191,9 +183,8 @@ async fn metrics_are_prometheus_text() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_no_number_names_is_not_found() {
-    let app = TestApp::start().await;
+pub(crate) async fn what_no_number_names_is_not_found(on: Backend) {
+    let app = on.app().await;
     for id in ["0", "-1", "abc", "1.5", "99999999999999999999", "%31%00", "+1", "1%20"] {
         app.get(&format!("/users/{id}")).await.fails(404, "user_not_found");
         app.get(&format!("/urls/{id}")).await.fails(404, "link_not_found");
@@ -205,9 +196,8 @@ async fn what_no_number_names_is_not_found() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_clients_request_id_comes_back() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_clients_request_id_comes_back(on: Backend) {
+    let app = on.app().await;
     for path in ["/users", "/nothing/here", "/users/77"] {
         let answer = app.send("GET", path, &[("x-request-id", "trace-77.a_b")], b"").await;
         assert_eq!(answer.header("x-request-id"), Some("trace-77.a_b"), "{path}");

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::test_app::TestApp;
+use crate::test_app::Backend;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_posted_and_shown_as_it_came() {
-    let app = TestApp::start().await;
+pub(crate) async fn an_event_is_posted_and_shown_as_it_came(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     let details = r#"{"b":1,"a":{"nested":[1,2.50,null]},"ü":"\u00fc"}"#;
@@ -26,9 +25,8 @@ async fn an_event_is_posted_and_shown_as_it_came() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_posted_click_counts() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_posted_click_counts(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     app.post("/events", json!({"url_id": link["id"], "event_type": "click"})).await.is(201);
@@ -36,9 +34,8 @@ async fn a_posted_click_counts() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_event_is_refused_with_its_field() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_wrong_event_is_refused_with_its_field(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     let good = json!({"url_id": link["id"], "event_type": "x"});

@@ -8,7 +8,7 @@ use knurl_store::{Store, faulty::Fault};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::test_app::{Answer, KEY, TestApp};
+use crate::test_app::{Answer, Backend, KEY, TestApp};
 
 const BODY: &str = r#"{"url":"https://example.org/a"}"#;
 
@@ -24,9 +24,8 @@ async fn links(app: &TestApp) -> Vec<Value> {
     app.get("/urls").await.is(200).as_array().unwrap().clone()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_create_that_is_sent_again_is_answered_as_the_first_time() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_create_that_is_sent_again_is_answered_as_the_first_time(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let owned = json!({"user_id": user, "original_url": "https://example.org/b", "title": "T", "expires_at": "2099-01-01"});
     let requests = [
@@ -57,9 +56,8 @@ async fn a_create_that_is_sent_again_is_answered_as_the_first_time() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_same_key_with_another_request_is_422_and_without_one_every_create_is_its_own() {
-    let app = TestApp::start().await;
+pub(crate) async fn the_same_key_with_another_request_is_422_and_without_one_every_create_is_its_own(on: Backend) {
+    let app = on.app().await;
     send(&app, "/shorten", "k", BODY).await.is(201);
     for (path, body) in [("/shorten", r#"{"url":"https://example.org/b"}"#), ("/api/v1/shorten", BODY)] {
         send(&app, path, "k", body).await.fails(422, "idempotency_key_reused");
@@ -79,9 +77,8 @@ async fn the_same_key_with_another_request_is_422_and_without_one_every_create_i
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_failed_is_not_remembered() {
-    let app = TestApp::start().await;
+pub(crate) async fn what_failed_is_not_remembered(on: Backend) {
+    let app = on.app().await;
     app.post("/shorten", json!({"url": "https://example.org", "custom_code": "taken"})).await.is(201);
     send(&app, "/shorten", "k", r#"{"url":"nonsense"}"#).await.fails(400, "invalid_field");
     send(&app, "/urls", "k", r#"{"user_id":9,"original_url":"https://example.org"}"#).await.fails(404, "user_not_found");
@@ -95,9 +92,8 @@ async fn what_failed_is_not_remembered() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_create_whose_answer_was_lost_is_found_again() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_create_whose_answer_was_lost_is_found_again(on: Backend) {
+    let app = on.app().await;
     app.store.fail_method("create_once", Fault::LostReply);
     for path in ["/shorten", "/urls/bulk"] {
         let body = if path == "/shorten" { BODY } else { r#"[{"user_id":1,"original_url":"https://example.org/a"}]"# };
@@ -114,9 +110,8 @@ async fn a_create_whose_answer_was_lost_is_found_again() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn of_many_at_once_one_makes_the_link_and_the_others_are_told() {
-    let app = Arc::new(TestApp::start().await);
+pub(crate) async fn of_many_at_once_one_makes_the_link_and_the_others_are_told(on: Backend) {
+    let app = Arc::new(on.app().await);
     // The first one is held at the store: what comes meanwhile is told so.
     app.store.fail_method("create_once", Fault::Hang);
     let (sender, mut asking) = (Arc::clone(&app), JoinSet::new());
@@ -150,9 +145,8 @@ async fn of_many_at_once_one_makes_the_link_and_the_others_are_told() {
     Arc::into_inner(app).unwrap().stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn find_if_exists_and_a_key_go_together() {
-    let app = TestApp::start().await;
+pub(crate) async fn find_if_exists_and_a_key_go_together(on: Backend) {
+    let app = on.app().await;
     let body = r#"{"url":"https://example.org/a","find_if_exists":true}"#;
     let first = send(&app, "/shorten", "k", body).await;
     assert_eq!(first.status, 201);
@@ -163,9 +157,8 @@ async fn find_if_exists_and_a_key_go_together() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn one_clients_key_is_not_anothers() {
-    let app = TestApp::start_with(|config| config.auth = Auth::Required).await;
+pub(crate) async fn one_clients_key_is_not_anothers(on: Backend) {
+    let app = on.app_with(|config| config.auth = Auth::Required).await;
     let other = "another-key-of-the-tests";
     app.store.create_key("other", knurl::http::api::auth::hash(other.as_bytes()), UnixMillis(0)).await.unwrap();
     app.state.keys.refresh(&*app.state.store).await.unwrap();
@@ -181,9 +174,8 @@ async fn one_clients_key_is_not_anothers() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_is_forgotten_after_its_time() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_key_is_forgotten_after_its_time(on: Backend) {
+    let app = on.app().await;
     send(&app, "/shorten", "k", BODY).await.is(201);
     let forgotten = app.store.forget_onces(UnixMillis(i64::MAX), 10).await.unwrap();
     assert_eq!(forgotten, 1);

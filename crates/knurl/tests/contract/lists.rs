@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::test_app::{Answer, TestApp};
+use crate::test_app::{Answer, Backend};
 
 fn total(answer: &Answer) -> u64 {
     answer.header("x-total-count").unwrap().parse().unwrap()
@@ -16,9 +16,8 @@ fn neighbour(answer: &Answer, rel: &str) -> Option<String> {
     Some(link.strip_prefix('<')?.split('>').next()?.to_owned())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_are_arrays_with_totals_and_neighbours() {
-    let app = TestApp::start().await;
+pub(crate) async fn pages_are_arrays_with_totals_and_neighbours(on: Backend) {
+    let app = on.app().await;
     let mut users = Vec::new();
     for number in 0..25 {
         users.push(app.user(&format!("user{number:02}")).await);
@@ -53,9 +52,8 @@ async fn pages_are_arrays_with_totals_and_neighbours() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn numbers_out_of_range_are_clamped_and_what_is_no_number_is_refused() {
-    let app = TestApp::start().await;
+pub(crate) async fn numbers_out_of_range_are_clamped_and_what_is_no_number_is_refused(on: Backend) {
+    let app = on.app().await;
     let users = [app.user("ada").await, app.user("bob").await];
     for first in [
         "page=0",
@@ -88,9 +86,8 @@ async fn numbers_out_of_range_are_clamped_and_what_is_no_number_is_refused() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn links_are_filtered_by_owner_state_code_title_and_target() {
-    let app = TestApp::start().await;
+pub(crate) async fn links_are_filtered_by_owner_state_code_title_and_target(on: Backend) {
+    let app = on.app().await;
     let (ada, bob) = (app.user("ada").await, app.user("bob").await);
     let make = async |user: i64, target: &str, title: Option<&str>| {
         let body = json!({"user_id": user, "original_url": target, "title": title});
@@ -133,9 +130,8 @@ async fn links_are_filtered_by_owner_state_code_title_and_target() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_are_filtered_by_link_user_and_type() {
-    let app = TestApp::start().await;
+pub(crate) async fn events_are_filtered_by_link_user_and_type(on: Backend) {
+    let app = on.app().await;
     let (ada, bob) = (app.user("ada").await, app.user("bob").await);
     let (one, two) = (app.link(ada, "https://one.example").await, app.link(bob, "https://two.example").await);
     app.click(&one).await;
@@ -159,9 +155,8 @@ async fn events_are_filtered_by_link_user_and_type() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unpaged_list_stops_at_its_bound_and_says_how_to_go_on() {
-    let app = TestApp::start().await;
+pub(crate) async fn an_unpaged_list_stops_at_its_bound_and_says_how_to_go_on(on: Backend) {
+    let app = on.app().await;
     let rows = 10_001;
     let mut file = String::from("id,username,email,created_at\n");
     for id in 1..=rows {

@@ -2,15 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::test_app::TestApp;
+use crate::test_app::Backend;
 
 fn types(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["event_type"].as_str().unwrap()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn twins_get_different_codes_unless_the_existing_one_is_asked_for() {
-    let app = TestApp::start().await;
+pub(crate) async fn twins_get_different_codes_unless_the_existing_one_is_asked_for(on: Backend) {
+    let app = on.app().await;
     let (ada, bob) = (app.user("ada").await, app.user("bob").await);
     let first = app.link(ada, "https://example.org/twin").await;
     let second = app.link(ada, "https://example.org/twin").await;
@@ -34,9 +33,8 @@ async fn twins_get_different_codes_unless_the_existing_one_is_asked_for() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_create_update_click_and_delete_leaves_its_event() {
-    let app = TestApp::start().await;
+pub(crate) async fn every_create_update_click_and_delete_leaves_its_event(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org/1").await;
     let path = format!("/urls/{}", link["id"]);
@@ -63,9 +61,8 @@ async fn every_create_update_click_and_delete_leaves_its_event() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_click_is_counted_before_the_next_read() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_click_is_counted_before_the_next_read(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org/1").await;
     for clicks in 1..=5 {
@@ -78,9 +75,8 @@ async fn a_click_is_counted_before_the_next_read() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_without_a_proper_name_and_address_is_refused() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_stranger_without_a_proper_name_and_address_is_refused(on: Backend) {
+    let app = on.app().await;
     let good = json!({"username": "ada", "email": "ada@example.org"});
     for field in ["username", "email"] {
         for wrong in [json!(1), json!(null), json!(""), json!("   "), json!(true), json!([]), json!({}), json!("x".repeat(300))] {
@@ -109,9 +105,8 @@ async fn a_stranger_without_a_proper_name_and_address_is_refused() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_sleeping_link_is_hidden_from_visitors_and_leaves_no_click() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_sleeping_link_is_hidden_from_visitors_and_leaves_no_click(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org/1").await;
     let path = format!("/urls/{}", link["id"]);
@@ -134,9 +129,8 @@ async fn a_sleeping_link_is_hidden_from_visitors_and_leaves_no_click() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_users_links_go_with_the_user() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_deleted_users_links_go_with_the_user(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org/1").await;
     assert_eq!(app.click(&link).await.status, 302);
@@ -151,9 +145,8 @@ async fn a_deleted_users_links_go_with_the_user() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn types_are_checked_and_never_coerced() {
-    let app = TestApp::start().await;
+pub(crate) async fn types_are_checked_and_never_coerced(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     let good = json!({"user_id": user, "original_url": "https://example.org"});
@@ -204,9 +197,8 @@ async fn types_are_checked_and_never_coerced() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_vessel_that_is_no_json_object_is_refused() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_vessel_that_is_no_json_object_is_refused(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     let (user_path, link_path) = (format!("/users/{user}"), format!("/urls/{}", link["id"]));

@@ -2,13 +2,12 @@
 
 use serde_json::json;
 
-use crate::test_app::TestApp;
+use crate::test_app::Backend;
 
 const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_links_clicks_are_counted_by_time_and_kind() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_links_clicks_are_counted_by_time_and_kind(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     let path = format!("/{}", link["short_code"].as_str().unwrap());
@@ -43,9 +42,8 @@ async fn a_links_clicks_are_counted_by_time_and_kind() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn all_links_are_counted_together() {
-    let app = TestApp::start().await;
+pub(crate) async fn all_links_are_counted_together(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let (one, two) = (app.link(user, "https://one.example").await, app.link(user, "https://two.example").await);
     for link in [&one, &two, &two] {
@@ -68,9 +66,8 @@ async fn all_links_are_counted_together() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_question_is_refused_with_its_parameter() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_wrong_question_is_refused_with_its_parameter(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     for path in ["/stats".to_owned(), format!("/urls/{}/stats", link["id"])] {
@@ -90,11 +87,10 @@ async fn a_wrong_question_is_refused_with_its_parameter() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_may_miss_clicks_says_so() {
+pub(crate) async fn an_answer_that_may_miss_clicks_says_so(on: Backend) {
     use knurl_store::faulty::Fault;
 
-    let app = TestApp::start_with(|config| config.clicks.barrier_timeout = std::time::Duration::from_millis(50)).await;
+    let app = on.app_with(|config| config.clicks.barrier_timeout = std::time::Duration::from_millis(50)).await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     app.store.fail_method("apply_clicks", Fault::Unavailable);

@@ -2,27 +2,12 @@
 
 use std::time::Duration;
 
-use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::test_app::{Answer, TestApp};
+use crate::test_app::{Answer, Backend, TestApp};
 
 /// Of a wait that ends much sooner.
 const PATIENCE_TRIES: u32 = 600;
-
-fn empty(app: &TestApp, tables: &[&str]) {
-    let conn = Connection::open(app.state.config.sqlite_path().unwrap()).unwrap();
-    conn.busy_timeout(Duration::from_secs(10)).unwrap();
-    let statements: String = tables.iter().map(|table| format!("delete from {table};")).collect();
-    conn.execute_batch(&format!("begin immediate; {statements} commit;")).unwrap();
-}
-
-/// But the cursors: without them the spool's clicks are delivered again, as a restored backup needs it.
-fn every_table(app: &TestApp) -> Vec<String> {
-    let conn = Connection::open(app.state.config.sqlite_path().unwrap()).unwrap();
-    let mut query = conn.prepare("select name from sqlite_schema where type = 'table' and name <> 'cursors'").unwrap();
-    query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-}
 
 async fn until_forgotten(app: &TestApp, link: &Value) {
     let path = format!("/{}", link["short_code"].as_str().unwrap());
@@ -61,31 +46,30 @@ async fn starts_over(app: &TestApp) {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn when_users_links_and_events_vanish_the_server_goes_on_with_what_is_there() {
-    let app = TestApp::start().await;
+pub(crate) async fn when_users_links_and_events_vanish_the_server_goes_on_with_what_is_there(on: Backend) {
+    let app = on.app().await;
     for _ in 0..2 {
         let user = app.user("ada").await;
         let link = app.link(user, "https://example.org").await;
         app.click(&link).await;
         app.events("event_type=click").await;
-        empty(&app, &["users", "links", "events"]);
+        app.others.empty(&["users", "links", "events"], false);
         until_forgotten(&app, &link).await;
     }
     starts_over(&app).await;
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn when_all_rows_but_the_cursors_vanish_and_ids_begin_again_the_server_goes_on_all_the_same() {
-    let app = TestApp::start().await;
+pub(crate) async fn when_all_rows_but_the_cursors_vanish_and_ids_begin_again_the_server_goes_on_all_the_same(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     app.click(&link).await;
     app.events("event_type=click").await;
-    let tables = every_table(&app);
+    // Without the cursors the spool's clicks would be delivered again, as a restored backup needs it.
+    let tables: Vec<String> = app.others.tables().into_iter().filter(|table| table != "cursors").collect();
     assert!(tables.len() > 9, "{tables:?}");
-    empty(&app, &tables.iter().map(String::as_str).collect::<Vec<_>>());
+    app.others.empty(&tables.iter().map(String::as_str).collect::<Vec<_>>(), true);
     until_forgotten(&app, &link).await;
     starts_over(&app).await;
     app.stop().await;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::test_app::{Answer, TestApp};
+use crate::test_app::{Answer, Backend, TestApp};
 
 async fn ask(app: &TestApp, method: &str, path: &str, header: (&str, &str), body: &str) -> Answer {
     app.send(method, path, &[header], body.as_bytes()).await
@@ -12,9 +12,8 @@ fn tag(answer: &Answer) -> String {
     answer.header("etag").unwrap_or_else(|| panic!("no tag: {answer:?}")).to_owned()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_client_has_already_is_304() {
-    let app = TestApp::start().await;
+pub(crate) async fn what_the_client_has_already_is_304(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let link = app.link(user, "https://example.org").await;
     let first = app.get("/urls/1").await;
@@ -37,9 +36,8 @@ async fn what_the_client_has_already_is_304() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_is_made_only_to_the_version_it_was_meant_for() {
-    let app = TestApp::start().await;
+pub(crate) async fn a_change_is_made_only_to_the_version_it_was_meant_for(on: Backend) {
+    let app = on.app().await;
     let user = app.user("ada").await;
     let created = app.post("/urls", json!({"user_id": user, "original_url": "https://example.org"})).await;
     let link = created.is(201);
@@ -65,9 +63,8 @@ async fn a_change_is_made_only_to_the_version_it_was_meant_for() {
     app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_created_says_where_it_stands() {
-    let app = TestApp::start().await;
+pub(crate) async fn what_was_created_says_where_it_stands(on: Backend) {
+    let app = on.app().await;
     for prefix in ["", "/api/v1"] {
         let name = format!("ada{}", prefix.len());
         let user = app.post(&format!("{prefix}/users"), json!({"username": name, "email": format!("{name}@example.org")})).await;

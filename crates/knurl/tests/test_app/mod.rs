@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 mod answer;
+mod backend;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -23,11 +24,7 @@ use knurl::{
     telemetry::Metrics,
 };
 use knurl_core::UnixMillis;
-use knurl_store::{
-    Store,
-    faulty::FaultyStore,
-    sqlite::{SqliteOptions, SqliteStore},
-};
+use knurl_store::{Store, faulty::FaultyStore};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,6 +32,8 @@ use tokio::{
 };
 
 pub(crate) use answer::Answer;
+pub(crate) use backend::Backend;
+use backend::Hands;
 
 /// Admitted where keys are required.
 pub(crate) const KEY: &str = "a-key-of-the-tests";
@@ -46,6 +45,8 @@ pub(crate) struct TestApp {
     server: Server,
     jobs: Jobs,
     clicks: Clicks,
+    /// Somebody else's, in the server's database.
+    pub(crate) others: Hands,
     dir: tempfile::TempDir,
 }
 
@@ -56,6 +57,10 @@ impl TestApp {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(Backend::Sqlite, change).await
+    }
+
+    async fn start_on(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Config { data_dir: dir.path().to_owned(), auth: Auth::Open, ..Config::default() };
         change(&mut config);
@@ -64,8 +69,8 @@ impl TestApp {
         let addr = public.local_addr().unwrap();
         config.bound(addr);
 
-        let sqlite = SqliteStore::open(&config.sqlite_path().unwrap(), &SqliteOptions::default()).unwrap();
-        let store = FaultyStore::new(Arc::new(sqlite));
+        let (opened, others) = backend.open(&mut config).await;
+        let store = FaultyStore::new(opened);
         store.create_key("tests", auth::hash(KEY.as_bytes()), UnixMillis(0)).await.unwrap();
         let shared: Arc<dyn Store> = Arc::new(store.clone());
         let metrics = Arc::new(Metrics::new());
@@ -103,7 +108,7 @@ impl TestApp {
         .await;
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
-        Self { addr, store, state, server, jobs, clicks, dir }
+        Self { addr, store, state, server, jobs, clicks, others, dir }
     }
 
     pub(crate) async fn stop(self) {

@@ -1,0 +1,223 @@
+//! The doctor's look at the database, of whichever kind, and at the clicks on their way to it.
+
+use knurl_core::UnixMillis;
+use knurl_spool::{DirDisk, count_aside};
+use knurl_store::{
+    Store, StoreError,
+    postgres::{Looked, PostgresOptions, PostgresStore},
+    sqlite,
+    sqlite::SqliteStore,
+};
+
+use super::{
+    super::{
+        failure::{Failure, chain},
+        now,
+        open::runtime,
+    },
+    Check,
+};
+use crate::{
+    clicks::audit::{Audit, AuditError, Verdict, audit},
+    config::{Config, Database},
+};
+
+/// More than this between the server's clock and ours, and a click counts in another hour than the one it fell in.
+const CLOCKS_APART_MAX_MS: i64 = 2_000;
+
+/// `serving`: a node is running on this data directory, so its connections are there already.
+pub(super) fn checks(config: &Config, serving: bool) -> Result<Vec<Check>, Failure> {
+    let runtime = runtime()?;
+    Ok(match &config.database {
+        Database::Sqlite(_) => runtime.block_on(sqlite_checks(config)),
+        Database::Postgres(options) => runtime.block_on(postgres_checks(config, options, serving)),
+    })
+}
+
+async fn sqlite_checks(config: &Config) -> Vec<Check> {
+    let path = config.sqlite_path().unwrap_or_default();
+    if !path.exists() {
+        return vec![Check::ok("database", format!("{} will be created", path.display()))];
+    }
+    let broken = "restore a backup (`knurl restore FILE --force`); the damaged file is kept";
+    let verified = match sqlite::verify(&path) {
+        Ok(verified) => verified,
+        Err(error) => return vec![Check::fail("database", chain(&error), broken)],
+    };
+    let rows: u64 = verified.tables.iter().map(|table| table.rows).sum();
+    let mut checks = vec![Check::ok("database", format!("whole, schema {}, {rows} rows", verified.schema_version))];
+    match SqliteStore::open(&path, &config.store.sqlite_options()) {
+        Ok(store) => checks.extend(clicks_through(&store, config).await),
+        Err(error) => checks.push(Check::fail("database", chain(&error), broken)),
+    }
+    checks
+}
+
+async fn postgres_checks(config: &Config, options: &PostgresOptions, serving: bool) -> Vec<Check> {
+    let asked = now();
+    let looked = match options.look().await {
+        Ok(looked) => looked,
+        Err(error) => return vec![unreachable_database(&error)],
+    };
+    let answered = now();
+    let mut checks = vec![schema(&looked), tls(&looked), clocks(&looked, asked, answered)];
+    checks.extend([connections(&looked, options, serving), durability(&looked)]);
+    if looked.schema_version == looked.schema_known {
+        // Opening brings the schema up to date, which is not the doctor's to do; here there is nothing to bring.
+        match PostgresStore::open(options).await {
+            Ok(store) => checks.extend(clicks_through(&store, config).await),
+            Err(error) => checks.push(unreachable_database(&error)),
+        }
+    }
+    checks
+}
+
+fn unreachable_database(error: &StoreError) -> Check {
+    let remedy = "check that it runs and takes writes, and what `database_url` says of host, login, database and sslmode";
+    Check::fail("database", format!("PostgreSQL: {}", chain(error)), remedy)
+}
+
+fn schema(looked: &Looked) -> Check {
+    let Looked { server_version, database, schema_version, schema_known, .. } = looked;
+    let found = format!("PostgreSQL {server_version}, database {database}, schema {schema_version}");
+    match schema_version.cmp(schema_known) {
+        std::cmp::Ordering::Equal => Check::ok("database", found),
+        std::cmp::Ordering::Less => {
+            Check::ok("database", format!("{found}: will be brought to {schema_known} at the next start or command"))
+        }
+        std::cmp::Ordering::Greater => {
+            Check::fail("database", format!("{found}, this knurl knows up to {schema_known}"), "use the newer knurl")
+        }
+    }
+}
+
+fn tls(looked: &Looked) -> Check {
+    match &looked.tls {
+        Some(version) => Check::ok("database TLS", version.clone()),
+        None => Check::warn(
+            "database TLS",
+            "the connection is not encrypted",
+            "`sslmode=verify-full` in `database_url`, unless only machines you trust are on the way",
+        ),
+    }
+}
+
+/// The server read its clock at some moment between the two.
+fn clocks(looked: &Looked, asked: UnixMillis, answered: UnixMillis) -> Check {
+    let theirs = looked.server_time.0;
+    let apart_ms = if theirs < asked.0 { theirs - asked.0 } else { (theirs - answered.0).max(0) };
+    let found = format!("{apart_ms} ms from ours");
+    if apart_ms.abs() > CLOCKS_APART_MAX_MS {
+        return Check::warn("database clock", found, "set both by NTP: links expire, and clicks count, by the nodes' clocks");
+    }
+    Check::ok("database clock", found)
+}
+
+fn connections(looked: &Looked, options: &PostgresOptions, serving: bool) -> Check {
+    let (node_max, max, taken) = (options.connections_max() as u64, looked.connections_max, looked.connections_now);
+    let found = format!("a node opens at most {node_max}; the server has {max}, {taken} are taken");
+    let remedy =
+        "raise the server's max_connections, or lower `postgres.writers` and `store.readers`: the sum over all nodes must fit";
+    if node_max > max {
+        return Check::fail("connections", found, remedy);
+    }
+    if !serving && taken + node_max > max {
+        return Check::warn("connections", found, remedy);
+    }
+    Check::ok("connections", found)
+}
+
+fn durability(looked: &Looked) -> Check {
+    if !looked.fsync {
+        let remedy = "fsync = on: without it a power failure may take the whole database";
+        return Check::warn("durability", "the server runs with fsync = off", remedy);
+    }
+    let standbys = match looked.standbys {
+        0 => "no standby is attached".to_owned(),
+        standbys => format!("{standbys} standbys are attached"),
+    };
+    Check::ok("durability", format!("synchronous_commit = {}; {standbys}", looked.synchronous_commit))
+}
+
+async fn clicks_through(store: &dyn Store, config: &Config) -> Vec<Check> {
+    let audited = if config.spool_dir().exists() { Some(audit(store, &config.spool_dir()).await) } else { None };
+    store.close().await;
+    clicks_aside(config).into_iter().chain([clicks(audited)]).collect()
+}
+
+fn clicks(audited: Option<Result<Audit, AuditError>>) -> Check {
+    match audited {
+        None => Check::ok("clicks", "no spool yet"),
+        Some(Err(error)) => Check::fail("clicks", chain(&error), "see docs/guide/operate.md"),
+        Some(Ok(found)) if found.verdict == Verdict::Broken => Check::fail(
+            "clicks",
+            format!("the law does not hold ({} lost)", found.lost),
+            "`knurl audit` shows the figures; see docs/guide/operate.md",
+        ),
+        Some(Ok(found)) if found.dropped > 0 => Check::warn(
+            "clicks",
+            format!("{} delivered, {} waiting, {} dropped", found.delivered, found.backlog, found.dropped),
+            "the spool was full or broken at some time: look at space and disk",
+        ),
+        Some(Ok(found)) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
+    }
+}
+
+fn clicks_aside(config: &Config) -> Option<Check> {
+    let dir = config.spool_dir();
+    let aside = dir.exists().then(|| DirDisk::new(&dir).and_then(|disk| count_aside(&disk)))?.unwrap_or(0);
+    (aside > 0).then(|| {
+        Check::warn(
+            "clicks aside",
+            format!("{aside} clicks that the database refused are kept as {}", dir.join("aside-*.record").display()),
+            "report it with the log's error lines: it is a bug; the files may be deleted",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Health, *};
+
+    fn looked() -> Looked {
+        Looked {
+            server_version: "15.4".into(),
+            database: "links".into(),
+            schema_version: 3,
+            schema_known: 3,
+            server_time: UnixMillis(1_000_000),
+            tls: Some("TLSv1.3".into()),
+            standbys: 1,
+            connections_max: 97,
+            connections_now: 80,
+            synchronous_commit: "on".into(),
+            fsync: true,
+        }
+    }
+
+    fn options() -> PostgresOptions {
+        PostgresOptions::from_url("postgres://h/db").unwrap()
+    }
+
+    #[test]
+    fn clocks_differ_by_what_the_time_of_the_question_cannot_explain() {
+        let apart = |asked, answered| clocks(&looked(), UnixMillis(asked), UnixMillis(answered));
+        assert_eq!(apart(999_000, 1_000_500).found, "0 ms from ours");
+        assert_eq!((apart(995_000, 996_000).found.as_str(), apart(995_000, 996_000).health), ("4000 ms from ours", Health::Warn));
+        assert_eq!((apart(1_003_000, 1_004_000).found.as_str()), "-3000 ms from ours");
+    }
+
+    #[test]
+    fn a_node_that_would_not_find_its_connections_is_told_so_before_it_starts() {
+        assert_eq!(options().connections_max(), 17);
+        assert_eq!(connections(&looked(), &options(), true).health, Health::Ok);
+        assert_eq!(connections(&Looked { connections_now: 81, ..looked() }, &options(), false).health, Health::Warn);
+        assert_eq!(connections(&Looked { connections_max: 16, ..looked() }, &options(), true).health, Health::Fail);
+    }
+
+    #[test]
+    fn a_schema_that_is_too_new_is_a_failure_and_an_old_one_is_not() {
+        let health = |schema_version| schema(&Looked { schema_version, ..looked() }).health;
+        assert_eq!([0, 3, 4].map(health), [Health::Ok, Health::Ok, Health::Fail]);
+    }
+}
