@@ -62,7 +62,9 @@ mod tests {
         let document = text(r#"{"browser": {"firefox": 3}, "agent": {"human": 2, "bot": 1}, "os": {}}"#);
         let (agent, browser) = (Dimension::AgentClass.as_str(), Dimension::Browser.as_str());
         let document = match document {
-            Value::Text(text) => Value::Text(text.replace("\"agent\"", &format!("\"{agent}\"")).replace("\"browser\"", &format!("\"{browser}\""))),
+            Value::Text(text) => {
+                Value::Text(text.replace("\"agent\"", &format!("\"{agent}\"")).replace("\"browser\"", &format!("\"{browser}\"")))
+            }
             other => other,
         };
         assert_eq!(from_document(&document).unwrap(), rows);

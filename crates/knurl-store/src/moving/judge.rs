@@ -39,8 +39,8 @@ pub(super) fn judge(from: &Standing, to: &Standing, places: (&str, &str)) -> Res
     }
     if let Some(out) = &to.out {
         // The way back: what is there is older than what comes, row by row.
-        let came_from_there =
-            out.state == OutState::Moved && from.into.as_ref().is_some_and(|into| into.id == out.id && into.state == IntoState::Live);
+        let came_from_there = out.state == OutState::Moved
+            && from.into.as_ref().is_some_and(|into| into.id == out.id && into.state == IntoState::Live);
         return match came_from_there {
             true => Ok(Verdict::Copy { goes_on: false }),
             false => refused(format!("{to_place} is an end of another move (to {})", out.to)),
@@ -71,7 +71,7 @@ pub async fn survey(from: &mut dyn Side, to: &mut dyn Side) -> Result<Survey> {
         let mut count = 0;
         each_page(from, part, |rows| {
             count += rows.len() as u64;
-            for (row, why) in rows.iter().filter_map(|row| Some((row, to.objection(row)?))) {
+            for (row, why) in rows.iter().filter_map(|row| Some((row, to.objection(part, row)?))) {
                 survey.objections += 1;
                 if survey.first_objections.len() < OBJECTIONS_TOLD {
                     survey.first_objections.push(objection(part, row, why));
@@ -102,7 +102,10 @@ pub async fn abort(from: &mut dyn Side, to: Option<&mut (dyn Side + '_)>) -> Res
     };
     if out.state == OutState::Moved {
         let Some(to) = to else {
-            return Err(StoreError::Refused(format!("{from_place} was left for {0}: name {0} too, to see whether it is in use", out.to)));
+            return Err(StoreError::Refused(format!(
+                "{from_place} was left for {0}: name {0} too, to see whether it is in use",
+                out.to
+            )));
         };
         match to.standing().await?.into {
             Some(Into { id, state: IntoState::Copying, .. }) if id == out.id => {}

@@ -39,17 +39,8 @@ use Kind::{Bytes, Int, Text};
 
 impl Part {
     /// What goes with the live writes, and is noted when it changes.
-    pub const NOTED: [Self; 9] = [
-        Self::Users,
-        Self::Keys,
-        Self::Links,
-        Self::Onces,
-        Self::Events,
-        Self::Hours,
-        Self::Days,
-        Self::Totals,
-        Self::Referrers,
-    ];
+    pub const NOTED: [Self; 9] =
+        [Self::Users, Self::Keys, Self::Links, Self::Onces, Self::Events, Self::Hours, Self::Days, Self::Totals, Self::Referrers];
     /// A few rows each, compared as a whole when nothing is written any more.
     pub const LAST: [Self; 4] = [Self::Salts, Self::Cursors, Self::Counters, Self::Sequences];
 

@@ -307,12 +307,15 @@ impl Mover<'_> {
         let mut to = ends.into_iter().flatten().min().unwrap_or(span.to);
         if to <= span.after {
             // More belongs together than a page holds.
-            to = [&ours, &theirs].into_iter().filter_map(|rows| rows.first()).map(|row| Lead::of(part, row)).min().unwrap_or(span.to);
+            to = [&ours, &theirs]
+                .into_iter()
+                .filter_map(|rows| rows.first())
+                .map(|row| Lead::of(part, row))
+                .min()
+                .unwrap_or(span.to);
             let together = Span { to, ..span };
-            (ours, theirs) = (
-                self.from.rows(part, together, TOGETHER_ROWS_MAX).await?,
-                self.to.rows(part, together, TOGETHER_ROWS_MAX).await?,
-            );
+            (ours, theirs) =
+                (self.from.rows(part, together, TOGETHER_ROWS_MAX).await?, self.to.rows(part, together, TOGETHER_ROWS_MAX).await?);
         }
         cut(part, &mut ours, to);
         cut(part, &mut theirs, to);
@@ -348,7 +351,7 @@ impl Mover<'_> {
 
     fn refuse_objections(&self, part: Part, changes: &Changes) -> Result<()> {
         let rows = changes.new.iter().chain(&changes.changed);
-        match rows.into_iter().find_map(|row| Some((row, self.to.objection(row)?))) {
+        match rows.into_iter().find_map(|row| Some((row, self.to.objection(part, row)?))) {
             Some((row, why)) => Err(StoreError::Refused(format!(
                 "{} cannot keep {}; `knurl move --dry-run` names all of them",
                 self.to.place(),

@@ -103,7 +103,7 @@ pub trait Side: Send {
     async fn forget_notes(&mut self, notes: &[Note]) -> Result<()>;
 
     /// Why this row cannot be kept here.
-    fn objection(&self, _row: &Row) -> Option<&'static str> {
+    fn objection(&self, _part: Part, _row: &Row) -> Option<&'static str> {
         None
     }
     /// Enters a state of being filled. When it is to be live, whatever follows from the rows (totals) is made so before.

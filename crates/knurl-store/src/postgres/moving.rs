@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::try_join_all;
-use knurl_core::UnixMillis;
+use knurl_core::{EventType, UnixMillis};
 use tokio_postgres::Row as Found;
 
 use super::{
@@ -66,7 +66,9 @@ impl PostgresSide {
         let version = migrate::schema_version(&reader).await?;
         let is_blank = version == 0 && end == End::Survey(Surveyed::To);
         if !is_blank && version < MIGRATIONS.len() as i64 {
-            return Err(StoreError::Refused(format!("{place} is not a knurl's, or an older one's: start this version on it first")));
+            return Err(StoreError::Refused(format!(
+                "{place} is not a knurl's, or an older one's: start this version on it first"
+            )));
         }
         let keeper = match end {
             End::Survey(_) => None,
@@ -76,7 +78,13 @@ impl PostgresSide {
         Ok(Self { place: place.to_owned(), pool, months: Months::default(), reader, _keeper: keeper, is_blank, read: None })
     }
 
-    async fn stand(&self, scripts: &[&'static str], clear_notes: bool, row: Option<[String; 4]>, leave: &'static str) -> Result<()> {
+    async fn stand(
+        &self,
+        scripts: &[&'static str],
+        clear_notes: bool,
+        row: Option<[String; 4]>,
+        leave: &'static str,
+    ) -> Result<()> {
         let (scripts, row) = (Arc::<[&str]>::from(scripts), Arc::new(row));
         let mut tries = 0;
         loop {
@@ -105,7 +113,10 @@ impl PostgresSide {
             tries += 1;
             match done {
                 Err(error) if error.is_transient() && self.pool.is_up() && tries < STAND_TRIES => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a state of the move could not be entered; tried again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "a state of the move could not be entered; tried again"
+                    );
                 }
                 done => return done,
             }
@@ -197,7 +208,8 @@ impl Side for PostgresSide {
         const TOGETHER: usize = 10_000;
         for notes in notes.chunks(TOGETHER) {
             let column = |of: fn(&Note) -> i64| Arc::<[i64]>::from(notes.iter().map(of).collect::<Vec<_>>());
-            let columns = [column(|note| note.part as i64), column(|note| note.lead.a), column(|note| note.lead.b), column(|note| note.mark)];
+            let columns =
+                [column(|note| note.part as i64), column(|note| note.lead.a), column(|note| note.lead.b), column(|note| note.mark)];
             self.pool
                 .write_much(Ending::Commit, move |tx| {
                     let columns = columns.clone();
@@ -211,8 +223,11 @@ impl Side for PostgresSide {
         Ok(())
     }
 
-    fn objection(&self, row: &Row) -> Option<&'static str> {
+    fn objection(&self, part: Part, row: &Row) -> Option<&'static str> {
         let holds_nul = |value: &Value| matches!(value, Value::Text(text) if text.contains('\0'));
+        if part == Part::Events && !is_click(row) && matches!(row.get(3), Some(Value::Text(kind)) if kind == EventType::CLICK) {
+            return Some("a click that came neither from a spool nor from a client");
+        }
         row.iter().any(holds_nul).then_some("a text with a NUL, which PostgreSQL's texts do not have")
     }
 
@@ -347,7 +362,12 @@ impl Written {
             steps.reverse();
         }
         steps.retain(|(_, columns)| columns.rows > 0);
-        Ok(Self { part, steps, freed: freed.filter(|columns| columns.rows > 0), clicks: if part == Part::Events { clicks } else { 0 } })
+        Ok(Self {
+            part,
+            steps,
+            freed: freed.filter(|columns| columns.rows > 0),
+            clicks: if part == Part::Events { clicks } else { 0 },
+        })
     }
 
     async fn write(&self, tx: &Tx<'_>) -> Result<Vec<Lead>> {

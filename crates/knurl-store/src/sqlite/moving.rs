@@ -5,7 +5,11 @@
 
 use std::{
     fs::{self, File, TryLockError},
+    io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use rusqlite::{Connection, Statement, params_from_iter, types::ValueRef};
@@ -43,11 +47,14 @@ pub struct SqliteSide {
 impl SqliteSide {
     /// Blocks, as does everything here: for a process that does nothing else.
     pub fn open(path: &Path, options: &SqliteOptions, end: End) -> Result<Self> {
+        if matches!(end, End::From | End::Survey(Surveyed::From)) && !path.exists() {
+            return Err(StoreError::Refused(format!("there is no database at {}", path.display())));
+        }
         let lock = match end {
             End::From | End::To => Some(Lock::take(path)?),
             End::Survey(_) => None,
         };
-        let conn = match end {
+        let mut conn = match end {
             End::To => {
                 let conn = connection::open(path, options, Access::ReadWrite)?;
                 migrate::migrate(&conn)?;
@@ -60,15 +67,9 @@ impl SqliteSide {
             }
             End::From | End::Survey(_) => open_as_it_is(path, options, end)?,
         };
-        Ok(Self {
-            path: path.to_owned(),
-            options: options.clone(),
-            conn,
-            look: None,
-            read: 0,
-            forgotten: 0,
-            _lock: lock,
-        })
+        // A server that commits one group after the other leaves short gaps, which the usual handler, who sleeps long, misses.
+        conn.busy_handler(Some(wait_for_a_gap)).map_err(store_error)?;
+        Ok(Self { path: path.to_owned(), options: options.clone(), conn, look: None, read: 0, forgotten: 0, _lock: lock })
     }
 
     fn reading(&self) -> &Connection {
@@ -90,12 +91,11 @@ impl SqliteSide {
     }
 
     /// Somebody who has it open would go on writing into what is being filled.
-    fn refuse_company(&self) -> Result<()> {
-        let mode = |mode: &str| {
-            self.conn.query_row(&format!("pragma journal_mode = {mode}"), [], |row| row.get::<_, String>(0)).map_err(store_error)
-        };
-        let alone = mode("delete");
-        mode("wal")?;
+    fn refuse_company(&mut self) -> Result<()> {
+        self.conn.busy_timeout(COMPANY_TIME).map_err(store_error)?;
+        let alone = set_journal_mode(&self.conn, "delete");
+        set_journal_mode(&self.conn, "wal")?;
+        self.conn.busy_handler(Some(wait_for_a_gap)).map_err(store_error)?;
         match alone.as_deref() {
             Ok("delete") => Ok(()),
             _ => Err(StoreError::Refused(format!("{} is in use: stop the server that has it open", self.place()))),
@@ -103,11 +103,24 @@ impl SqliteSide {
     }
 }
 
+/// The mode it has then.
+fn set_journal_mode(conn: &Connection, mode: &str) -> Result<String> {
+    conn.query_row(&format!("pragma journal_mode = {mode}"), [], |row| row.get(0)).map_err(store_error)
+}
+
+/// Polls in a minute. Then something else is wrong than a busy server.
+const GAP_POLLS_MAX: i32 = 60_000;
+const GAP_POLL: Duration = Duration::from_millis(1);
+/// For whoever has just closed the file.
+const COMPANY_TIME: Duration = Duration::from_millis(500);
+
+fn wait_for_a_gap(polls: i32) -> bool {
+    thread::sleep(GAP_POLL);
+    polls < GAP_POLLS_MAX
+}
+
 /// A server of this version must have been here: it knows what a fence is.
 fn open_as_it_is(path: &Path, options: &SqliteOptions, end: End) -> Result<Connection> {
-    if !path.exists() {
-        return Err(StoreError::Refused(format!("there is no database at {}", path.display())));
-    }
     let access = if matches!(end, End::Survey(_)) { Access::ReadOnly } else { Access::ReadWrite };
     let conn = connection::open(path, options, access)?;
     migrate::refuse_strangers(&conn)?;
@@ -401,6 +414,10 @@ fn put_agents(conn: &Connection, day: &Row) -> Result<()> {
     Ok(())
 }
 
+fn unavailable(error: io::Error) -> StoreError {
+    StoreError::Unavailable(Box::new(error))
+}
+
 /// One move at a time: a file beside the database that is locked while one is at work.
 #[derive(Debug)]
 struct Lock {
@@ -413,13 +430,20 @@ impl Lock {
         let mut name = database.as_os_str().to_owned();
         name.push("-moving");
         let path = PathBuf::from(name);
-        let file = File::create(&path).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { path, _file: file }),
-            Err(TryLockError::WouldBlock) => {
-                Err(StoreError::Refused(format!("another `knurl move` is at work on {}", database.display())))
+        loop {
+            let file = File::create(&path).map_err(unavailable)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(StoreError::Refused(format!("another `knurl move` is at work on {}", database.display())));
+                }
+                Err(TryLockError::Error(error)) => return Err(unavailable(error)),
             }
-            Err(TryLockError::Error(error)) => Err(StoreError::Unavailable(Box::new(error))),
+            // Whoever had it before may have removed it between our two steps: then the next one would lock another file.
+            let ours = file.metadata().map_err(unavailable)?.ino();
+            if fs::metadata(&path).is_ok_and(|there| there.ino() == ours) {
+                return Ok(Self { path, _file: file });
+            }
         }
     }
 }

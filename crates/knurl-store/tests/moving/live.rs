@@ -65,13 +65,14 @@ async fn one_round(store: &dyn Store, writer: u8, n: u64, told: &mut Told) -> Re
     }
     if n % 9 == 4 {
         let mut id = [writer; 32];
-        id[..8].copy_from_slice(&n.to_be_bytes());
+        // The first eight bytes are a lock.
+        id[1..9].copy_from_slice(&n.to_le_bytes());
         let once = Once { id, fingerprint: [1; 32] };
         let candidates = vec![Candidate { link: new_link(&format!("o{writer}n{n}")), spare_codes: Vec::new() }];
         store.create_once(once, candidates, T0).await?;
         told.onces.push(once);
     }
-    if n % 13 == 6 {
+    if n % 13 == 6 && n % 11 != 3 {
         store.post_event(new_event(link.id, "click")).await?;
     }
     if n.is_multiple_of(3) {

@@ -66,6 +66,7 @@ async fn change(store: &dyn Store, ada: &UserId) {
     let patch = LinkPatch { title: Some(Some("changed".into())), is_active: Some(false), ..LinkPatch::default() };
     store.update_link(first.id, patch, after(100)).await.unwrap();
     let other = store.link_by_code("", &code("code4")).await.unwrap().unwrap();
+    store.post_event(new_event(other.id, "\u{1f3e0} moved")).await.unwrap();
     store.delete_link(other.id, Expected::Any, "spam", after(101)).await.unwrap();
     store.update_user(*ada, None, Some(email("countess@example.com"))).await.unwrap();
     let click = NewEvent {
@@ -75,7 +76,6 @@ async fn change(store: &dyn Store, ada: &UserId) {
         ..new_event(first.id, "click")
     };
     store.post_event(click).await.unwrap();
-    store.post_event(new_event(other.id, "\u{1f3e0} moved")).await.unwrap();
 }
 
 /// Spools, hours, days, referrers, visitors, undecodable records and some that retention took.

@@ -126,8 +126,10 @@ async fn a_survey_counts_everything_and_changes_nothing() {
     let before = seen(&*store).await;
     let rows = old.tallies().await;
     let survey = {
-        let (mut from, mut to) =
-            (old.side(End::Survey(moving::Surveyed::From)).await.unwrap(), new.side(End::Survey(moving::Surveyed::To)).await.unwrap());
+        let (mut from, mut to) = (
+            old.side(End::Survey(moving::Surveyed::From)).await.unwrap(),
+            new.side(End::Survey(moving::Surveyed::To)).await.unwrap(),
+        );
         moving::survey(&mut *from, &mut *to).await.unwrap()
     };
     assert_eq!(survey.rows, rows.iter().map(|(part, tally)| (*part, tally.rows)).collect::<Vec<_>>());

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    backup::BackupArgs, config::ConfigArgs, export::ExportArgs, import::ImportArgs, key::KeyCommand, link::LinkCommand, moving::MoveArgs,
-    reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
+    backup::BackupArgs, config::ConfigArgs, export::ExportArgs, import::ImportArgs, key::KeyCommand, link::LinkCommand,
+    moving::MoveArgs, reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
 };
 
 /// A URL shortener that does not slip.

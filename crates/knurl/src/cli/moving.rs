@@ -114,8 +114,9 @@ async fn move_house(out: Out, from: &Place, to: &Place, sqlite: &SqliteOptions) 
     let mut to = to.open(End::To, sqlite).await?;
     let mut bar = Bar::new();
     let settings = Settings::default();
+    let mut show = |progress| bar.show(progress);
     let moved = tokio::select! {
-        moved = moving::run(&mut *from, &mut *to, &settings, &mut |progress| bar.show(progress)) => Some(moved),
+        moved = moving::run(&mut *from, &mut *to, &settings, &mut show) => Some(moved),
         _ = interrupt.recv() => None,
         _ = terminate.recv() => None,
     };
@@ -165,7 +166,9 @@ async fn abort(out: Out, from: &Place, to: Option<&Place>, sqlite: &SqliteOption
     moving::abort(&mut *from, to.as_mut().map(|to| &mut **to as &mut dyn Side)).await?;
     from.close().await;
     let shape = AbortShape { from: from.place(), aborted: true };
-    out.show(&shape, || format!("the move is ended: {} takes changes again; what was copied is no database to work with", shape.from))?;
+    out.show(&shape, || {
+        format!("the move is ended: {} takes changes again; what was copied is no database to work with", shape.from)
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -191,7 +194,9 @@ impl Place {
         }
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             // Not repeated: it may hold a password.
-            return Err(Failure::usage("a database is named as `sqlite:PATH` or `postgres://…`, or by a file that holds that: `@FILE`"));
+            return Err(Failure::usage(
+                "a database is named as `sqlite:PATH` or `postgres://…`, or by a file that holds that: `@FILE`",
+            ));
         }
         // Production's bounds: the configured ones are of the database in use, which may be either.
         let options = PostgresOptions::from_url(text).map_err(|error| Failure::usage(format!("the PostgreSQL URL {error}")))?;
@@ -268,7 +273,9 @@ impl MoveShape {
             return format!("{} was moved to {} already. {next}", self.from, self.to);
         }
         let mut table = Table::new(out, &["PART", "#ROWS", "SUM OF SHA-256"]);
-        self.parts.iter().for_each(|p| table.row(&[p.part.to_owned(), p.rows.to_string(), p.sha256_sum.chars().take(16).collect()]));
+        self.parts
+            .iter()
+            .for_each(|p| table.row(&[p.part.to_owned(), p.rows.to_string(), p.sha256_sum.chars().take(16).collect()]));
         let [elapsed, settling, fenced] = [self.elapsed_ms, self.settling_ms, self.fenced_ms].map(|ms| ms as f64 / 1_000.0);
         format!(
             "{}\n\n{} is moved to {}: {} rows, the same on both sides, {elapsed:.1} s. Clicks waited {settling:.1} s, changes {fenced:.1} s.\n{next}",
@@ -305,8 +312,12 @@ mod tests {
     fn a_place_is_shown_without_its_login_and_what_is_no_place_is_not_repeated() {
         assert_eq!(shown("postgres://ada:s3cret@db1:5432,db2/links?sslmode=require"), "postgres://db1:5432,db2/links");
         assert_eq!(shown("postgresql://db/links"), "postgres://db/links");
-        assert!(matches!(Place::parse("sqlite:./data/knurl.db"), Ok(Place::Sqlite(path)) if path == PathBuf::from("./data/knurl.db")));
-        assert!(matches!(Place::parse("sqlite:///srv/knurl.db"), Ok(Place::Sqlite(path)) if path == PathBuf::from("/srv/knurl.db")));
+        assert!(
+            matches!(Place::parse("sqlite:./data/knurl.db"), Ok(Place::Sqlite(path)) if path == PathBuf::from("./data/knurl.db"))
+        );
+        assert!(
+            matches!(Place::parse("sqlite:///srv/knurl.db"), Ok(Place::Sqlite(path)) if path == PathBuf::from("/srv/knurl.db"))
+        );
         for wrong in ["mysql://ada:s3cret@db/links", "knurl.db", "postgres://", ""] {
             let refused = Place::parse(wrong).err().unwrap();
             assert_eq!(refused.exit_code(), Failure::USAGE);

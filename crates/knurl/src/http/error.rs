@@ -237,7 +237,9 @@ impl From<StoreError> for Error {
             StoreError::Unavailable(_) => Self::new(Code::Unavailable).caused_by(error),
             StoreError::Full(_) => Self::new(Code::DiskFull).caused_by(error),
             StoreError::Moving => Self::new(Code::Moving),
-            StoreError::TooNew { .. } | StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Internal(_) => Self::internal(error),
+            StoreError::TooNew { .. } | StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Internal(_) => {
+                Self::internal(error)
+            }
         }
     }
 }
