@@ -79,6 +79,8 @@ pub(crate) async fn move_house(from: &House, to: &House) -> Moved {
     try_move(from, to, &small()).await.unwrap()
 }
 
-/// The test on both sides of the world.
-pub(crate) const WAYS: [(fn() -> House, fn() -> House); 3] =
+/// From where to where.
+type Way = (fn() -> House, fn() -> House);
+
+pub(crate) const WAYS: [Way; 3] =
     [(House::sqlite, House::postgres), (House::postgres, House::sqlite), (House::postgres, House::postgres)];
