@@ -1,12 +1,15 @@
 # What a newcomer types. Everything stands in scripts/, which can be run without make.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fuzz torture bench
+.PHONY: help run fleet test lint fuzz torture bench
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
 
 run: ## build the release binary and serve on http://127.0.0.1:8080, saying what to do next (RUN_ARGS: options of `knurl serve`)
 	@scripts/run.sh $(RUN_ARGS)
+
+fleet: ## PostgreSQL, Redis, nginx and three nodes on this machine, until Ctrl-C (FLEET_ARGS: options of `knurl-lab fleet`)
+	@scripts/fleet.sh $(FLEET_ARGS)
 
 test: ## install what the tests need and run all of them: lint, fuzzing (20 s a target), unit, black-box and 200 kills
 	@scripts/test.sh
@@ -17,7 +20,7 @@ lint: ## formatting, clippy, licenses and bans
 fuzz: ## fuzz every target for FUZZ_SECONDS (600)
 	@scripts/fuzz.sh $(or $(FUZZ_SECONDS),600)
 
-torture: ## 10 000 kills (KILLS, SEED)
+torture: ## the long runs: 10 000 kills, 1 000 000 requests through rolling restarts, overload, 10 000 stalled connections (KILLS, SEED)
 	@scripts/torture.sh
 
 bench: ## measure against nginx `return 302` and print the tables (BENCH_ARGS: options of `knurl-lab bench`)

@@ -4,6 +4,15 @@ set -euo pipefail
 source "$(dirname "$0")/tools.sh"
 cd "$root_dir"
 need_compiler
+need_servers
 # Fail points in a release binary: a build of its own, so that the shipped one is never it.
 cargo build --release --locked --target-dir target/torture --features knurl/failpoints --bin knurl --bin knurl-lab --package knurl --package knurl-lab
-exec target/torture/release/knurl-lab kill --kills "${KILLS:-10000}" --seed "${SEED:-$RANDOM}" --failpoints all
+lab=target/torture/release/knurl-lab
+seed=${SEED:-$RANDOM}
+failed=0
+# All of them, whatever the first ones say.
+"$lab" kill --kills "${KILLS:-10000}" --seed "$seed" --failpoints all || failed=1
+"$lab" promise p9 --requests 1000000 --seed "$seed" || failed=1
+"$lab" promise p10 --seed "$seed" || failed=1
+"$lab" promise p14 --seed "$seed" || failed=1
+exit $failed

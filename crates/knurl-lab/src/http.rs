@@ -6,7 +6,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::Duration,
 };
 
@@ -23,16 +23,34 @@ pub struct Request<'a> {
     pub method: &'a str,
     pub path: &'a str,
     pub body: Option<&'a [u8]>,
+    /// Beside those that every request has: `Host`, `User-Agent`, and of a body its type and length.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Request<'a> {
     pub fn get(path: &'a str) -> Self {
-        Self { method: "GET", path, body: None }
+        Self::of("GET", path, None)
+    }
+
+    pub fn post(path: &'a str, body: &'a str) -> Self {
+        Self::of("POST", path, Some(body))
+    }
+
+    pub fn of(method: &'a str, path: &'a str, body: Option<&'a str>) -> Self {
+        Self { method, path, body: body.map(str::as_bytes), headers: &[] }
+    }
+
+    #[must_use]
+    pub fn with(self, headers: &'a [(&'a str, &'a str)]) -> Self {
+        Self { headers, ..self }
     }
 
     fn write_into(&self, out: &mut Vec<u8>) {
         let Self { method, path, .. } = self;
         out.extend_from_slice(format!("{method} {path} HTTP/1.1\r\nHost: lab\r\nUser-Agent: knurl-lab\r\n").as_bytes());
+        for (name, value) in self.headers {
+            out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
         match self.body {
             Some(body) => {
                 out.extend_from_slice(
@@ -84,6 +102,25 @@ pub struct Connection {
     outgoing: Vec<u8>,
 }
 
+/// Blocks as long as the kernel tries (two minutes): for servers on this machine.
+pub fn connect_from(source: Ipv4Addr, addr: SocketAddr) -> io::Result<TcpStream> {
+    connect_with(source, addr, None)
+}
+
+/// As [`connect_from`], with a receive buffer of so many bytes (the kernel doubles it).
+pub fn connect_with(source: Ipv4Addr, addr: SocketAddr, receive_bytes: Option<usize>) -> io::Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with, sockopt};
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Or a port that was used a minute ago could not be used again.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    if let Some(bytes) = receive_bytes {
+        sockopt::set_socket_recv_buffer_size(&socket, bytes)?;
+    }
+    bind(&socket, &SocketAddr::from((source, 0)))?;
+    connect(&socket, &addr)?;
+    Ok(socket.into())
+}
+
 enum BodyLength {
     Bytes(usize),
     Chunked,
@@ -92,7 +129,15 @@ enum BodyLength {
 
 impl Connection {
     pub fn open(addr: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, SILENCE_MAX)?;
+        Self::on(TcpStream::connect_timeout(&addr, SILENCE_MAX)?)
+    }
+
+    /// From this address of ours: one machine looks like many, and has the ports of many.
+    pub fn open_from(source: Ipv4Addr, addr: SocketAddr) -> io::Result<Self> {
+        Self::on(connect_from(source, addr)?)
+    }
+
+    fn on(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(SILENCE_MAX))?;
         stream.set_write_timeout(Some(SILENCE_MAX))?;

@@ -6,20 +6,26 @@
 //! # Layout
 //! - [`sample`]: users.csv, urls.csv, events.csv of any size from a seed
 //! - [`kill`]: the kill harness and its ledger (promise P-1)
+//! - [`promise`]: one harness a promise about nodes, load and clients
 //! - [`load`]: closed-loop load; [`bench`]: the tables of `docs/reference/performance.md`
+//! - [`swarm`]: thousands of connections in one thread
 //! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
 //! - [`servers`]: the real PostgreSQL, Redis and nginx as children
+//! - [`fleet`]: nodes behind nginx, as in production
 //! - [`proxy`]: connections that go bad on demand
 //! - [`dice`], [`shuffle`], [`zipf`]: chance, from a seed
 
 pub mod bench;
 pub mod dice;
+pub mod fleet;
 pub mod http;
 pub mod kill;
 pub mod load;
 pub mod process;
+pub mod promise;
 pub mod proxy;
 pub mod sample;
 pub mod servers;
 pub mod shuffle;
+pub mod swarm;
 pub mod zipf;

@@ -5,9 +5,11 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{Parser, Subcommand};
 use knurl_lab::{
     bench::{self, BenchArgs},
+    fleet::command::{self, FleetArgs},
     kill::{self, DurabilityChoice, KillSpec},
     load::{self, LoadArgs},
     process,
+    promise::Promise,
     proxy::{Api, Proxies},
     sample::{self, SampleSpec},
 };
@@ -56,6 +58,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Try to break a promise; the exit code says whether it held
+    #[command(subcommand)]
+    Promise(Promise),
+    /// PostgreSQL, Redis, nginx and nodes on this machine, to play with, until Ctrl-C
+    Fleet(FleetArgs),
     /// Closed-loop load on a running server
     Load(LoadArgs),
     /// Measure, and print the performance page
@@ -96,6 +103,19 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
                 println!("{report}");
             }
             Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Promise(promise) => {
+            let report = promise.run()?;
+            if promise.wants_json() {
+                println!("{}", serde_json::to_string(&report)?);
+            } else {
+                print!("{report}");
+            }
+            Ok(if report.held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Fleet(args) => {
+            command::run(&args)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Load(args) => {
             println!("{}", load::run(&args)?);

@@ -1,9 +1,11 @@
 //! Process: the product as a child process, started, asked, killed and watched from outside.
 //!
-//! Promised: a started server has printed its ready line; dropping a [`Server`] kills it and waits, so that no run leaves one behind.
+//! Promised: a started server has printed its ready line; dropping a [`Server`] kills it and waits, and it ends when the process that started
+//! it is killed, so that no run leaves one behind.
 //! Its log goes to `server.log` beside the data directory, so that a finding can be looked into afterwards.
 
 use std::{
+    ffi::OsStr,
     fs::File,
     io::{self, BufRead, BufReader},
     net::SocketAddr,
@@ -14,6 +16,10 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+
+use rustix::process::Signal;
+
+use crate::servers;
 
 /// A start that takes longer has failed. Generous: the machine may be doing anything.
 pub const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -50,6 +56,13 @@ pub struct Launch {
     pub cores: Option<String>,
 }
 
+/// setpriv's words for it.
+const DIES_WITH_US: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
+
+/// What a server is started with where its launch does not say otherwise.
+const SERVE_ENV: [(&str, &str); 3] =
+    [("KNURL_AUTH", "open"), ("KNURL_LISTEN", "127.0.0.1:0"), ("KNURL_METRICS_LISTEN", "127.0.0.1:0")];
+
 impl Launch {
     /// Where servers of this launch write their log, one after the other.
     pub fn log(&self) -> PathBuf {
@@ -62,14 +75,18 @@ impl Launch {
 
     /// A command of the product on the same data directory, with nothing inherited that would configure it.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = match &self.cores {
-            Some(cores) => {
-                let mut taskset = Command::new("taskset");
-                taskset.args(["-c", cores]).arg(&self.binary);
-                taskset
-            }
-            None => Command::new(&self.binary),
+        self.run(&[], args)
+    }
+
+    /// The command, by way of other programs that become it.
+    fn run(&self, through: &[&str], args: &[&str]) -> Command {
+        let pinned: &[&str] = match &self.cores {
+            Some(cores) => &["taskset", "-c", cores],
+            None => &[],
         };
+        let mut line = through.iter().chain(pinned).map(OsStr::new).chain([self.binary.as_os_str()]);
+        let mut command = Command::new(line.next().unwrap_or_default());
+        command.args(line);
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("KNURL_") {
                 command.env_remove(key);
@@ -83,14 +100,15 @@ impl Launch {
     /// The server, not yet ready.
     pub fn spawn(&self) -> Result<Server, ProcessError> {
         let log = self.log();
-        let mut child = self
-            .command(&["serve", "--open"])
-            .env("KNURL_LISTEN", "127.0.0.1:0")
-            .env("KNURL_METRICS_LISTEN", "127.0.0.1:0")
-            .stdout(Stdio::piped())
-            .stderr(File::options().create(true).append(true).open(&log)?)
-            .spawn()
-            .map_err(|source| ProcessError::Spawn { path: self.binary.clone(), source })?;
+        let mut serve = self.run(&DIES_WITH_US, &["serve"]);
+        for (key, value) in SERVE_ENV {
+            if !self.env.iter().any(|(own, _)| own == key) {
+                serve.env(key, value);
+            }
+        }
+        serve.stdout(Stdio::piped()).stderr(File::options().create(true).append(true).open(&log)?);
+        let spawned = servers::spawn_for_life(serve);
+        let mut child = spawned.map_err(|source| ProcessError::Spawn { path: self.binary.clone(), source })?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("a piped child has a standard output"))?;
         let (say, lines) = mpsc::sync_channel(LINES_MAX);
         // Ends with the child: its standard output is closed then.
@@ -163,12 +181,14 @@ impl Server {
         self.child.wait()
     }
 
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
+        pid.map_or(Ok(()), |pid| rustix::process::kill_process(pid, signal).map_err(io::Error::from))
+    }
+
     /// SIGTERM, and waits for the end.
     pub fn stop(&mut self) -> Result<ExitStatus, ProcessError> {
-        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
-        if let Some(pid) = pid {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM).map_err(io::Error::from)?;
-        }
+        self.signal(Signal::TERM)?;
         self.ended_within(STOP_WITHIN)?.ok_or(ProcessError::WouldNotStop(STOP_WITHIN))
     }
 

@@ -219,7 +219,7 @@ fn the_same_seed_hits_the_same_connections() {
 fn ask(api: &Api, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
     let body = body.map(ToString::to_string);
     let mut connection = Connection::open(api.addr()).unwrap();
-    let answer = connection.ask(&Request { method, path, body: body.as_deref().map(str::as_bytes) }).unwrap();
+    let answer = connection.ask(&Request::of(method, path, body.as_deref())).unwrap();
     let json = answer.json().unwrap_or_default();
     (answer.status, json)
 }

@@ -105,6 +105,24 @@ impl Log {
         }
     }
 
+    /// Goes on with the sequence `seq` in a segment of its own, unless the log is there already. `false`: there is no spare.
+    pub(crate) fn begin_above(&mut self, seq: u64) -> io::Result<bool> {
+        if self.written.seq >= seq {
+            return Ok(true);
+        }
+        let before = self.written.seq;
+        self.written.seq = seq;
+        let rolled = self.roll();
+        if rolled.is_err() {
+            self.written.seq = before;
+        }
+        match rolled {
+            Ok(()) => Ok(true),
+            Err(AppendError::Io(error)) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
     /// Puts the next spare to use behind the current segment.
     fn roll(&mut self) -> Result<(), AppendError> {
         fail::fail_point!("spool::roll");

@@ -16,20 +16,33 @@ use crate::{Batch, DiskFile, Position, ReadError, Spool};
 impl Spool {
     /// Records from `from` on up to what was written when called, about `bytes_max` bytes of them but at least one when there is one.
     pub fn read(&self, from: Position, bytes_max: usize) -> Result<Batch, ReadError> {
+        self.read_until(from, self.written(), bytes_max)
+    }
+
+    /// As [`Spool::read`], but only records that survive power loss: whoever passes them on will never know more than the disk does.
+    pub fn read_durable(&self, from: Position, bytes_max: usize) -> Result<Batch, ReadError> {
+        self.read_until(from, self.durable(), bytes_max)
+    }
+
+    fn read_until(&self, from: Position, until: Position, bytes_max: usize) -> Result<Batch, ReadError> {
         let written = self.written();
         if from.seq > written.seq {
             return Err(ReadError::Ahead { from, written });
         }
         let mut batch = Batch { next: from, ..Batch::default() };
-        while batch.next.seq < written.seq && !batch.is_full(bytes_max) {
+        while batch.next.seq < until.seq && !batch.is_full(bytes_max) {
             let place = self.log().place(batch.next.seq);
             match place {
+                Place::Below { resume } if resume.seq > until.seq => return Ok(batch),
                 Place::Below { resume } => {
                     batch.skipped += resume.seq - batch.next.seq;
                     batch.next = resume;
                 }
                 Place::In { meta, end_seq, end } => match self.open_for_reading(meta)? {
-                    Some(file) => read_segment(&*file, self.id(), &Stretch { meta, end_seq, end }, bytes_max, &mut batch)?,
+                    Some(file) => {
+                        let stretch = Stretch { meta, end_seq: end_seq.min(until.seq), end };
+                        read_segment(&*file, self.id(), &stretch, bytes_max, &mut batch)?;
+                    }
                     None => continue,
                 },
             }
@@ -70,7 +83,7 @@ fn read_segment(file: &dyn DiskFile, spool_id: u128, stretch: &Stretch, bytes_ma
     let key = segment::key(spool_id, meta.number);
     let mut expected = batch.next.seq;
     let mut hint = (batch.next.segment == meta.number && batch.next.offset > SEGMENT_HEADER_BYTES).then_some(batch.next.offset);
-    let mut frames = Frames::new(file, key.clone(), hint.unwrap_or(SEGMENT_HEADER_BYTES), end);
+    let mut frames = Frames::new(file, key, hint.unwrap_or(SEGMENT_HEADER_BYTES), end);
     if hint.is_none() {
         expected = meta.first_seq;
     }
@@ -78,7 +91,7 @@ fn read_segment(file: &dyn DiskFile, spool_id: u128, stretch: &Stretch, bytes_ma
         let found = frames.next(&(expected..end_seq))?;
         if hint.take().is_some() && !found.as_ref().is_some_and(|found| found.gap_bytes == 0 && found.seq == expected) {
             // Not where a record begins, or damage right there: only the whole segment can tell.
-            frames = Frames::new(file, key.clone(), SEGMENT_HEADER_BYTES, end);
+            frames = Frames::new(file, key, SEGMENT_HEADER_BYTES, end);
             expected = meta.first_seq;
             continue;
         }

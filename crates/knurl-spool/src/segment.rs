@@ -13,7 +13,8 @@ pub(crate) const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 256 << 20;
 
 const MAGIC: [u8; 8] = *b"knurlseg";
-const VERSION: u32 = 1;
+/// 2: frames are summed with XXH3 (1, of no release, was CRC-32).
+const VERSION: u32 = 2;
 const ENCODED_BYTES: usize = 64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

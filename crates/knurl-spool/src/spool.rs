@@ -15,6 +15,9 @@ use crate::segment::{SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, SEGMENT_HEADER_BYTES}
 use crate::sync::Gaps;
 use crate::{AppendError, Disk, DiskFile, Ledger, Medium, OpenError, Position, Recovery, SpoolConfig, SyncError, recovery};
 
+/// Spares lost to appends before [`Spool::begin_above`] gives up for now.
+const BEGIN_TRIES_MAX: u32 = 16;
+
 /// Send + Sync; share it in an `Arc`.
 #[derive(Debug)]
 pub struct Spool {
@@ -37,14 +40,19 @@ pub struct Spool {
 impl Spool {
     /// Takes the lock, recovers what is on disk, makes it durable, and always begins a new segment when there is room for one; without
     /// room the spool opens all the same and [`Spool::append`] answers `NoSegment` until [`Spool::prepare`] succeeds.
-    /// `delivered` is the store's cursor: no new record gets a position or sequence at or below it.
+    /// `delivered` is the store's cursor: no new record gets a position or sequence at or below it. `None`: there is none, or it cannot be
+    /// asked for now. Whoever delivers only what [`Spool::read_durable`] read may open without it: then no cursor is ahead of what survived.
+    /// One that is all the same (the directory is a copy of an earlier state) is to be told to [`Spool::begin_above`] before anything more is
+    /// delivered.
     pub fn open(disk: Arc<dyn Disk>, config: SpoolConfig, delivered: Option<Position>) -> Result<(Spool, Recovery), OpenError> {
         check(&config)?;
         let lock = disk.lock()?.ok_or(OpenError::Locked)?;
         let mapped = config.medium == Medium::Mapped && disk.mappable()?;
         let (page, ledger_rebuilt) = page_or_new(&*disk)?;
+        // Without the cursor, what was ever answered says about as well where the newest records are.
+        let near = delivered.map_or(page.counters.answered.saturating_sub(page.counters.dropped), |delivered| delivered.seq);
+        let survey = recovery::survey(&*disk, page.id, near)?;
         let delivered = delivered.unwrap_or_default();
-        let survey = recovery::survey(&*disk, page.id, delivered.seq)?;
         let seq = survey.end.seq.max(delivered.seq);
         let written = Position { seq, ..survey.end.max(delivered) };
 
@@ -122,6 +130,30 @@ impl Spool {
 
     pub fn append(&self, record: &[u8]) -> Result<Position, AppendError> {
         self.append_with(record.len(), |slice| slice.copy_from_slice(record))
+    }
+
+    /// The first record that was not released: everything below had been delivered.
+    pub fn oldest(&self) -> Position {
+        match self.log().place(0) {
+            Place::Below { resume } => resume,
+            Place::In { meta, .. } => Position { segment: meta.number, offset: SEGMENT_HEADER_BYTES, seq: meta.first_seq },
+        }
+    }
+
+    /// Gives records from now on sequences from `seq` on, in a segment of their own; a log that is there already stays as it is. What was
+    /// appended below `seq` can be read no more by whoever goes on from there: the caller counts it.
+    pub fn begin_above(&self, seq: u64) -> io::Result<()> {
+        // Appends go on and may take the spare that was made.
+        for _ in 0..BEGIN_TRIES_MAX {
+            if self.written().seq >= seq {
+                return Ok(());
+            }
+            self.make_spares(1)?;
+            if self.log().begin_above(seq)? {
+                return Ok(());
+            }
+        }
+        Err(io::Error::other("there is no room for another segment"))
     }
 
     /// The end of the log.

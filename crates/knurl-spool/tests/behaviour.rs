@@ -250,3 +250,51 @@ fn the_longest_record_fits_and_a_longer_one_is_refused() {
 fn a_configuration_that_cannot_work_is_refused(#[case] config: SpoolConfig) {
     assert!(matches!(Spool::open(Arc::new(SimDisk::new(1)), config, None), Err(OpenError::Config(_))));
 }
+
+#[test]
+fn what_is_not_durable_yet_is_not_read_as_durable() {
+    let disk = SimDisk::new(1);
+    let spool = open(&disk, None);
+    spool.append(b"one").unwrap();
+    assert_eq!(spool.read_durable(Position::default(), 1000).unwrap().len(), 0);
+    spool.sync().unwrap();
+    spool.append(b"two").unwrap();
+    let batch = spool.read_durable(Position::default(), 1000).unwrap();
+    assert_eq!((batch.records().collect::<Vec<_>>(), batch.next.seq, batch.skipped), (vec![&b"one"[..]], 1, 0));
+    assert_eq!(spool.read_durable(batch.next, 1000).unwrap().next, batch.next);
+    spool.sync().unwrap();
+    assert_eq!(spool.read_durable(batch.next, 1000).unwrap().records().collect::<Vec<_>>(), [b"two"]);
+}
+
+#[test]
+fn records_can_begin_above_a_cursor_that_becomes_known_late() {
+    let disk = SimDisk::new(1);
+    let spool = open(&disk, None);
+    spool.append(b"one").unwrap();
+    spool.begin_above(17).unwrap();
+    assert_eq!(spool.append(b"two").unwrap().seq, 18);
+    spool.begin_above(5).unwrap();
+    assert_eq!(spool.written().seq, 18, "a log that is there already stays as it is");
+    let cursor = Position { segment: 0, offset: 0, seq: 17 };
+    assert_eq!(read_from(&spool, cursor), [b"two"]);
+    spool.sync().unwrap();
+    assert_eq!(spool.durable().seq, 18);
+    drop(spool);
+    let (spool, recovery) = Spool::open(Arc::new(disk), config(Medium::Mapped), None).unwrap();
+    assert_eq!((recovery.begins.seq, recovery.torn.as_slice()), (18, &[][..]));
+    assert_eq!(read_from(&spool, cursor), [b"two"]);
+}
+
+#[test]
+fn without_a_cursor_the_ledger_tells_where_to_look_behind_a_lost_header() {
+    let disk = SimDisk::new(1);
+    let cursor = Position { segment: 7, offset: 600, seq: 5 << 32 };
+    let spool = open(&disk, Some(cursor));
+    let name = format!("{:020}.seg", spool.append(b"one").unwrap().segment);
+    drop(spool);
+    let mut image = disk.image();
+    image.get_mut(&name).unwrap()[..512].fill(0);
+    let (spool, recovery) = Spool::open(Arc::new(SimDisk::from_image(&image, 2)), config(Medium::Mapped), None).unwrap();
+    assert_eq!((recovery.survived.seq, spool.oldest().seq), (cursor.seq + 1, cursor.seq));
+    assert_eq!(read_from(&spool, cursor), [b"one"]);
+}

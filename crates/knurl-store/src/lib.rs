@@ -17,6 +17,7 @@ pub mod replica;
 mod roll_up;
 pub mod sqlite;
 mod store;
+mod there;
 
 pub use error::{Conflict, Reference, StoreError};
 pub use store::*;

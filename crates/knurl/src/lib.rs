@@ -3,15 +3,16 @@
 //! The arrows: who may use whom. `tests/tidy.rs` reads this table and fails on an arrow that is not in it.
 //!
 //! ```text
-//! app       -> clicks, config, http, jobs, limit, resolve, telemetry, transfer
+//! app       -> clicks, config, http, jobs, limit, redis, resolve, telemetry, transfer
 //! breaker   -> telemetry
-//! cli       -> app, clicks, config, telemetry, transfer
+//! cli       -> app, clicks, config, redis, telemetry, transfer
 //! clicks    -> config, telemetry
 //! config    ->
 //! http      -> clicks::Recorder, clicks::Recorded, clicks::BarrierTimeout, config, limit, resolve, telemetry, transfer
-//! jobs      -> clicks, config, resolve, telemetry
-//! limit     -> config, telemetry
-//! resolve   -> config, telemetry
+//! jobs      -> clicks, config, redis, resolve, telemetry
+//! limit     -> config, redis, telemetry
+//! redis     -> breaker, config, telemetry
+//! resolve   -> breaker, config, redis, telemetry
 //! telemetry -> config
 //! transfer  -> config, telemetry
 //! ```
@@ -24,6 +25,7 @@ pub mod config;
 pub mod http;
 pub mod jobs;
 pub mod limit;
+pub mod redis;
 pub mod resolve;
 pub mod telemetry;
 pub mod transfer;

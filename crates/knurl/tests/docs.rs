@@ -15,7 +15,7 @@ use knurl::telemetry::Metrics;
 use tree::{assert_none, files, root, shown, text_of};
 
 /// Directories whose files are named in pages, comments and messages.
-const NAMED_DIRS: [&str; 5] = ["crates/", "docs/", "scripts/", "config/", "fuzz/fuzz_targets/"];
+const NAMED_DIRS: [&str; 6] = ["crates/", "deploy/", "docs/", "scripts/", "config/", "fuzz/fuzz_targets/"];
 
 #[test]
 fn every_link_of_every_page_leads_somewhere() {

@@ -31,9 +31,7 @@ const BULK_CONNECTIONS: u64 = 4;
 fn user(launch_addr: std::net::SocketAddr) -> Result<String, BenchError> {
     let failed = |said: String| BenchError::Failed { what: "creating a user", said };
     let body = json!({ "username": "bench", "email": "bench@bench.example" }).to_string();
-    let answer = Connection::open(launch_addr)?
-        .ask(&Request { method: "POST", path: "/users", body: Some(body.as_bytes()) })
-        .map_err(|error| failed(error.to_string()))?;
+    let answer = Connection::open(launch_addr)?.ask(&Request::post("/users", &body)).map_err(|error| failed(error.to_string()))?;
     let made = answer.json().and_then(|user| user["id"].as_i64());
     made.map(|id| id.to_string()).ok_or_else(|| failed(answer.status.to_string()))
 }

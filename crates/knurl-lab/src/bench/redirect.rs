@@ -29,7 +29,7 @@ pub(super) fn serve_one_link(launch: &Launch) -> Result<(Server, String), BenchE
     let mut connection = Connection::open(addr(&server)?)?;
     let body = json!({ "url": TARGET, "custom_code": "bench01" }).to_string();
     let answer = connection
-        .ask(&Request { method: "POST", path: "/shorten", body: Some(body.as_bytes()) })
+        .ask(&Request::post("/shorten", &body))
         .map_err(|error| BenchError::Failed { what: "creating a link", said: error.to_string() })?;
     if answer.status != 201 {
         let said = String::from_utf8_lossy(answer.body.as_deref().unwrap_or_default()).into_owned();

@@ -160,7 +160,7 @@ fn warm(server: SocketAddr, links: u64) -> Result<(), BenchError> {
     for first in (0..popular).step_by(WARM_PIPELINE) {
         let some = first..popular.min(first + WARM_PIPELINE as u64);
         let paths: Vec<String> = some.map(|rank| format!("/{}", sample.code(ranks.forward(rank)))).collect();
-        let asks: Vec<Request> = paths.iter().map(|path| Request { method: "HEAD", path, body: None }).collect();
+        let asks: Vec<Request> = paths.iter().map(|path| Request::of("HEAD", path, None)).collect();
         connection.send(&asks).map_err(|error| failed(error.to_string()))?;
         for _ in &asks {
             connection.receive(true).map_err(|error| failed(error.to_string()))?;

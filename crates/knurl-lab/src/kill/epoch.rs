@@ -346,7 +346,7 @@ fn set_stage(server: &Server, number: u64) -> Result<(Stage, Vec<LinkEntry>), Ki
     let mut connection = Connection::open(addr)?;
     let mut post = |path: &str, body: serde_json::Value| -> Result<serde_json::Value, ObserveError> {
         let body = body.to_string();
-        let answer = connection.ask(&Request { method: "POST", path, body: Some(body.as_bytes()) })?;
+        let answer = connection.ask(&Request::post(path, &body))?;
         match (answer.status, answer.json()) {
             (201, Some(made)) => Ok(made),
             _ => Err(ObserveError::Unexpected {

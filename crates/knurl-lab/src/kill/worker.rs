@@ -87,7 +87,7 @@ impl Worker {
     fn ask(&mut self, connection: &mut Connection, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, Unanswered> {
         self.requests += 1;
         let body = body.map(ToString::to_string);
-        connection.ask(&Request { method, path, body: body.as_deref().map(str::as_bytes) })
+        connection.ask(&Request::of(method, path, body.as_deref()))
     }
 
     fn wrong(&mut self, asked: String, expected: &str, answer: &Answer) {

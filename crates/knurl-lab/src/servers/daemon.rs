@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom},
     net::{Ipv4Addr, TcpListener},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -180,8 +181,9 @@ fn spawn(recipe: &Recipe) -> Result<Child> {
     spawn_for_life(command).map_err(|source| ServerError::Spawn { program: recipe.program.clone(), source })
 }
 
-/// A child is told of its parent's death when the *thread* that made it ends: this thread never does.
-fn spawn_for_life(command: Command) -> io::Result<Child> {
+/// A child is told of its parent's death when the *thread* that made it ends: this thread never does. In a group of its own: a Ctrl-C at the
+/// terminal is for us, and we stop it in its turn.
+pub(crate) fn spawn_for_life(mut command: Command) -> io::Result<Child> {
     type Order = (Command, Sender<io::Result<Child>>);
     static NURSERY: OnceLock<Sender<Order>> = OnceLock::new();
     let nursery = NURSERY.get_or_init(|| {
@@ -190,6 +192,7 @@ fn spawn_for_life(command: Command) -> io::Result<Child> {
         drop(thread::Builder::new().name("nursery".to_owned()).spawn(run));
         orders
     });
+    command.process_group(0);
     let (reply, answer) = mpsc::channel();
     let gone = || io::Error::other("the thread that starts servers is gone");
     nursery.send((command, reply)).map_err(|_| gone())?;

@@ -9,12 +9,15 @@ mod daemon;
 mod nginx;
 mod postgres;
 mod redis;
+mod redis_fleet;
 
 use std::{io, path::PathBuf};
 
+pub(crate) use daemon::spawn_for_life;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};
 pub use redis::Redis;
+pub use redis_fleet::{RedisCluster, RedisSentinels};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {

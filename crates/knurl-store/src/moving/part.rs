@@ -25,6 +25,10 @@ pub enum Part {
     Counters = 12,
     /// The last id that was given of each kind.
     Sequences = 13,
+    /// Ids of users that were, so that nobody brings them again.
+    DeletedUsers = 14,
+    /// What somebody has acknowledged as removed by hand.
+    Acceptances = 15,
 }
 
 /// What a column holds, in either dialect.
@@ -39,10 +43,20 @@ use Kind::{Bytes, Int, Text};
 
 impl Part {
     /// What goes with the live writes, and is noted when it changes.
-    pub const NOTED: [Self; 9] =
-        [Self::Users, Self::Keys, Self::Links, Self::Onces, Self::Events, Self::Hours, Self::Days, Self::Totals, Self::Referrers];
+    pub const NOTED: [Self; 10] = [
+        Self::Users,
+        Self::DeletedUsers,
+        Self::Keys,
+        Self::Links,
+        Self::Onces,
+        Self::Events,
+        Self::Hours,
+        Self::Days,
+        Self::Totals,
+        Self::Referrers,
+    ];
     /// A few rows each, compared as a whole when nothing is written any more.
-    pub const LAST: [Self; 4] = [Self::Salts, Self::Cursors, Self::Counters, Self::Sequences];
+    pub const LAST: [Self; 5] = [Self::Salts, Self::Cursors, Self::Counters, Self::Sequences, Self::Acceptances];
 
     pub fn all() -> impl Iterator<Item = Self> {
         Self::NOTED.into_iter().chain(Self::LAST)
@@ -67,6 +81,8 @@ impl Part {
             Self::Cursors => "spool cursors",
             Self::Counters => "counters",
             Self::Sequences => "sequences",
+            Self::DeletedUsers => "deleted users",
+            Self::Acceptances => "audit acceptances",
         }
     }
 
@@ -97,6 +113,10 @@ impl Part {
             Self::Cursors => &[Int, Bytes, Int, Int, Int],
             // 0, name, value
             Self::Counters | Self::Sequences => &[Int, Text, Int],
+            // id, created
+            Self::DeletedUsers => &[Int, Int],
+            // id, at, reason, events, roll-ups
+            Self::Acceptances => &[Int, Int, Text, Int, Int],
         }
     }
 

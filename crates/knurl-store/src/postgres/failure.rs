@@ -112,9 +112,9 @@ fn class(said: &DbError) -> Class {
         "25006" | "25P03" | "40001" | "40P01" | "55P03" | "55006" => Class::Unavailable,
         // The login, the database or a permission is not there (any more): an operator's doing, and an operator can undo it.
         "28000" | "28P01" | "3D000" | "42501" => Class::Unavailable,
-        _ => match &code[..2.min(code.len())] {
+        _ => match code.get(..2) {
             // Connection, resources, operator, system.
-            "08" | "53" | "57" | "58" => Class::Unavailable,
+            Some("08" | "53" | "57" | "58") => Class::Unavailable,
             _ => Class::Internal,
         },
     }

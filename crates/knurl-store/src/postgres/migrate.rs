@@ -20,6 +20,7 @@ pub(super) const MIGRATIONS: [(&str, &str); 4] = [
     ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
     ("0003_onces", include_str!("migrations/0003_onces.sql")),
     ("0004_moving", include_str!("migrations/0004_moving.sql")),
+    ("0005_deleted_users", include_str!("migrations/0005_deleted_users.sql")),
 ];
 
 /// `xid8` and `gen_random_uuid`.

@@ -9,6 +9,7 @@
 //! Connections are the server's sessions (settings, prepared statements, advisory locks): a pooler between must pool sessions, not
 //! transactions.
 
+mod acceptances;
 mod click_rows;
 mod clicks;
 mod connection;
@@ -41,17 +42,23 @@ mod totals;
 mod tx;
 mod users;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use connection::Connector;
 pub use creates::CreateCounters;
 use creates::Creates;
+use failure::unavailable;
 pub use look::Looked;
 use months::Months;
 pub use options::{PostgresOptions, PostgresUrl, PostgresUrlError, Tls};
 use pool::{Pool, Reach};
 
+use tokio::time::timeout;
+
 use crate::{StoreError, store::Result};
+
+/// For the first host that answers, where a start need not wait for one.
+const FIRST_CONTACT: Duration = Duration::from_secs(1);
 
 /// A handle; clones share the connections.
 #[derive(Clone, Debug)]
@@ -66,7 +73,12 @@ impl PostgresStore {
     /// until it can.
     pub async fn open(options: &PostgresOptions) -> Result<Self> {
         let connector = Connector::new(options)?;
-        let reach = match migrate::make_ready(&connector, options).await {
+        let reached = if options.start_away { first_contact(&connector).await } else { Ok(()) };
+        let migrated = match reached {
+            Ok(()) => migrate::make_ready(&connector, options).await,
+            Err(error) => Err(error),
+        };
+        let reach = match migrated {
             Ok(()) => Reach::Up,
             Err(error) if options.start_away && error.is_transient() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "PostgreSQL cannot be reached: starting without it");
@@ -93,6 +105,12 @@ impl PostgresStore {
     pub fn create_counters(&self) -> &CreateCounters {
         &self.creates.counters
     }
+}
+
+/// Whether somebody answers, soon: a node that can start without does not wait long to find out.
+async fn first_contact(connector: &Connector) -> Result<()> {
+    let contact = timeout(FIRST_CONTACT, connector.connect(FIRST_CONTACT)).await;
+    contact.unwrap_or_else(|_| Err(unavailable("nobody answered in time"))).map(drop)
 }
 
 /// On a thread that may block: work that takes milliseconds and nobody waits for on this one.

@@ -288,6 +288,8 @@ fn statements(part: Part) -> Statements {
         Part::Cursors => (sql::MOVING_CURSORS_ROWS, sql::MOVING_CURSORS_PUT, sql::MOVING_CURSORS_REMOVE),
         Part::Counters => (sql::MOVING_COUNTERS_ROWS, sql::MOVING_COUNTERS_PUT, sql::MOVING_COUNTERS_REMOVE),
         Part::Sequences => (sql::MOVING_SEQUENCES_ROWS, sql::MOVING_SEQUENCES_PUT, sql::MOVING_SEQUENCES_REMOVE),
+        Part::DeletedUsers => (sql::MOVING_DELETED_USERS_ROWS, sql::MOVING_DELETED_USERS_PUT, sql::MOVING_DELETED_USERS_REMOVE),
+        Part::Acceptances => (sql::MOVING_ACCEPTANCES_ROWS, sql::MOVING_ACCEPTANCES_PUT, sql::MOVING_ACCEPTANCES_REMOVE),
     };
     Statements { rows, put, remove }
 }
@@ -332,12 +334,8 @@ struct Written {
 impl Written {
     fn of(part: Part, changes: Changes) -> Result<Self> {
         let statements = statements(part);
-        let Changes { mut gone, new, changed } = changes;
+        let Changes { gone, new, changed } = changes;
         let clicks = new.iter().filter(|row| is_click(row)).count() as i64;
-        if part == Part::Users {
-            // Names may have gone from one to the other.
-            gone.extend(changed.iter().cloned());
-        }
         let rows: Vec<Row> = new.into_iter().chain(changed).collect();
         let mut steps = Vec::new();
         let mut freed = None;
@@ -357,7 +355,7 @@ impl Written {
             }
             steps.push((statements.put, Columns::of(part, &rows, &all(part.stored()))));
         }
-        if part == Part::Links {
+        if matches!(part, Part::Users | Part::Links) {
             // As with events.
             steps.reverse();
         }

@@ -29,10 +29,14 @@ queries! { OF_FEED:
 }
 
 queries! { OF_CLICKS:
+    ACCEPTANCE_PUT = "acceptance_put";
+    ACCEPTANCES_LOCK = "acceptances_lock";
+    ACCEPTANCES = "acceptances";
     CLICK_LEDGER = "click_ledger";
     CLICKS_COPY = "clicks_copy";
     CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
+    COUNTER_GET = "counter_get";
     CURSOR_BEGIN = "cursor_begin";
     CURSOR_GET = "cursor_get";
     CURSOR_LOCK = "cursor_lock";
@@ -95,10 +99,13 @@ queries! { OF_IMPORTS:
     EVENTS_BY_IDS = "events_by_ids";
     LINK_CODE_TAKEN = "link_code_taken";
     LINK_IDENTITY = "link_identity";
+    LINK_IDS_BEHIND = "link_ids_behind";
     LINK_IDS_LOCK = "link_ids_lock";
     LINK_IDS_PAST = "link_ids_past";
     LINK_IMPORT = "link_import";
     USER_CREATED_AT = "user_created_at";
+    LINKS_KEPT = "links_kept";
+    USER_IDS_BEHIND = "user_ids_behind";
     USER_IDS_LOCK = "user_ids_lock";
     USER_IDS_PAST = "user_ids_past";
     USER_IMPORT = "user_import";
@@ -131,6 +138,8 @@ queries! { OF_PEOPLE:
     KEY_INSERT = "key_insert";
     KEY_REVOKE = "key_revoke";
     KEYS_LIST = "keys_list";
+    DELETED_USER_CREATED_AT = "deleted_user_created_at";
+    DELETED_USER_PUT = "deleted_user_put";
     USER_BY_ID = "user_by_id";
     USER_DELETE = "user_delete";
     USER_EXISTS = "user_exists";
@@ -148,6 +157,12 @@ queries! { OF_PEOPLE:
 }
 
 queries! { OF_MOVES:
+    MOVING_ACCEPTANCES_PUT = "moving_acceptances_put";
+    MOVING_ACCEPTANCES_REMOVE = "moving_acceptances_remove";
+    MOVING_ACCEPTANCES_ROWS = "moving_acceptances_rows";
+    MOVING_DELETED_USERS_PUT = "moving_deleted_users_put";
+    MOVING_DELETED_USERS_REMOVE = "moving_deleted_users_remove";
+    MOVING_DELETED_USERS_ROWS = "moving_deleted_users_rows";
     MOVING_CLICKS_PUT = "moving_clicks_put";
     MOVING_CLICKS_REMOVE = "moving_clicks_remove";
     MOVING_COUNTERS_PUT = "moving_counters_put";

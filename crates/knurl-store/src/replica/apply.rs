@@ -8,6 +8,7 @@ use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, params
 use super::{
     copy::{LinkCopy, Raw},
     file::{Progress, put_progress},
+    follow::Changed,
 };
 use crate::{StoreError, sqlite::failure::store_error, store::Result};
 
@@ -19,27 +20,35 @@ pub(super) const BY_CODE: &str = include_str!("queries/link_by_code.sql");
 
 /// Rows of the copy looked at in one go: where the database has lost a million, they are not removed in one transaction.
 const ROWS_MAX: usize = 10_000;
+const FIRST_VERSION: i64 = 1;
 
 /// What became of the copy.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     /// Codes that lead elsewhere now, or may.
-    pub(super) codes: Vec<String>,
+    pub(super) codes: Vec<Changed>,
+    /// Codes the copy had nothing of, and which nobody has changed since they were created.
+    pub(super) new: Vec<Changed>,
     /// Links more (or less) that are not deleted.
     links: i64,
 }
 
 impl Written {
-    fn came(&mut self, row: &Raw) {
-        self.links += i64::from(row.counts());
-        self.codes.push(row.short_code.clone());
+    /// Of rows that were written nowhere.
+    pub(super) fn of(rows: Vec<LinkCopy>) -> Self {
+        let codes = rows.into_iter().map(|row| Changed { code: row.short_code, version: row.version });
+        Self { codes: codes.collect(), ..Self::default() }
     }
 
-    fn went(&mut self, code: String, counted: bool) {
-        self.links -= i64::from(counted);
-        if self.codes.last() != Some(&code) {
-            self.codes.push(code);
-        }
+    fn came(&mut self, row: &Raw, is_new: bool) {
+        self.links += i64::from(row.counts());
+        let changed = Changed { code: row.short_code.clone(), version: row.version };
+        if is_new && row.version == FIRST_VERSION { self.new.push(changed) } else { self.codes.push(changed) }
+    }
+
+    fn went(&mut self, row: Removed) {
+        self.links -= i64::from(row.counted);
+        self.codes.push(Changed { code: row.code, version: row.version.saturating_add(1) });
     }
 }
 
@@ -148,29 +157,40 @@ impl<'c> Statements<'c> {
     }
 
     fn put(&mut self, row: &Raw, written: &mut Written) -> Result<()> {
-        self.remove(row.id, written)?;
+        let before = self.take(row.id)?;
+        let mut is_new = before.is_none();
+        if let Some(before) = before {
+            written.links -= i64::from(before.counted);
+            // The row itself is told of below.
+            if before.code != row.short_code {
+                written.went(Removed { counted: false, ..before });
+            }
+        }
         match self.insert(row) {
             // Another row still has the code: the database, where no two can, has given that one another code or removed it.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
                 let key = params![row.domain, row.short_code, row.twin];
-                let gone = self.remove_of_code.query_row(key, removed).optional().map_err(store_error)?;
-                if let Some((code, counted)) = gone {
-                    written.went(code, counted);
+                if let Some(gone) = self.remove_of_code.query_row(key, removed).optional().map_err(store_error)? {
+                    written.went(gone);
+                    is_new = false;
                 }
                 self.insert(row).map_err(store_error)?;
             }
             done => done.map_err(store_error)?,
         }
-        written.came(row);
+        written.came(row, is_new);
         Ok(())
     }
 
     fn remove(&mut self, id: i64, written: &mut Written) -> Result<()> {
-        let gone = self.remove.query_row([id], removed).optional().map_err(store_error)?;
-        if let Some((code, counted)) = gone {
-            written.went(code, counted);
+        if let Some(gone) = self.take(id)? {
+            written.went(gone);
         }
         Ok(())
+    }
+
+    fn take(&mut self, id: i64) -> Result<Option<Removed>> {
+        self.remove.query_row([id], removed).optional().map_err(store_error)
     }
 
     fn insert(&mut self, row: &Raw) -> rusqlite::Result<()> {
@@ -192,7 +212,13 @@ impl<'c> Statements<'c> {
     }
 }
 
-/// Code, and whether the row counted.
-fn removed(row: &rusqlite::Row<'_>) -> rusqlite::Result<(String, bool)> {
-    Ok((row.get(0)?, row.get::<_, i64>(1)? != Raw::DELETED))
+/// A row that was there.
+struct Removed {
+    code: String,
+    counted: bool,
+    version: i64,
+}
+
+fn removed(row: &rusqlite::Row<'_>) -> rusqlite::Result<Removed> {
+    Ok(Removed { code: row.get(0)?, counted: row.get::<_, i64>(1)? != Raw::DELETED, version: row.get(2)? })
 }

@@ -35,6 +35,8 @@ const PROGRESS_GET: &str = include_str!("queries/progress_get.sql");
 const PROGRESS_PUT: &str = include_str!("queries/progress_put.sql");
 /// Of the writer. Codes are random, so a first copy touches pages all over their index.
 const CACHE_KIB: u32 = 64 << 10;
+/// Of each reader: the inner pages of ten million codes.
+const READER_CACHE_KIB: u32 = 8 << 10;
 
 /// Which database the copy is of, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,8 +107,9 @@ fn open_as_it_is(path: &Path) -> Result<Opened> {
     Ok(Opened { file: File { readers, writer: Mutex::new(writer), inode }, progress })
 }
 
+/// Not mapped: a page that the disk cannot read, or a file cut short under us, would end the process instead of the read.
 fn options() -> SqliteOptions {
-    SqliteOptions { cache_kib: CACHE_KIB, ..SqliteOptions::default() }
+    SqliteOptions { cache_kib: CACHE_KIB, reader_cache_kib: READER_CACHE_KIB, mmap_bytes: 0, ..SqliteOptions::default() }
 }
 
 /// SQLite would take a file of less than a page's beginning for an empty one, and a page of zeros too.

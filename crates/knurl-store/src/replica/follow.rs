@@ -3,6 +3,8 @@
 //! Promised: what a look has seen is in the copy before anybody is told to forget what they remember; a link is never copied in an older
 //! state than it was before; looks go on between the pages, so that an edit is seen in time however large the table is. Only one
 //! follower may work on a copy.
+//!
+//! Without a copy ([`Follower::telling`]) it reads the same changes, only to tell of them.
 
 use std::{
     future::Future,
@@ -10,7 +12,8 @@ use std::{
 };
 
 use super::{
-    Keep, LinkCopy, Replica, apply,
+    Keep, LinkCopy, Replica,
+    apply::{self, Written},
     file::{self, Compared, Progress},
     position::{Position, Range},
 };
@@ -54,9 +57,18 @@ pub trait Source: Send {
 /// What is not to be remembered any more.
 #[derive(Debug)]
 pub enum Outdated<'a> {
-    Codes(&'a [String]),
+    Codes(&'a [Changed]),
+    /// These codes exist now: outdated is only that they do not.
+    Absence(&'a [Changed]),
     /// Whatever is remembered.
     All,
+}
+
+/// A code, and the version its link has become; of a link that was removed the next one after its last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub code: String,
+    pub version: i64,
 }
 
 pub type Forget = Box<dyn Fn(Outdated<'_>) + Send>;
@@ -98,7 +110,8 @@ impl Reason {
 /// Keeps one copy current. Nothing else may write to it.
 pub struct Follower<S> {
     source: S,
-    replica: Replica,
+    /// `None`: nothing is kept but the progress, in memory.
+    replica: Option<Replica>,
     forget: Forget,
     /// As in the file; `None`: not read yet, or there is none.
     progress: Option<Progress>,
@@ -116,6 +129,15 @@ impl<S> std::fmt::Debug for Follower<S> {
 
 impl<S: Source> Follower<S> {
     pub fn new(source: S, replica: Replica, forget: Forget) -> Self {
+        Self::keeping(source, Some(replica), forget)
+    }
+
+    /// Of a node that keeps no copy: it only tells what is outdated. What changed before its first look it tells as [`Outdated::All`].
+    pub fn telling(source: S, forget: Forget) -> Self {
+        Self::keeping(source, None, forget)
+    }
+
+    fn keeping(source: S, replica: Option<Replica>, forget: Forget) -> Self {
         Self { source, replica, forget, progress: None, read: false, counted_wrong_at: None, checked: i64::MIN }
     }
 
@@ -125,13 +147,13 @@ impl<S: Source> Follower<S> {
 
     /// One look, and one page where the table is being compared. After an error the copy is as it was, or a little newer.
     pub async fn step(&mut self, now: Instant) -> Result<Stepped> {
-        self.keep_sound().await?;
+        self.keep_sound(now).await?;
         let head = self.source.look().await?;
-        let mut stepped = Stepped { next: Next::Later, rows: 0, compares: self.recognise(&head).await? };
+        let mut stepped = Stepped { next: Next::Later, rows: 0, compares: self.recognise(&head, now).await? };
         let caught_up = self.follow(&head, &mut stepped.rows).await?;
         self.source.looked().await?;
         if caught_up {
-            self.replica.looked(Some(now));
+            self.looked(Some(now));
             stepped.compares = stepped.compares.or(self.count(&head, now).await?);
         }
         let (compared, mut sound) = (self.progress()?.compared, true);
@@ -147,20 +169,21 @@ impl<S: Source> Follower<S> {
     }
 
     /// A file that is damaged, or not there any more, is replaced; what it knew of is read.
-    async fn keep_sound(&mut self) -> Result<()> {
-        if let Some(keep) = self.replica.is_to_be_renewed() {
+    async fn keep_sound(&mut self, now: Instant) -> Result<()> {
+        let Some(replica) = &self.replica else { return Ok(()) };
+        if let Some(keep) = replica.is_to_be_renewed(now) {
             self.read = false;
-            self.replica.renew(keep).await?;
+            replica.renew(keep, now).await?;
         }
         if !self.read {
-            self.progress = self.replica.write(|connection| file::progress(connection)).await?;
+            self.progress = replica.write(|connection| file::progress(connection)).await?;
             self.read = true;
         }
         Ok(())
     }
 
     /// Whether the copy is of what the source shows, and all of it.
-    async fn recognise(&mut self, head: &Head) -> Result<Option<Reason>> {
+    async fn recognise(&mut self, head: &Head, now: Instant) -> Result<Option<Reason>> {
         let reason = match &self.progress {
             None => Reason::New,
             Some(known) if known.database != head.database => Reason::New,
@@ -168,9 +191,12 @@ impl<S: Source> Follower<S> {
             Some(known) if known.generation != head.generation => Reason::Removed,
             Some(_) => return Ok(None),
         };
-        if reason == Reason::New && self.progress.take().is_some() {
+        if reason == Reason::New
+            && self.progress.take().is_some()
+            && let Some(replica) = &self.replica
+        {
             tracing::warn!("the replica is of another database: it is thrown away");
-            self.replica.renew(Keep::Nothing).await?;
+            replica.renew(Keep::Nothing, now).await?;
         }
         let known = self.progress.take();
         let next = Progress {
@@ -181,14 +207,17 @@ impl<S: Source> Follower<S> {
             complete: known.as_ref().is_some_and(|known| known.complete),
             // What this look and the ones before it may have missed is found by comparing, all later changes from here.
             position: known.filter(|_| reason == Reason::Removed).map_or_else(|| head.now.clone(), |known| known.position),
-            compared: Compared::UpTo(i64::MIN),
+            // Without a copy there is nothing to compare.
+            compared: if self.replica.is_some() { Compared::UpTo(i64::MIN) } else { Compared::All },
         };
         self.compare_anew(next, reason).await?;
-        Ok(Some(reason))
+        Ok(Some(reason).filter(|_| self.replica.is_some()))
     }
 
     async fn compare_anew(&mut self, next: Progress, reason: Reason) -> Result<()> {
-        tracing::info!(?reason, "the replica is compared with the whole database");
+        if self.replica.is_some() {
+            tracing::info!(?reason, "the replica is compared with the whole database");
+        }
         self.write(next, Vec::new(), |connection, progress, rows| apply::rows(connection, rows, progress)).await?;
         (self.forget)(Outdated::All);
         Ok(())
@@ -229,8 +258,8 @@ impl<S: Source> Follower<S> {
             return Ok(None);
         }
         let rows = changes.into_iter().map(|(_, row)| row).collect();
-        let codes = self.write(next, rows, |connection, progress, rows| apply::rows(connection, rows, progress)).await?;
-        (self.forget)(Outdated::Codes(&codes));
+        let written = self.write(next, rows, |connection, progress, rows| apply::rows(connection, rows, progress)).await?;
+        self.tell(written)?;
         Ok(more)
     }
 
@@ -238,7 +267,7 @@ impl<S: Source> Follower<S> {
     async fn count(&mut self, head: &Head, now: Instant) -> Result<Option<Reason>> {
         let known = self.progress()?.clone();
         let pause_over = self.counted_wrong_at.is_none_or(|at| now.saturating_duration_since(at) >= COUNT_PAUSE);
-        if known.compared != Compared::All || known.links == head.links || !pause_over {
+        if self.replica.is_none() || known.compared != Compared::All || known.links == head.links || !pause_over {
             return Ok(None);
         }
         tracing::warn!(here = known.links, database = head.links, "the replica has not as many links as the database says");
@@ -258,26 +287,27 @@ impl<S: Source> Follower<S> {
         let next = self.progress()?.clone();
         // What is copied for the first time nobody can remember wrongly: all changes since it began have been looked at.
         let tell = next.complete;
-        let codes = self.write(next, page, move |connection, progress, rows| {
+        let written = self.write(next, page, move |connection, progress, rows| {
             apply::compare(connection, (above, to), rows, progress, |progress, reached| match reached {
                 i64::MAX => (progress.compared, progress.complete) = (Compared::All, true),
                 reached => progress.compared = Compared::UpTo(reached),
             })
         });
-        let codes = codes.await?;
+        let written = written.await?;
         if tell {
-            (self.forget)(Outdated::Codes(&codes));
+            self.tell(written)?;
         }
         if self.progress()?.compared == Compared::All {
-            tracing::info!(links = self.replica.links(), "the replica has every link");
+            tracing::info!(links = self.progress()?.links, "the replica has every link");
         }
         Ok(read)
     }
 
     /// A part of the copy: what the disk has lost is found before the day on which there is nobody else to ask.
     async fn check(&mut self) -> Result<bool> {
+        let Some(replica) = &self.replica else { return Ok(true) };
         let above = self.checked;
-        match self.replica.write(move |connection| apply::check(connection, above, CHECKED_ROWS)).await {
+        match replica.write(move |connection| apply::check(connection, above, CHECKED_ROWS)).await {
             Ok(checked) => {
                 self.checked = checked.unwrap_or(i64::MIN);
                 Ok(true)
@@ -288,32 +318,56 @@ impl<S: Source> Follower<S> {
         }
     }
 
+    fn tell(&self, mut written: Written) -> Result<()> {
+        // A copy that is not complete knows nothing of what it has not come to: it cannot tell an edit from a creation.
+        if !self.progress()?.complete {
+            written.codes.append(&mut written.new);
+        }
+        for (outdated, codes) in
+            [(Outdated::Codes(&written.codes), &written.codes), (Outdated::Absence(&written.new), &written.new)]
+        {
+            if !codes.is_empty() {
+                (self.forget)(outdated);
+            }
+        }
+        Ok(())
+    }
+
     /// Rows and progress in one transaction; returns the codes that may lead elsewhere now.
     async fn write(
         &mut self,
         mut progress: Progress,
         rows: Vec<LinkCopy>,
-        work: impl FnOnce(&mut rusqlite::Connection, &mut Progress, &[LinkCopy]) -> Result<apply::Written> + Send + 'static,
-    ) -> Result<Vec<String>> {
-        let written = self.replica.write(move |connection| {
+        work: impl FnOnce(&mut rusqlite::Connection, &mut Progress, &[LinkCopy]) -> Result<Written> + Send + 'static,
+    ) -> Result<Written> {
+        let Some(replica) = self.replica.clone() else {
+            self.progress = Some(progress);
+            return Ok(Written::of(rows));
+        };
+        let written = replica.write(move |connection| {
             let written = work(connection, &mut progress, &rows);
             Ok((written, progress, rows))
         });
         let (written, progress, rows) = written.await?;
         match written {
             Ok(written) => {
-                self.replica.show(Some(&progress));
+                replica.show(Some(&progress));
                 self.progress = Some(progress);
-                Ok(written.codes)
+                Ok(written)
             }
             Err(error) => {
                 // The database has them, the copy has not: neither it nor anybody's memory is to be believed.
-                self.replica.looked(None);
+                replica.looked(None);
                 self.read = false;
-                let codes: Vec<String> = rows.into_iter().map(|row| row.short_code).collect();
-                (self.forget)(Outdated::Codes(&codes));
-                self.replica.watch(Err(error))
+                (self.forget)(Outdated::Codes(&Written::of(rows).codes));
+                replica.watch(Err(error))
             }
+        }
+    }
+
+    fn looked(&self, began: Option<Instant>) {
+        if let Some(replica) = &self.replica {
+            replica.looked(began);
         }
     }
 

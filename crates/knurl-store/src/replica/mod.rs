@@ -16,7 +16,7 @@ pub mod position;
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -28,11 +28,19 @@ use rusqlite::{Connection, OptionalExtension};
 pub(crate) use self::copy::Raw;
 pub use self::copy::{Facts, LinkCopy, State};
 use self::file::{Compared, File, Opened, Progress};
-use crate::{StoreError, sqlite::failure::store_error, store::Result};
+use crate::{
+    StoreError,
+    sqlite::failure::{is_io, store_error},
+    store::Result,
+};
 
 /// A copy that has not been compared with the database's changes for so long may be outdated. More than a server that hangs takes to be
 /// found out (`PostgresOptions::hung_after`), so that by then the question whether it is still so is answered at once.
 pub const FRESH_MAX: Duration = Duration::from_secs(4);
+
+/// Between two times the file is opened anew because reading or writing it failed: what a disk refuses it refuses again, and meanwhile
+/// the rest may be read.
+const UNWELL_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the copy says of a code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +72,9 @@ struct Inner {
     /// `None`: it cannot be used at the moment.
     file: RwLock<Option<Arc<File>>>,
     damaged: AtomicBool,
+    /// Reading or writing failed, which a file that is opened anew may not do.
+    unwell: AtomicBool,
+    renewed_at: Mutex<Instant>,
     failures: AtomicU64,
     shown: Shown,
     /// Ages are counted from here.
@@ -89,6 +100,8 @@ impl Replica {
                 path: path.to_owned(),
                 file: RwLock::default(),
                 damaged: AtomicBool::new(false),
+                unwell: AtomicBool::new(false),
+                renewed_at: Mutex::new(now),
                 failures: AtomicU64::new(0),
                 shown: Shown { compared: AtomicI64::new(i64::MIN), ..Shown::default() },
                 opened_at: now,
@@ -106,7 +119,9 @@ impl Replica {
         let file = self.file()?;
         // Before the row is read: what is known of it afterwards may be known of a newer one only.
         let (fresh, compared) = (self.is_fresh(now), self.inner.shown.compared.load(SeqCst));
-        let row = self.watch(file.readers.point(|connection| by_code(connection, domain, code))).ok()??;
+        let (domain, code) = (domain.to_owned(), code.clone());
+        let read = file.readers.point(move |connection| by_code(connection, &domain, &code)).await;
+        let row = self.watch(read).ok()??;
         let trust = if fresh && row.id.0 <= compared { Trust::Sure } else { Trust::Doubtful };
         let facts = match row.state {
             State::Link(facts) => Some(facts),
@@ -119,6 +134,11 @@ impl Replica {
     /// Whether every link has been copied once: what is older than the last look is here.
     pub fn is_complete(&self) -> bool {
         self.inner.shown.complete.load(SeqCst)
+    }
+
+    /// Whether no part of it is still to be compared with the database.
+    pub fn is_compared(&self) -> bool {
+        self.inner.shown.compared.load(SeqCst) == i64::MAX
     }
 
     /// Links in the copy that are not deleted.
@@ -156,6 +176,7 @@ impl Replica {
         let Opened { file, progress } = file::open(&self.inner.path)?;
         *self.inner.file.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(file));
         self.inner.damaged.store(false, SeqCst);
+        self.inner.unwell.store(false, SeqCst);
         self.show(progress.as_ref());
         Ok(())
     }
@@ -181,16 +202,22 @@ impl Replica {
     }
 
     /// Whether the file cannot go on being used, and what may be kept of it.
-    fn is_to_be_renewed(&self) -> Option<Keep> {
+    fn is_to_be_renewed(&self, now: Instant) -> Option<Keep> {
         if self.inner.damaged.load(SeqCst) {
             return Some(Keep::Nothing);
         }
         let in_place = self.file().is_some_and(|file| file.is_in_place(&self.inner.path));
-        (!in_place).then_some(Keep::WhatIsWhole)
+        let is_unwell = || self.inner.unwell.load(SeqCst) && now.saturating_duration_since(*self.renewed_at()) >= UNWELL_PAUSE;
+        (!in_place || is_unwell()).then_some(Keep::WhatIsWhole)
+    }
+
+    fn renewed_at(&self) -> MutexGuard<'_, Instant> {
+        self.inner.renewed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the file and opens it again, or another in its place with `Keep::Nothing`.
-    async fn renew(&self, keep: Keep) -> Result<()> {
+    async fn renew(&self, keep: Keep, now: Instant) -> Result<()> {
+        *self.renewed_at() = now;
         self.show(None);
         self.looked(None);
         let file = self.inner.file.write().unwrap_or_else(PoisonError::into_inner).take();
@@ -210,6 +237,7 @@ impl Replica {
     fn watch<T>(&self, done: Result<T>) -> Result<T> {
         if let Err(error) = &done {
             self.inner.failures.fetch_add(1, SeqCst);
+            self.inner.unwell.fetch_or(is_io(error), SeqCst);
             if matches!(error, StoreError::Corrupt(_)) && !self.inner.damaged.swap(true, SeqCst) {
                 tracing::error!(error = error as &dyn std::error::Error, "the replica is damaged: it will be copied anew");
             }

@@ -24,9 +24,15 @@ pub(super) fn is_interrupt(error: &StoreError) -> bool {
     sqlite_code(error) == Some(ErrorCode::OperationInterrupted)
 }
 
-/// Another process holds the write lock for longer than the busy timeout: nothing is wrong with the connection.
-pub(super) fn is_busy(error: &StoreError) -> bool {
+/// Another process holds a lock for longer than the busy timeout: nothing is wrong with the database or the connection.
+pub fn is_locked(error: &StoreError) -> bool {
     matches!(sqlite_code(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+/// The file cannot be read or written as it is: not somebody else's lock, and not a lack of room.
+pub(crate) fn is_io(error: &StoreError) -> bool {
+    let code = sqlite_code(error);
+    matches!(code, Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly))
 }
 
 fn sqlite_code(error: &StoreError) -> Option<ErrorCode> {

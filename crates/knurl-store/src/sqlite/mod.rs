@@ -4,6 +4,7 @@
 //! `salts` and `import` are the methods of the trait as functions of a connection; `sql` names the statements in `queries/`;
 //! `store` is the trait itself; `migrate` and `backup` look after the file.
 
+mod acceptances;
 mod backup;
 mod clicks;
 pub(crate) mod connection;
@@ -16,6 +17,7 @@ mod links;
 mod migrate;
 pub mod moving;
 mod once;
+mod pace;
 pub(crate) mod readers;
 mod roll_up;
 mod rows;
@@ -39,8 +41,9 @@ use std::{
     time::Duration,
 };
 
-pub use backup::{BackupProgress, TableHash, Verified, backup, verify};
+pub use backup::{BackupProgress, TableHash, Verified, backup, schema_known, schema_version, verify};
 use connection::Access;
+pub use failure::is_locked;
 use failure::store_error;
 use readers::Readers;
 use rusqlite::{Connection, OptionalExtension};
@@ -56,7 +59,7 @@ pub struct SqliteOptions {
     pub group_max: usize,
     /// Writes waiting at most; beyond it callers get [`crate::StoreError::Overloaded`] at once instead of a slow answer.
     pub queue_max: usize,
-    /// Connections for point reads, which run on the caller's thread: as many as there are cores is enough.
+    /// Connections for point reads on the caller's thread: as many as there are cores is enough.
     pub point_readers: usize,
     /// Connections for lists and stats, which run on blocking threads.
     pub readers: usize,

@@ -253,12 +253,12 @@ impl Side for SqliteSide {
         let statements = statements(part);
         self.write(|conn| {
             // A table that is empty for a moment is taken for one that somebody has emptied.
-            let goes_last = matches!(part, Part::Links | Part::Events);
+            let goes_last = matches!(part, Part::Users | Part::Links | Part::Events);
             if !goes_last {
                 remove(conn, part, &statements, &changes.gone)?;
             }
-            if matches!(part, Part::Users | Part::Days | Part::Sequences) {
-                // Names may have gone from one to the other; agents are rows of another table; a sequence has no key.
+            if matches!(part, Part::Days | Part::Sequences) {
+                // Agents are rows of another table; a sequence has no key.
                 remove(conn, part, &statements, &changes.changed)?;
             }
             let rows = || changes.changed.iter().chain(&changes.new);
@@ -326,6 +326,8 @@ fn statements(part: Part) -> Statements {
         Part::Cursors => (sql::MOVING_CURSORS_ROWS, sql::MOVING_CURSORS_PUT, sql::MOVING_CURSORS_REMOVE),
         Part::Counters => (sql::MOVING_COUNTERS_ROWS, sql::MOVING_COUNTERS_PUT, sql::MOVING_COUNTERS_REMOVE),
         Part::Sequences => (sql::MOVING_SEQUENCES_ROWS, sql::MOVING_SEQUENCES_PUT, sql::MOVING_SEQUENCES_REMOVE),
+        Part::DeletedUsers => (sql::MOVING_DELETED_USERS_ROWS, sql::MOVING_DELETED_USERS_PUT, sql::MOVING_DELETED_USERS_REMOVE),
+        Part::Acceptances => (sql::MOVING_ACCEPTANCES_ROWS, sql::MOVING_ACCEPTANCES_PUT, sql::MOVING_ACCEPTANCES_REMOVE),
     };
     Statements { rows, put, remove }
 }

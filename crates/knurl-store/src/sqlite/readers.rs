@@ -1,8 +1,10 @@
-//! Reader connections: some for point reads, done where they are asked for, some for long reads, done on blocking threads.
+//! Reader connections: some for point reads, done where they are asked for, some for those that wait for the disk and some for long
+//! reads, both done on blocking threads.
 //!
 //! A point read by key takes microseconds, less than the hop to a blocking thread and back, so it runs inline on a connection of
-//! its own pool, which no long read ever holds. Lists and stats may scan: they wait for one of `readers` connections and are
-//! interrupted when their caller leaves. A connection that met an I/O error is dropped and opened anew by the next read.
+//! its own pool, which no long read ever holds. While the disk has to be waited for ([`Pace`]) it takes a blocking thread, of which
+//! [`COLD_READS_MAX`] read side by side: a caller's deadline is his own. Lists and stats may scan: they wait for one of `readers`
+//! connections. Both are interrupted when their caller leaves. A connection that met an I/O error is dropped and opened anew by the next read.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,6 +13,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Instant,
 };
 
 use rusqlite::Connection;
@@ -20,11 +23,14 @@ use super::{
     SqliteOptions,
     connection::{self, Access},
     failure::{distrusts_connection, is_interrupt, store_error},
+    pace::Pace,
 };
 use crate::{StoreError, store::Result};
 
 /// How often a long read looks whether its caller is still there: some tens of microseconds.
 const ABANDONED_CHECK_OPS: i32 = 4096;
+/// Point reads that wait for the disk at once: what a disk answers side by side gets little more with more of them.
+pub(super) const COLD_READS_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Readers {
@@ -32,9 +38,32 @@ pub(crate) struct Readers {
     options: SqliteOptions,
     point: Vec<Mutex<Option<Connection>>>,
     next: AtomicUsize,
-    long: Mutex<Vec<Connection>>,
-    long_permits: Arc<Semaphore>,
+    pub(super) pace: Pace,
+    cold: Lent,
+    long: Lent,
     closed: AtomicBool,
+}
+
+/// Connections that blocking threads borrow, so many at a time.
+#[derive(Debug)]
+struct Lent {
+    idle: Mutex<Vec<Connection>>,
+    max: usize,
+    permits: Arc<Semaphore>,
+}
+
+impl Lent {
+    fn new(max: usize) -> Self {
+        Self { idle: Mutex::default(), max, permits: Arc::new(Semaphore::new(max)) }
+    }
+
+    /// Waits until all are back, and lends no more.
+    async fn close(&self) {
+        let permits = self.permits.acquire_many(u32::try_from(self.max).unwrap_or(u32::MAX)).await;
+        self.permits.close();
+        drop(permits);
+        lock(&self.idle).clear();
+    }
 }
 
 impl Readers {
@@ -44,14 +73,33 @@ impl Readers {
             options: options.clone(),
             point: (0..options.point_readers.max(1)).map(|_| Mutex::new(None)).collect(),
             next: AtomicUsize::new(0),
-            long: Mutex::new(Vec::with_capacity(options.readers)),
-            long_permits: Arc::new(Semaphore::new(options.readers.max(1))),
+            pace: Pace::default(),
+            cold: Lent::new(COLD_READS_MAX),
+            long: Lent::new(options.readers.max(1)),
             closed: AtomicBool::new(false),
         }
     }
 
-    /// A read of a few rows by key, on this thread.
-    pub(crate) fn point<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    /// A read of a few rows by key: on this thread, unless the disk has to be waited for.
+    pub(crate) async fn point<T, F>(self: &Arc<Self>, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T> + Send + 'static,
+    {
+        if self.pace.waits_for_disk() {
+            return self.on_blocking_thread(|readers| &readers.cold, move |this, conn| this.timed(|| read(conn))).await;
+        }
+        self.timed(|| self.point_here(read))
+    }
+
+    fn timed<T>(&self, read: impl FnOnce() -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        let result = read();
+        self.pace.took(began.elapsed());
+        result
+    }
+
+    fn point_here<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let mut slot = self.point_slot();
         if self.closed.load(Ordering::Acquire) {
             return Err(closed());
@@ -83,21 +131,29 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T> + Send + 'static,
     {
-        let permit = self.long_permits.clone().acquire_owned().await.map_err(|_| closed())?;
+        self.on_blocking_thread(|readers| &readers.long, |_, conn| read(conn)).await
+    }
+
+    async fn on_blocking_thread<T, F>(self: &Arc<Self>, lent: fn(&Self) -> &Lent, read: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Self, &Connection) -> Result<T> + Send + 'static,
+    {
+        let permit = lent(self).permits.clone().acquire_owned().await.map_err(|_| closed())?;
         let abandoned = Arc::new(AtomicBool::new(false));
         let on_drop = Abandon(abandoned.clone());
         let this = self.clone();
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            this.long_here(abandoned, read)
+            this.interruptible(lent(&this), abandoned, |conn| read(&this, conn))
         });
         let result = task.await.unwrap_or_else(|e| Err(StoreError::Internal(Box::new(e))));
         drop(on_drop);
         result
     }
 
-    fn long_here<T>(&self, abandoned: Arc<AtomicBool>, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let idle = lock(&self.long).pop();
+    fn interruptible<T>(&self, lent: &Lent, abandoned: Arc<AtomicBool>, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = lock(&lent.idle).pop();
         let mut conn = match idle {
             Some(conn) => conn,
             None => self.open()?,
@@ -108,16 +164,10 @@ impl Readers {
         let result = guarded(&conn, read);
         conn.progress_handler(0, None::<fn() -> bool>).map_err(store_error)?;
         let interrupted = matches!(&result, Err(error) if is_interrupt(error));
-        if !doubtful(&result) || interrupted {
-            self.put_back(conn);
+        if (!doubtful(&result) || interrupted) && !self.closed.load(Ordering::Acquire) {
+            lock(&lent.idle).push(conn);
         }
         result
-    }
-
-    fn put_back(&self, conn: Connection) {
-        if !self.closed.load(Ordering::Acquire) {
-            lock(&self.long).push(conn);
-        }
     }
 
     fn open(&self) -> Result<Connection> {
@@ -127,11 +177,8 @@ impl Readers {
     /// Waits for reads under way, then closes every connection.
     pub(crate) async fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        let all = self.options.readers.max(1) as u32;
-        let permits = self.long_permits.acquire_many(all).await;
-        self.long_permits.close();
-        drop(permits);
-        lock(&self.long).clear();
+        self.long.close().await;
+        self.cold.close().await;
         for slot in &self.point {
             slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         }

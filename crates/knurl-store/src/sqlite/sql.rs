@@ -11,6 +11,8 @@ macro_rules! queries {
 }
 
 queries! {
+    ACCEPTANCE_PUT = "acceptance_put";
+    ACCEPTANCES = "acceptances";
     CLICK_LEDGER = "click_ledger";
     CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
@@ -48,6 +50,7 @@ queries! {
     LINK_IDENTITY = "link_identity";
     LINK_IMPORT = "link_import";
     LINK_INSERT = "link_insert";
+    LINK_KEPT = "link_kept";
     LINK_UPDATE = "link_update";
     LINKS_COUNT = "links_count";
     LINKS_COUNT_OF_CODE = "links_count_of_code";
@@ -55,9 +58,13 @@ queries! {
     LINKS_LIST = "links_list";
     LINKS_LIST_OF_CODE = "links_list_of_code";
     LINKS_LIST_OF_OWNER = "links_list_of_owner";
-    LINKS_SEQUENCE_BEGIN = "links_sequence_begin";
-    LINKS_SEQUENCE_KEEP = "links_sequence_keep";
     LINKS_TOP = "links_top";
+    MOVING_ACCEPTANCES_PUT = "moving_acceptances_put";
+    MOVING_ACCEPTANCES_REMOVE = "moving_acceptances_remove";
+    MOVING_ACCEPTANCES_ROWS = "moving_acceptances_rows";
+    MOVING_DELETED_USERS_PUT = "moving_deleted_users_put";
+    MOVING_DELETED_USERS_REMOVE = "moving_deleted_users_remove";
+    MOVING_DELETED_USERS_ROWS = "moving_deleted_users_rows";
     MOVING_AGENTS_PUT = "moving_agents_put";
     MOVING_AGENTS_REMOVE = "moving_agents_remove";
     MOVING_COUNTERS_PUT = "moving_counters_put";
@@ -114,12 +121,16 @@ queries! {
     SALT_GET = "salt_get";
     SALT_PUT = "salt_put";
     SALTS_DESTROY = "salts_destroy";
+    SEQUENCE_BEGIN = "sequence_begin";
+    SEQUENCE_KEEP = "sequence_keep";
     SHARE_ADD = "share_add";
     SHARE_GROW = "share_grow";
     SHARE_VALUES = "share_values";
     SHARES_OF_LINK = "shares_of_link";
     TOTAL_ADD = "total_add";
     TOTAL_OF_LINK = "total_of_link";
+    DELETED_USER_CREATED_AT = "deleted_user_created_at";
+    DELETED_USER_PUT = "deleted_user_put";
     USER_BY_ID = "user_by_id";
     USER_CREATED_AT = "user_created_at";
     USER_DELETE = "user_delete";

@@ -14,7 +14,7 @@ use knurl_core::{
 };
 
 use super::{
-    SqliteStore, clicks, events,
+    SqliteStore, acceptances, clicks, counter, events,
     failure::store_error,
     import, keys, links, once, salts, stats,
     tx::Tx,
@@ -65,7 +65,7 @@ impl Store for SqliteStore {
     }
 
     async fn recall_once(&self, once: Once) -> Result<Option<Done>> {
-        self.inner.readers.point(|conn| once::recall(conn, &once))
+        self.inner.readers.point(move |conn| once::recall(conn, &once)).await
     }
 
     async fn forget_onces(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {
@@ -73,11 +73,12 @@ impl Store for SqliteStore {
     }
 
     async fn link(&self, id: LinkId) -> Result<Option<Link>> {
-        self.inner.readers.point(|conn| links::by_id(conn, id))
+        self.inner.readers.point(move |conn| links::by_id(conn, id)).await
     }
 
     async fn link_by_code(&self, domain: &str, code: &ShortCode) -> Result<Option<Link>> {
-        self.inner.readers.point(|conn| links::by_code(conn, domain, code))
+        let (domain, code) = (domain.to_owned(), code.clone());
+        self.inner.readers.point(move |conn| links::by_code(conn, &domain, &code)).await
     }
 
     async fn list_links(&self, filter: LinkFilter, page: Page) -> Result<Listed<Link>> {
@@ -98,7 +99,7 @@ impl Store for SqliteStore {
     }
 
     async fn user(&self, id: UserId) -> Result<Option<User>> {
-        self.inner.readers.point(|conn| users::by_id(conn, id))
+        self.inner.readers.point(move |conn| users::by_id(conn, id)).await
     }
 
     async fn list_users(&self, page: Page) -> Result<Listed<User>> {
@@ -118,7 +119,7 @@ impl Store for SqliteStore {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {
-        self.inner.readers.point(|conn| events::by_id(conn, id))
+        self.inner.readers.point(move |conn| events::by_id(conn, id)).await
     }
 
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listed<Event>> {
@@ -130,11 +131,24 @@ impl Store for SqliteStore {
     }
 
     async fn cursor(&self, spool_id: u128) -> Result<Option<Cursor>> {
-        self.inner.readers.point(|conn| clicks::cursor(conn, spool_id))
+        self.inner.readers.point(move |conn| clicks::cursor(conn, spool_id)).await
+    }
+
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64> {
+        self.inner.readers.point(move |conn| counter(conn, &undecodable_counter(spool_id))).await
     }
 
     async fn click_ledger(&self) -> Result<ClickLedger> {
         self.inner.readers.long(clicks::ledger).await
+    }
+
+    async fn accept_differences(&self, reason: &str, now: UnixMillis) -> Result<Option<Acceptance>> {
+        let reason = reason.to_owned();
+        self.write(move |tx| acceptances::accept(tx, &reason, now)).await
+    }
+
+    async fn acceptances(&self) -> Result<Vec<Acceptance>> {
+        self.inner.readers.long(acceptances::list).await
     }
 
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {
@@ -160,13 +174,13 @@ impl Store for SqliteStore {
     async fn link_totals(&self, links: &[LinkId]) -> Result<BTreeMap<LinkId, LinkTotal>> {
         let links = links.to_vec();
         if links.len() <= INLINE_TOTALS_MAX {
-            return self.inner.readers.point(|conn| stats::link_totals(conn, &links));
+            return self.inner.readers.point(move |conn| stats::link_totals(conn, &links)).await;
         }
         self.inner.readers.long(move |conn| stats::link_totals(conn, &links)).await
     }
 
     async fn counts(&self) -> Result<Counts> {
-        self.inner.readers.point(stats::counts)
+        self.inner.readers.point(stats::counts).await
     }
 
     async fn create_key(&self, name: &str, hash: KeyHash, now: UnixMillis) -> Result<Key> {

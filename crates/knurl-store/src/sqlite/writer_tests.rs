@@ -29,8 +29,8 @@ impl SqliteStore {
         self.inner.writer.write(Care::Usual, write).await
     }
 
-    fn pings(&self) -> u64 {
-        self.inner.readers.point(|conn| super::counter(conn, "pings")).unwrap()
+    async fn pings(&self) -> u64 {
+        self.inner.readers.point(|conn| super::counter(conn, "pings")).await.unwrap()
     }
 
     /// Occupies the writer until the sender is dropped or used, so that what comes next is one group.
@@ -74,7 +74,7 @@ async fn a_write_that_fails_or_panics_late_undoes_itself_alone() {
     for (way, answer) in group.join_all().await {
         assert_eq!(answer.is_ok(), way == 0, "{answer:?}");
     }
-    assert_eq!(store.pings(), 10);
+    assert_eq!(store.pings().await, 10);
     let counters = store.writer_counters();
     assert_eq!(counters.groups_run_again.load(Ordering::Relaxed), 1, "they were one group");
     assert!(counters.panics.load(Ordering::Relaxed) >= 10);
@@ -101,7 +101,7 @@ async fn what_is_queued_is_committed_together() {
     assert!(group.join_all().await.into_iter().all(|answer| answer.is_ok()));
     // The held write's own commit, and three groups of at most 16.
     assert_eq!(store.writer_counters().commits.load(Ordering::Relaxed) - before, 4);
-    assert_eq!(store.pings(), 40);
+    assert_eq!(store.pings().await, 40);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -131,7 +131,7 @@ async fn another_process_that_keeps_the_lock_makes_writes_unavailable_and_no_wor
     let other = rusqlite::Connection::open(dir.path().join("knurl.db")).unwrap();
     other.execute_batch("begin immediate").unwrap();
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
-    assert_eq!(store.pings(), 0, "reads go on");
+    assert_eq!(store.pings().await, 0, "reads go on");
     other.execute_batch("rollback").unwrap();
     store.ping().await.unwrap();
     assert_eq!(store.writer_counters().reopened.load(Ordering::Relaxed), 0);
@@ -165,10 +165,43 @@ async fn a_panic_in_a_read_leaves_the_readers_well() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir, &SqliteOptions { readers: 1, point_readers: 1, ..Default::default() });
     let panics = |_: &rusqlite::Connection| -> Result<()> { panic!("a read of the test panics, as it should") };
-    assert!(matches!(store.inner.readers.point(panics), Err(StoreError::Internal(_))));
+    assert!(matches!(store.inner.readers.point(panics).await, Err(StoreError::Internal(_))));
     assert!(matches!(store.inner.readers.long(panics).await, Err(StoreError::Internal(_))));
-    assert_eq!(store.pings(), 0);
+    assert_eq!(store.pings().await, 0);
     assert_eq!(store.list_keys().await.unwrap(), []);
+}
+
+/// On the one thread there is: a read that ran on it would hold up everything.
+#[tokio::test]
+async fn while_the_disk_is_waited_for_reads_hold_up_nobody_and_go_on_side_by_side() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, &SqliteOptions { readers: 1, point_readers: 1, ..Default::default() });
+    let readers = &store.inner.readers;
+    readers.pace.judge(true);
+    let (release, hung) = std::sync::mpsc::channel::<()>();
+    let hangs = readers.point(move |conn| {
+        let _ = hung.recv();
+        super::counter(conn, "pings")
+    });
+    let others = async {
+        for _ in 0..10 {
+            assert_eq!(store.pings().await, 0);
+        }
+        assert!(readers.pace.waits_for_disk(), "so they ran elsewhere");
+        drop(release);
+    };
+    let (hung, ()) = tokio::join!(hangs, others);
+    assert_eq!(hung.unwrap(), 0);
+
+    // A panic gives its place back, and closing waits for what is under way.
+    let panics = |_: &rusqlite::Connection| -> Result<()> { panic!("a read of the test panics, as it should") };
+    for _ in 0..super::readers::COLD_READS_MAX {
+        assert!(matches!(readers.point(panics).await, Err(StoreError::Internal(_))));
+    }
+    assert_eq!(store.pings().await, 0);
+    store.close().await;
+    readers.pace.judge(true);
+    assert!(matches!(readers.point(|conn| super::counter(conn, "pings")).await, Err(StoreError::Unavailable(_))));
 }
 
 #[tokio::test]
@@ -186,7 +219,7 @@ async fn nothing_is_acknowledged_into_a_file_that_was_removed_or_replaced() {
 
     std::fs::rename(&aside, &path).unwrap();
     store.ping().await.unwrap();
-    assert_eq!(store.pings(), 2);
+    assert_eq!(store.pings().await, 2);
     store.close().await;
 }
 

@@ -52,6 +52,11 @@ impl Database {
     pub(crate) fn open(&self) -> PostgresStore {
         wait_for(PostgresStore::open(&at(&self.url))).unwrap()
     }
+
+    /// As an operator would.
+    pub(crate) fn by_hand(&self, script: &str) {
+        wait_for(sql(&self.url, script));
+    }
 }
 
 /// Somebody else's hands in a database.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use knurl_core::{Page, UnixMillis};
 use knurl_store::{
-    EventFilter, ImportMode, LinkFilter, Store, StoreError,
+    EventFilter, LinkFilter, Store, StoreError,
     moving::{self, End, Part},
 };
 
@@ -29,6 +29,8 @@ async fn a_database_that_moved_there_and_back_again_is_the_same() {
     let (old, new, back) = (House::sqlite(), House::postgres(), House::sqlite());
     let store = old.open().await;
     sample::fill(&*store).await;
+    old.by_hand("delete from events where id = (select max(id) from events where source = 0)");
+    store.accept_differences("by hand", after(9)).await.unwrap().unwrap();
     let before = seen(&*store).await;
     store.close().await;
     let rows = old.tallies().await;
@@ -120,9 +122,8 @@ async fn a_survey_counts_everything_and_changes_nothing() {
     let (old, new) = (House::sqlite(), House::postgres());
     let store = old.open().await;
     sample::fill(&*store).await;
-    let mut odd = link_row(700, None, "odd");
-    odd.title = Some("a\0b".into());
-    store.import_links(numbered([odd]), ImportMode::Commit).await.unwrap();
+    // As an import of an earlier version may have left it.
+    old.by_hand("update links set title = 'a' || char(0) || 'b' where id = 500");
     let before = seen(&*store).await;
     let rows = old.tallies().await;
     let survey = {
@@ -134,11 +135,11 @@ async fn a_survey_counts_everything_and_changes_nothing() {
     };
     assert_eq!(survey.rows, rows.iter().map(|(part, tally)| (*part, tally.rows)).collect::<Vec<_>>());
     assert_eq!((survey.objections, survey.first_objections.len()), (1, 1));
-    assert!(survey.first_objections[0].starts_with("links 700: a text with a NUL"), "{:?}", survey.first_objections);
+    assert!(survey.first_objections[0].starts_with("links 500: a text with a NUL"), "{:?}", survey.first_objections);
     assert_eq!(seen(&*store).await, before);
     assert_eq!(new.open().await.counts().await.unwrap().links, 0);
     // The move refuses it with the same words, and leaves the old one live.
     let refused = try_move(&old, &new, &small()).await.unwrap_err().to_string();
-    assert!(refused.contains("links 700: a text with a NUL"), "{refused}");
+    assert!(refused.contains("links 500: a text with a NUL"), "{refused}");
     store.create_link(new_link("live"), UnixMillis(5)).await.unwrap();
 }

@@ -3,8 +3,12 @@
 use std::time::{Duration, Instant};
 
 use knurl_store::{
-    postgres::feed::Woken,
-    replica::{FRESH_MAX, Trust},
+    StoreError,
+    postgres::feed::{Feed, Woken},
+    replica::{
+        FRESH_MAX, Trust,
+        follow::{Follower, Next},
+    },
 };
 
 use super::node::{Town, create};
@@ -177,4 +181,40 @@ async fn with_everything_away_and_the_node_restarted_every_link_that_was_there_s
     node.has(1, 3_000).await;
     assert_eq!(node.trust("c1").await, Some(Trust::Doubtful));
     assert_eq!(node.found("c3001").await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_keeps_no_copy_is_told_the_same() {
+    let mut town = Town::new().await;
+    town.create(1, 20);
+    let (mut follower, forgotten) = town.telling().await;
+    let told = async |follower: &mut Follower<Feed>| {
+        let stepped = follower.step(Instant::now()).await?;
+        assert_eq!((stepped.next, stepped.compares), (Next::Later, None));
+        Ok::<_, StoreError>(std::mem::take(&mut *forgotten.lock().unwrap()))
+    };
+    assert_eq!(told(&mut follower).await.unwrap(), [None], "what came before is not known one by one");
+    assert_eq!(told(&mut follower).await.unwrap(), []);
+    town.sql("update links set target = 'https://new.example/' where short_code = 'c1'");
+    town.sql("update links set deleted_at = 2 where short_code = 'c2'");
+    town.create(21, 21);
+    let mut codes = told(&mut follower).await.unwrap();
+    codes.sort();
+    assert_eq!(codes, ["c1", "c2", "c21"].map(|code| Some(code.to_owned())));
+    // Over an outage nothing is lost.
+    town.sql("update links set target = 'https://newer.example/' where short_code = 'c3'");
+    town.server.kill().unwrap();
+    assert!(told(&mut follower).await.is_err());
+    town.server.start_again().unwrap();
+    let begun = Instant::now();
+    let codes = loop {
+        match told(&mut follower).await {
+            Ok(codes) => break codes,
+            Err(error) => assert!(error.is_transient() && begun.elapsed() < IN_TIME, "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(codes, [Some("c3".to_owned())]);
+    town.sql("delete from links where short_code = 'c4'");
+    assert_eq!(told(&mut follower).await.unwrap(), [None]);
 }

@@ -16,7 +16,7 @@ use knurl_store::{
     },
     replica::{
         Found, Replica, Trust,
-        follow::{Follower, Next, Outdated, Reason},
+        follow::{Follower, Forget, Next, Outdated, Reason},
     },
 };
 use tempfile::TempDir;
@@ -33,8 +33,7 @@ pub(crate) struct Town {
 pub(crate) struct Node {
     pub(crate) replica: Replica,
     pub(crate) follower: Follower<Feed>,
-    /// Codes that were to be forgotten; `None`: all.
-    forgotten: Arc<Mutex<Vec<Option<String>>>>,
+    forgotten: Forgotten,
 }
 
 impl Town {
@@ -65,22 +64,36 @@ impl Town {
     pub(crate) async fn node_of(&self, url: &str, path: &Path, woken: Woken) -> Node {
         let store = open(url).await;
         let replica = Replica::open(path, Instant::now());
-        let forgotten: Arc<Mutex<Vec<Option<String>>>> = Arc::default();
-        let forget = {
-            let forgotten = forgotten.clone();
-            move |outdated: Outdated<'_>| match outdated {
-                Outdated::Codes(codes) => forgotten.lock().unwrap().extend(codes.iter().cloned().map(Some)),
-                Outdated::All => forgotten.lock().unwrap().push(None),
-            }
-        };
-        let follower = Follower::new(store.feed(woken), replica.clone(), Box::new(forget));
+        let (forget, forgotten) = forget();
+        let follower = Follower::new(store.feed(woken), replica.clone(), forget);
         Node { replica, follower, forgotten }
+    }
+
+    /// A node that keeps no copy.
+    pub(crate) async fn telling(&self) -> (Follower<Feed>, Forgotten) {
+        let (forget, forgotten) = forget();
+        (Follower::telling(open(&self.server.url()).await.feed(Woken::ByNotifications), forget), forgotten)
     }
 
     /// A session of somebody else.
     pub(crate) async fn stranger(&self) -> Client {
         stranger_at(&self.server.url()).await
     }
+}
+
+/// Codes that were to be forgotten; `None`: all.
+pub(crate) type Forgotten = Arc<Mutex<Vec<Option<String>>>>;
+
+fn forget() -> (Forget, Forgotten) {
+    let forgotten = Forgotten::default();
+    let told = forgotten.clone();
+    let forget = move |outdated: Outdated<'_>| match outdated {
+        Outdated::Codes(codes) | Outdated::Absence(codes) => {
+            told.lock().unwrap().extend(codes.iter().map(|changed| Some(changed.code.clone())));
+        }
+        Outdated::All => told.lock().unwrap().push(None),
+    };
+    (Box::new(forget), forgotten)
 }
 
 pub(crate) async fn stranger_at(url: &str) -> Client {

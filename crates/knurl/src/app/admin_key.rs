@@ -1,43 +1,72 @@
 //! The first key: configured, or kept in `<data_dir>/admin.key`, or generated there (mode 0600) on the first start.
 //!
-//! Promised: a key that was revoked is never brought back by a restart.
+//! Promised: a key that was revoked is never brought back by a restart; while the database is away the key waits to be registered and opens
+//! nothing that the database did not say it opens.
 
 use std::{
     fs::OpenOptions,
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use knurl_core::UnixMillis;
 use knurl_core::key::KeyHash;
-use knurl_store::Store;
+use knurl_store::{Store, StoreError};
 use rand::RngExt;
 use sha2::{Digest, Sha256};
 
 use super::AppError;
-use crate::config::{Auth, Config};
+use crate::config::{Auth, Config, Secret};
 
 const NAME: &str = "admin";
 /// So that a scanner of leaked secrets recognises ours.
 const PREFIX: &str = "knurl_";
 
-/// Registers the key and returns its secret. `None`: `auth = open`, or the key was revoked.
-pub(super) async fn register(config: &Config, store: &dyn Store, now: UnixMillis) -> Result<Option<String>, AppError> {
-    if config.auth == Auth::Open {
-        return Ok(None);
+/// The key, and whether the database knows it yet.
+#[derive(Debug)]
+pub(super) struct AdminKey {
+    /// `None`: `auth = open`.
+    secret: Option<Secret>,
+    registered: AtomicBool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    InForce,
+    Revoked,
+}
+
+impl AdminKey {
+    /// Asks nobody.
+    pub(super) fn of(config: &Config) -> Result<Self, AppError> {
+        let secret = match (config.auth, &config.admin_key) {
+            (Auth::Open, _) => None,
+            (Auth::Required, Some(secret)) => Some(secret.clone()),
+            (Auth::Required, None) => Some(Secret(kept_or_generated(&config.admin_key_path())?)),
+        };
+        Ok(Self { secret, registered: AtomicBool::new(false) })
     }
-    let secret = match &config.admin_key {
-        Some(secret) => secret.0.clone(),
-        None => kept_or_generated(&config.admin_key_path())?,
-    };
-    let hash = KeyHash(Sha256::digest(secret.as_bytes()).into());
-    let key = store.create_key(NAME, hash, now).await.map_err(AppError::Store)?;
-    if key.revoked_at.is_some() {
-        tracing::warn!("the admin key was revoked and is not brought back; make another one with `knurl key create`");
-        return Ok(None);
+
+    pub(super) fn secret(&self) -> Option<&str> {
+        self.secret.as_ref().map(|secret| secret.0.as_str())
     }
-    Ok(Some(secret))
+
+    /// Tells the database of it, once.
+    pub(super) async fn register(&self, store: &dyn Store, now: UnixMillis) -> Result<Standing, StoreError> {
+        let Some(secret) = self.secret().filter(|_| !self.registered.load(Ordering::Acquire)) else {
+            return Ok(Standing::InForce);
+        };
+        let hash = KeyHash(Sha256::digest(secret.as_bytes()).into());
+        let key = store.create_key(NAME, hash, now).await?;
+        self.registered.store(true, Ordering::Release);
+        if key.revoked_at.is_some() {
+            tracing::warn!("the admin key was revoked and is not brought back; make another one with `knurl key create`");
+            return Ok(Standing::Revoked);
+        }
+        Ok(Standing::InForce)
+    }
 }
 
 fn kept_or_generated(path: &Path) -> Result<String, AppError> {

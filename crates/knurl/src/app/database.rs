@@ -10,6 +10,7 @@ use knurl_store::{
 
 use crate::{
     config::{self, Config},
+    http::api::auth::KeyRing,
     telemetry::{Metrics, dependencies::Dependency},
 };
 
@@ -34,6 +35,21 @@ impl Database {
                 Ok(Self { store: Arc::new(store.clone()), postgres: None, sqlite: Some(store) })
             }
         }
+    }
+
+    /// As [`Database::open`]; but a PostgreSQL that cannot be reached now is used when it can.
+    pub async fn open_or_away(config: &Config) -> Result<Self, StoreError> {
+        match &config.database {
+            config::Database::Sqlite(_) => Self::open(config).await,
+            config::Database::Postgres(options) => {
+                Self::postgres(&PostgresOptions { start_away: true, ..PostgresOptions::clone(options) }).await
+            }
+        }
+    }
+
+    /// Whom to admit. Where the database may be away, what it said last is kept on this node.
+    pub(super) fn key_ring(&self, config: &Config) -> KeyRing {
+        if self.postgres.is_some() { KeyRing::kept_in(config.kept_keys_path()) } else { KeyRing::default() }
     }
 
     async fn postgres(options: &PostgresOptions) -> Result<Self, StoreError> {

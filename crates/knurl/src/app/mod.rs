@@ -1,12 +1,15 @@
 //! Start in order, run, stop in reverse.
 //!
-//! Promised: [`App::start`] returns once redirects are served, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
+//! Promised: [`App::start`] returns once redirects are served, a PostgreSQL that is away notwithstanding, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
 //! ends within `http.ready_drain` plus `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
-//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
+//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback; serving where
+//! so few files may be open that accepting would soon fail.
 
 mod admin_key;
 pub mod database;
 mod fail_point;
+mod listeners;
+mod replica;
 mod sd_notify;
 mod serve;
 pub mod watchdog;
@@ -22,24 +25,27 @@ use std::{
 };
 
 use knurl_core::UnixMillis;
-use knurl_store::StoreError;
-use tokio::net::TcpListener;
+use knurl_store::{StoreError, replica::Replica};
 
+use admin_key::{AdminKey, Standing};
 pub use database::Database;
+use listeners::HandedOver;
 pub use serve::serve;
 
+pub use crate::http::accept::enough_files;
 use crate::{
     clicks::{self, Clicks},
     config::{Config, ConfigError},
     http::{
         HttpState, Server, accept,
         admission::Admission,
-        api::{auth::KeyRing, once::InFlight},
+        api::once::InFlight,
         health::{Life, Phase},
     },
     jobs::{self, Jobs, Needs},
     limit::Limits,
-    resolve::Resolver,
+    redis::Redis,
+    resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
 
@@ -58,6 +64,7 @@ pub struct App {
     server: Server,
     jobs: Jobs,
     clicks: Clicks,
+    replica: Option<Replica>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +91,10 @@ pub enum AppError {
         #[source]
         source: io::Error,
     },
+    #[error("the listening socket that was handed over (LISTEN_FDS) cannot be used: {0}")]
+    HandedOver(#[source] io::Error),
+    #[error(transparent)]
+    TooFewFiles(#[from] accept::TooFewFiles),
     #[error("the runtime cannot be built: {0}")]
     Runtime(#[source] io::Error),
     #[error("stopping took longer than its deadline and was cut off; nothing acknowledged is lost")]
@@ -91,24 +102,47 @@ pub enum AppError {
 }
 
 impl App {
-    pub async fn start(mut config: Config) -> Result<App, AppError> {
+    pub async fn start(config: Config) -> Result<App, AppError> {
+        Self::start_on(config, HandedOver::default()).await
+    }
+
+    /// As [`App::start`], on sockets that whoever started the process may have handed over.
+    async fn start_on(mut config: Config, mut handed: HandedOver) -> Result<App, AppError> {
+        handed.configure(&mut config)?;
         config.refuse_open_to_strangers()?;
+        accept::enough_files()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
-        let database = Database::open(&config).await.map_err(AppError::Store)?;
+        let replica = replica::open(&config).await;
+        let database = Database::open_or_away(&config).await.map_err(AppError::Store)?;
         database.count_into(&metrics);
         let store = Arc::clone(&database.store);
-        let admin_key = admin_key::register(&config, &*store, now()).await?;
+        let admin_key = Arc::new(AdminKey::of(&config)?);
+        let standing = unless_away(admin_key.register(&*store, now()).await)?;
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
 
-        let (public, addr) = listen(config.http.listen, "KNURL_LISTEN")?;
-        let (observed, metrics_addr) = listen(config.http.metrics_listen, "KNURL_METRICS_LISTEN")?;
+        let (public, addr) = handed.public(&config)?;
+        let (observed, metrics_addr) = handed.observed(&config)?;
         config.bound(addr);
+        if let Err(error) = config.tell_served() {
+            // A full disk must not keep redirects from being served.
+            tracing::warn!(%error, "commands beside this server cannot be told its address; they may let a link lead back to it");
+        }
         config.http.metrics_listen = metrics_addr;
 
-        let resolver = Resolver::counting(Arc::clone(&store), &config.cache, Arc::clone(&metrics));
-        let keys = KeyRing::default();
-        keys.refresh(&*store).await.map_err(AppError::Store)?;
+        // Beside an embedded database it would be the slower of the two.
+        let redis = config.redis.as_ref().filter(|_| database.postgres.is_some());
+        let redis = redis.map(|config| Redis::start(config, Arc::clone(&metrics)));
+        let shared = redis.as_ref().map(|redis| Arc::new(redis.links()) as _);
+        let tiers = Tiers { replica: replica.clone(), shared, database: Arc::clone(&store) };
+        let resolver = Resolver::over(tiers, &config.cache, Arc::clone(&metrics));
+        let keys = database.key_ring(&config);
+        if unless_away(keys.refresh(&*store).await)?.is_none() {
+            tracing::warn!(
+                known = keys.is_known(),
+                "the database is away: the API admits the keys it admitted last, if any are kept here"
+            );
+        }
         metrics.on_render({
             let resolver = resolver.clone();
             move |_| resolver.measure()
@@ -118,7 +152,7 @@ impl App {
             let admission = Arc::clone(&admission);
             move |_| admission.measure()
         });
-        let limits = Limits::new(&config.limits, &metrics);
+        let limits = Limits::sharing(&config.limits, redis.as_ref().map(Redis::limits), &metrics);
         let state = Arc::new(HttpState {
             config,
             store,
@@ -137,12 +171,15 @@ impl App {
             store: Arc::clone(&state.store),
             resolver: state.resolver.clone(),
             metrics,
-            on_foreign_change: refresh_keys(&state),
+            on_foreign_change: refresh_keys(&state, &admin_key),
+            feeding: replica::feeding(&database, replica.clone()),
+            redis,
         })
         .await;
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
-        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks })
+        let admin_key = admin_key.secret().filter(|_| standing != Some(Standing::Revoked)).map(str::to_owned);
+        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica })
     }
 
     /// Where the API and the redirects are served; the real port where 0 was asked for.
@@ -155,7 +192,7 @@ impl App {
         self.metrics_addr
     }
 
-    /// The admin key, where one is known: configured, or kept in `<data_dir>/admin.key`. `None` with `auth = open`.
+    /// The admin key, where one is known: configured, or kept in `<data_dir>/admin.key`. `None` with `auth = open`, and where it was revoked.
     pub fn admin_key(&self) -> Option<&str> {
         self.admin_key.as_deref()
     }
@@ -183,6 +220,9 @@ impl App {
         let closed = async {
             self.clicks.stop().await;
             store.close().await;
+            if let Some(replica) = self.replica {
+                replica.close().await;
+            }
         };
         if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
             tracing::error!(
@@ -192,13 +232,28 @@ impl App {
     }
 }
 
+/// `None`: the database is away, which is no reason not to start. What does not pass by itself is one.
+fn unless_away<T>(done: Result<T, StoreError>) -> Result<Option<T>, AppError> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if error.is_transient() => Ok(None),
+        Err(error) => Err(AppError::Store(error)),
+    }
+}
+
+/// What is done when somebody else changed the database, and at the first contact with it: the key that waited is registered, then everybody
+/// who was admitted or revoked elsewhere is known.
 fn refresh_keys(
     state: &Arc<HttpState>,
+    admin_key: &Arc<AdminKey>,
 ) -> Arc<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<(), StoreError>> + Send + Sync> {
-    let state = Arc::clone(state);
+    let (state, admin_key) = (Arc::clone(state), Arc::clone(admin_key));
     Arc::new(move || {
-        let state = Arc::clone(&state);
-        Box::pin(async move { state.keys.refresh(&*state.store).await.map(drop) })
+        let (state, admin_key) = (Arc::clone(&state), Arc::clone(&admin_key));
+        Box::pin(async move {
+            admin_key.register(&*state.store, now()).await?;
+            state.keys.refresh(&*state.store).await.map(drop)
+        })
     })
 }
 
@@ -209,16 +264,6 @@ fn make_data_dir(path: &Path) -> Result<(), AppError> {
         path: path.to_owned(),
         source,
     })
-}
-
-fn listen(addr: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), AppError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => AppError::InUse { addr, option },
-        _ => AppError::Listen { addr, option, source },
-    };
-    let listener = accept::listen(addr).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 fn now() -> UnixMillis {

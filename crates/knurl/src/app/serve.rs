@@ -4,7 +4,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, AppError, CLOSE_TIME, fail_point, sd_notify, watchdog};
+use super::{App, AppError, CLOSE_TIME, HandedOver, fail_point, sd_notify, watchdog};
 use crate::{
     config::Config,
     telemetry::log::{self, Logging},
@@ -33,7 +33,7 @@ async fn run(config: Config, logging: &Logging, on_ready: impl FnOnce(&App)) -> 
     let mut signals = Signals::new().map_err(AppError::Runtime)?;
     let stuck_after = config.watchdog.stuck_after;
     let stop_time = config.http.ready_drain + config.http.drain_timeout + CLOSE_TIME;
-    let app = App::start(config).await?;
+    let app = App::start_on(config, HandedOver::take()?).await?;
     let metrics = Arc::clone(&app.state().metrics);
     logging.count_into(&metrics);
     let handle = tokio::runtime::Handle::current();

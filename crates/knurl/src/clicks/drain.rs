@@ -3,11 +3,12 @@
 //! Promised: clicks, roll-ups and cursor go in one transaction, so whatever happens in between (a kill, a lost reply, a restart) each
 //! record is applied once; errors are retried for ever, with a bounded wait; a record that cannot be read is counted, never waited for; one
 //! that the store refuses for good, while it takes others, is set aside after [`REFUSALS_MAX`] tries, at most [`ASIDE_MAX`] in a run.
-//! Refused: giving up; deciding when to run (see [`crate::jobs`]).
+//! Refused: giving up; deciding when to run (see [`crate::jobs`]); delivering what a power failure could still take from the spool. So the
+//! store's cursor is never ahead of the disk, and a node may start, and record, before it knows the cursor.
 
 use std::{
     error::Error,
-    sync::Arc,
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -74,6 +75,10 @@ enum DrainError {
     Thread(#[from] JoinError),
     #[error("a click that the store refuses could not be set aside")]
     Aside(#[source] std::io::Error),
+    #[error("the disk does not finish its fsync")]
+    Undurable,
+    #[error("no segment could be begun above the store's cursor")]
+    Begin(#[source] std::io::Error),
 }
 
 /// Read from the spool, ready for the store.
@@ -197,12 +202,14 @@ impl Drain {
         Ok(())
     }
 
-    async fn from(&mut self) -> Result<Cursor, StoreError> {
+    async fn from(&mut self) -> Result<Cursor, DrainError> {
         if let Some(cursor) = self.cursor {
             return Ok(cursor);
         }
         let spool_id = self.shared.spool.id();
         let known = self.store.cursor(spool_id).await?.unwrap_or_else(|| cursor(spool_id, Position::default()));
+        let shared = Arc::clone(&self.shared);
+        spawn_blocking(move || see(&shared, known)).await??;
         self.shared.note_delivered(known);
         self.cursor = Some(known);
         Ok(known)
@@ -213,6 +220,10 @@ impl Drain {
         let goal = self.shared.spool.written();
         if goal.seq <= from.seq {
             return Ok(None);
+        }
+        let wanted = goal.seq.min(from.seq.saturating_add(self.rows as u64));
+        if self.shared.spool.durable().seq < wanted && !self.shared.durable_to(wanted).await {
+            return Err(DrainError::Undurable);
         }
         let (shared, rows_max, record_bytes) = (Arc::clone(&self.shared), self.rows, self.record_bytes);
         let mut enricher = self.enricher.take().unwrap_or_default();
@@ -285,6 +296,27 @@ impl Drain {
     }
 }
 
+/// The store's cursor is known now, if it was not. It is never ahead of where this run began, unless the directory is a copy of an earlier
+/// state than the store's: then this run's records have sequences that the store has seen already, under which they can never be delivered.
+/// They are lost, counted as answered and nowhere, and new ones begin above the cursor.
+fn see(shared: &Shared, known: Cursor) -> Result<(), DrainError> {
+    let blind = || shared.blind.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(begun) = *blind() else { return Ok(()) };
+    let ahead = known.seq.saturating_sub(begun.seq);
+    if ahead > 0 {
+        shared.spool.begin_above(known.seq).map_err(DrainError::Begin)?;
+        shared.spool.count_answered(ahead);
+        tracing::error!(
+            cursor = known.seq,
+            begun = begun.seq,
+            "the click spool is a copy of an earlier state than the database's, and clicks were recorded before that was known: they are lost; \
+             `knurl audit` shows how many"
+        );
+    }
+    *blind() = None;
+    Ok(())
+}
+
 fn keep_aside(shared: &Shared, at: Position) -> Result<(), DrainError> {
     let batch = shared.spool.read(at, 1)?;
     match batch.records().next() {
@@ -306,7 +338,7 @@ fn read_batch(
 ) -> Result<Read, ReadError> {
     let mut bytes_max = rows_max.saturating_mul(record_bytes).min(BATCH_BYTES_MAX);
     loop {
-        let batch = shared.spool.read(position(from), bytes_max)?;
+        let batch = shared.spool.read_durable(position(from), bytes_max)?;
         let rows = batch.len();
         if rows <= rows_max {
             let bytes: usize = batch.records().map(<[u8]>::len).sum();

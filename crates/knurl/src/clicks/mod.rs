@@ -49,7 +49,7 @@ pub struct Clicks {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Without the store's cursor it is unknown which records were delivered: nothing is opened.
+    /// For a reason that does not pass.
     #[error("the click cursor could not be read")]
     Store(#[from] StoreError),
     #[error("the click spool could not be opened")]
@@ -60,8 +60,8 @@ pub enum StartError {
     Interrupted(#[from] JoinError),
 }
 
-/// Opens the spool in `spool_dir` (created where absent) after the store's cursor and starts its threads. Clicks are delivered
-/// once [`crate::jobs::start`] runs.
+/// Opens the spool in `spool_dir` (created where absent) after the store's cursor and starts its threads. While the store is away it is
+/// opened all the same; the drain asks for the cursor before it delivers anything. Clicks are delivered once [`crate::jobs::start`] runs.
 pub async fn start(
     config: &ClicksConfig,
     spool_dir: &Path,
@@ -82,7 +82,18 @@ pub async fn start_on(
 ) -> Result<Clicks, StartError> {
     let of = Arc::clone(&disk);
     let id = spawn_blocking(move || Spool::identity(&*of)).await??;
-    let delivered = store.cursor(id).await?.map(shared::position);
+    let delivered = match store.cursor(id).await {
+        // None yet: nothing was delivered.
+        Ok(cursor) => Some(cursor.map(shared::position).unwrap_or_default()),
+        Err(error) if error.is_transient() => {
+            tracing::warn!(
+                error = &error as &dyn Error,
+                "the store is away: clicks are kept, and delivered from where the store says once it is back"
+            );
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
     let spool_config = SpoolConfig {
         segment_bytes: config.segment_bytes,
         segments_max: config.segments_max,
@@ -94,7 +105,7 @@ pub async fn start_on(
     };
     let (spool, recovery) = spawn_blocking(move || Spool::open(disk, spool_config, delivered)).await??;
     keep_losses(&spool, &recovery);
-    let shared = Shared::new(spool, delivered.unwrap_or_default(), metrics);
+    let shared = Shared::new(spool, delivered, metrics);
     shared.report_at_scrapes();
     let mut clicks = Clicks {
         recorder: Recorder::new(Arc::clone(&shared), config),

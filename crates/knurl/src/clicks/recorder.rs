@@ -23,9 +23,6 @@ use crate::config::{ClicksConfig, Durability};
 
 /// Redirects that may wait for a segment at once: more than a burst between two `prepare`s needs, little enough memory.
 const FULL_WAITERS_MAX: usize = 1024;
-/// How long an answer waits for its fsync with `durability = power`. A disk that takes longer hangs; the redirect then goes out, counted
-/// and logged as un-synced.
-const SYNC_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What the front holds: cheap to clone.
 #[derive(Clone, Debug)]
@@ -150,21 +147,9 @@ impl Recorder {
     }
 
     async fn wait_durable(&self, end: Position) {
-        let until = Instant::now() + SYNC_WAIT_MAX;
-        loop {
-            let mut moved = std::pin::pin!(self.shared.durable_moved.notified());
-            moved.as_mut().enable();
-            if self.shared.spool.durable().seq >= end.seq {
-                return;
-            }
-            self.shared.syncer.ring();
-            if timeout_at(until, moved).await.is_err() {
-                self.shared.metrics.clicks.unsynced.inc();
-                tracing::error!(
-                    "a redirect was answered although its click is not on disk yet: the disk does not finish its fsync"
-                );
-                return;
-            }
+        if !self.shared.durable_to(end.seq).await {
+            self.shared.metrics.clicks.unsynced.inc();
+            tracing::error!("a redirect was answered although its click is not on disk yet: the disk does not finish its fsync");
         }
     }
 }

@@ -11,7 +11,10 @@ use std::{
 use arc_swap::ArcSwap;
 use knurl_spool::{Position, Spool};
 use knurl_store::Cursor;
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout_at},
+};
 
 use super::salts::SaltBook;
 use crate::telemetry::Metrics;
@@ -27,6 +30,8 @@ pub(super) struct Shared {
     pub(super) preparer: Bell,
     /// Syncer -> recorders: [`Spool::durable`] moved, or will move no more.
     pub(super) durable_moved: Notify,
+    /// The syncer is gone: nothing becomes durable any more.
+    pub(super) syncing_ended: AtomicBool,
     /// Preparer -> recorders: a segment is ready, or `starved` changed.
     pub(super) segment_ready: Notify,
     /// The last `prepare` left no segment: waiting for one is pointless until the next succeeds.
@@ -37,17 +42,27 @@ pub(super) struct Shared {
     pub(super) delivered: watch::Sender<u64>,
     /// The segment the cursor is in.
     pub(super) delivered_segment: AtomicU64,
+    /// Where this run's records begin, as long as the store has not told its cursor: the spool was opened without it.
+    pub(super) blind: Mutex<Option<Position>>,
 }
 
+/// How long an answer, or a delivery, waits for an fsync. A disk that takes longer hangs.
+pub(super) const SYNC_WAIT_MAX: Duration = Duration::from_secs(5);
+
 impl Shared {
-    pub(super) fn new(spool: Spool, delivered: Position, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// `delivered`: the store's cursor. `None`: it cannot be asked now; what was released was delivered, and that is all that is known.
+    pub(super) fn new(spool: Spool, delivered: Option<Position>, metrics: Arc<Metrics>) -> Arc<Self> {
+        let blind = delivered.is_none().then(|| spool.written());
+        let delivered = delivered.unwrap_or_else(|| spool.oldest());
         Arc::new(Self {
+            blind: Mutex::new(blind),
             spool,
             metrics,
             salts: ArcSwap::from_pointee(SaltBook::unshared()),
             syncer: Bell::default(),
             preparer: Bell::default(),
             durable_moved: Notify::new(),
+            syncing_ended: AtomicBool::new(false),
             segment_ready: Notify::new(),
             starved: AtomicBool::new(false),
             drain_wanted: Notify::new(),
@@ -63,6 +78,26 @@ impl Shared {
 
     pub(super) fn delivered_seq(&self) -> u64 {
         *self.delivered.borrow()
+    }
+
+    /// Has the syncer make records durable up to `seq`, and waits for it. `false`: the disk does not finish, or will never.
+    pub(super) async fn durable_to(&self, seq: u64) -> bool {
+        let until = Instant::now() + SYNC_WAIT_MAX;
+        loop {
+            let mut moved = std::pin::pin!(self.durable_moved.notified());
+            // Registered before the spool is asked, so that no sync is missed in between.
+            moved.as_mut().enable();
+            if self.spool.durable().seq >= seq {
+                return true;
+            }
+            if self.syncing_ended.load(Ordering::Acquire) {
+                return false;
+            }
+            self.syncer.ring();
+            if timeout_at(until, moved).await.is_err() {
+                return false;
+            }
+        }
     }
 
     /// Totals the spool keeps anyway are copied at a scrape: nothing is counted twice on the redirect.

@@ -7,7 +7,7 @@
 use std::{
     error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -57,6 +57,9 @@ impl Syncer {
                     }
                 }
             }
+            // Nobody shall wait for a thread that is gone.
+            self.shared.syncing_ended.store(true, Ordering::Release);
+            self.shared.durable_moved.notify_waiters();
         })
     }
 

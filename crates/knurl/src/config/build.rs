@@ -11,21 +11,19 @@ use knurl_store::postgres::PostgresOptions;
 
 use super::{
     AdmissionConfig, Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Database, Durability, HttpConfig,
-    IdempotencyConfig, IpNet, LimitsConfig, LinksConfig, LogConfig, LogFormat, Secret, Source, SpoolMedium, StoreConfig,
-    WatchdogConfig, values::Values,
+    IdempotencyConfig, IpNet, LimitsConfig, LinksConfig, LogConfig, LogFormat, RedisConfig, Secret, Source, SpoolMedium,
+    StoreConfig, WatchdogConfig, values::Values,
 };
 
 const LIST_MAX: usize = 256;
 const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 const KNOWN_DATABASES: &str = "names neither a SQLite file (`sqlite:/path/to/knurl.db`) nor a PostgreSQL (`postgres://…`)";
-const NO_REDIS: &str = "this version of knurl has no use for Redis; leave it empty";
 
 impl Values {
     pub(super) fn build(&self) -> Result<Config, ConfigError> {
         let listen = self.address("listen")?;
         let base_url = self.base_url(listen)?;
-        self.no_redis()?;
         let store = self.store()?;
         Ok(Config {
             data_dir: self.data_dir()?,
@@ -43,6 +41,7 @@ impl Values {
                 coherence_interval: self.millis("cache.coherence_interval_ms")?,
             },
             limits: self.limits()?,
+            redis: self.redis()?,
             store,
             admission: AdmissionConfig {
                 target: self.millis("admission.target_ms")?,
@@ -194,11 +193,20 @@ impl Values {
         })
     }
 
-    fn no_redis(&self) -> Result<(), ConfigError> {
-        if self.text("redis_url").is_empty() {
-            return Ok(());
+    fn redis(&self) -> Result<Option<RedisConfig>, ConfigError> {
+        let timeout = self.millis("redis.timeout_ms")?;
+        let links_ttl = Duration::from_secs(self.number("redis.links_ttl_s")?);
+        let prefix = self.text("redis.prefix");
+        // No braces: in a Cluster they would put all keys on one node.
+        if !(1..=32).contains(&prefix.len()) || !prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b)) {
+            return Err(self.invalid("redis.prefix"));
         }
-        Err(self.refused("redis_url", NO_REDIS))
+        let text = self.text("redis_url");
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let url = text.parse().map_err(|_| self.invalid("redis_url"))?;
+        Ok(Some(RedisConfig { url, timeout, links_ttl, prefix }))
     }
 
     fn base_url(&self, listen: SocketAddr) -> Result<BaseUrl, ConfigError> {

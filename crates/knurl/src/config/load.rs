@@ -21,7 +21,7 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 const OTHER_VARIABLES: [&str; 2] = ["KNURL_CONFIG", "KNURL_FAILPOINT"];
 /// The seed's own names of a PostgreSQL: used where nothing sets `database_url`. They must not break a start.
 const SEED_DATABASE: [&str; 5] = ["DATABASE_HOST", "DATABASE_PORT", "DATABASE_NAME", "DATABASE_USER", "DATABASE_PASSWORD"];
-/// The seed's own name of a Redis, for which this version has no use.
+/// The seed's own name for `redis_url`: believed where nobody says anything else.
 const SEED_REDIS: &str = "REDIS_URL";
 
 /// Where the layers are read from; a value, so that tests need no process of their own.
@@ -69,10 +69,11 @@ impl Layers {
             read_file(&mut values, path)?;
         }
         self.read_environment(&mut values)?;
+        self.read_seed_redis(&mut values)?;
         for (key, text, flag) in &self.flags {
             values.0.insert((*key).to_owned(), Value { text: Text::One(text.clone()), source: Source::Flag(flag) });
         }
-        let notes = self.read_seed(&mut values);
+        let notes = self.read_seed_database(&mut values);
         let config = values.build()?;
         Ok(Loaded { config, settings: settings(&values), notes })
     }
@@ -113,7 +114,7 @@ impl Layers {
     }
 
     /// A database named by its parts, unless one is named as ours are. Returns what was seen and is not used.
-    fn read_seed(&self, values: &mut Values) -> Vec<String> {
+    fn read_seed_database(&self, values: &mut Values) -> Vec<String> {
         let of = |wanted: &str| {
             let found = self.environment.iter().find(|(name, _)| name == wanted);
             found.and_then(|(_, value)| value.to_str()).unwrap_or_default()
@@ -132,10 +133,23 @@ impl Layers {
                 seen.join(", ")
             ));
         }
-        if !of(SEED_REDIS).is_empty() {
-            notes.push(format!("{SEED_REDIS} set but not used: this version has no use for Redis"));
-        }
         notes
+    }
+
+    fn read_seed_redis(&self, values: &mut Values) -> Result<(), ConfigError> {
+        let Some((_, value)) = self.environment.iter().find(|(name, value)| name == SEED_REDIS && !value.is_empty()) else {
+            return Ok(());
+        };
+        if values.source("redis_url") != Source::Default {
+            return Ok(());
+        }
+        let source = Source::Environment(SEED_REDIS.to_owned());
+        let Some(text) = value.to_str().map(str::to_owned) else {
+            let reason = "the value is not UTF-8".into();
+            return Err(ConfigError::Refused { key: "redis_url".into(), source_: source, reason });
+        };
+        values.0.insert("redis_url".into(), Value { text: Text::One(text), source });
+        Ok(())
     }
 }
 
@@ -344,6 +358,25 @@ mod tests {
         assert_eq!(loaded.config.base_url, super::super::BaseUrl("http://127.0.0.1:8080".into()));
         assert_eq!(loaded.config.sqlite_path(), Some(PathBuf::from("./data/knurl.db")));
         assert!(loaded.config.replica);
+    }
+
+    #[test]
+    fn the_seeds_name_for_redis_counts_where_nothing_else_was_said() {
+        let load = |environment: &[(&str, &str)]| {
+            let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+            Layers { environment, ..Layers::default() }.load()
+        };
+        let shown = |environment: &[(&str, &str)]| {
+            let loaded = load(environment).unwrap_or_else(|error| panic!("{error}"));
+            loaded.config.redis.map(|redis| redis.url.to_string())
+        };
+        assert_eq!(shown(&[]), None);
+        assert_eq!(shown(&[("REDIS_URL", "")]), None);
+        assert_eq!(shown(&[("REDIS_URL", "redis://seed")]).as_deref(), Some("seed:6379"));
+        let both = [("REDIS_URL", "redis://seed"), ("KNURL_REDIS_URL", "redis://ours:7")];
+        assert_eq!(shown(&both).as_deref(), Some("ours:7"));
+        let error = load(&[("REDIS_URL", "redis://u:hidden@")]).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.starts_with("REDIS_URL: `redis_url` cannot be …") && !error.contains("hidden"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,10 @@ mod build;
 mod database;
 mod error;
 mod load;
+mod machine;
 pub mod manual;
+pub mod redis_url;
+mod served;
 mod values;
 
 use std::{
@@ -20,6 +23,7 @@ use std::{
 pub use database::Database;
 pub use error::ConfigError;
 pub use load::{Layers, Loaded, Setting};
+pub use redis_url::RedisUrl;
 pub use values::Source;
 
 use knurl_core::{
@@ -27,6 +31,7 @@ use knurl_core::{
     target::{OwnHost, TargetRules},
 };
 use knurl_store::sqlite::SqliteOptions;
+use machine::Machine;
 
 /// The options `knurl serve` and the other commands run with.
 #[derive(Clone, Debug)]
@@ -46,6 +51,8 @@ pub struct Config {
     pub clicks: ClicksConfig,
     pub cache: CacheConfig,
     pub limits: LimitsConfig,
+    /// `None`: no Redis.
+    pub redis: Option<RedisConfig>,
     pub store: StoreConfig,
     pub admission: AdmissionConfig,
     pub idempotency: IdempotencyConfig,
@@ -65,9 +72,19 @@ impl Config {
         self.data_dir.join("spool")
     }
 
+    /// This node's copy of the link table.
+    pub fn replica_path(&self) -> PathBuf {
+        self.data_dir.join("replica.db")
+    }
+
     /// Where a generated admin key is kept.
     pub fn admin_key_path(&self) -> PathBuf {
         self.data_dir.join("admin.key")
+    }
+
+    /// Where a node keeps whom to admit while the database is away.
+    pub fn kept_keys_path(&self) -> PathBuf {
+        self.data_dir.join("keys")
     }
 
     /// Takes in the address really bound: a base URL that was derived from `listen` follows it, and so do the hosts that are us.
@@ -214,8 +231,14 @@ pub struct LinksConfig {
 
 impl LinksConfig {
     fn know_own_hosts(&mut self, base_url: &BaseUrl, listen: SocketAddr) {
+        self.target_rules.set_own_hosts(self.more_own_hosts.iter().cloned());
+        self.know_more_own_hosts(base_url, listen);
+    }
+
+    fn know_more_own_hosts(&mut self, base_url: &BaseUrl, listen: SocketAddr) {
         let base = OwnHost::parse(base_url.authority()).ok();
-        self.target_rules.set_own_hosts(base.into_iter().chain([OwnHost::from(listen)]).chain(self.more_own_hosts.iter().cloned()));
+        let hosts = base.into_iter().chain([OwnHost::from(listen)]).chain(Machine::here().hosts(listen));
+        self.target_rules.add_own_hosts(hosts);
     }
 }
 
@@ -273,6 +296,17 @@ pub struct LimitsConfig {
     pub burst_s: u32,
     /// Never counted.
     pub exempt: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    pub url: RedisUrl,
+    /// For one answer.
+    pub timeout: Duration,
+    /// How long a cached link is kept at most.
+    pub links_ttl: Duration,
+    /// What every key and channel of ours begins with.
+    pub prefix: String,
 }
 
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 //! Promised: they ask nobody else (no query, no wait), so they answer while the database hangs. `/readyz` says whether this node can
 //! redirect, never whether its database is up: a node whose database is away stays in the rotation, degraded, because its redirects go
 //! on; taking all nodes out at once is what would end them. 503 only while starting or stopping, and where truly nothing can be
-//! redirected: the database is away and memory is empty.
+//! redirected: the database is away, this node has no whole replica and its memory is empty.
 //! Refused: a change of `/health`, which says `{"status":"ok"}` and nothing else whatever happens (the contract).
 
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
@@ -61,8 +61,17 @@ struct Facts {
     database_up: bool,
     /// Memory holds at least one link.
     memory_warm: bool,
+    replica: Copy,
     /// Clicks find room.
     spool_has_room: bool,
+}
+
+/// This node's own copy of the link table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Copy {
+    Off,
+    Partial,
+    Complete,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +85,18 @@ enum Readiness {
 impl Facts {
     fn of(state: &HttpState) -> Self {
         let metrics = &state.metrics;
+        let replica = &metrics.tiers.replica;
         // Sizes are kept by memory itself: reading them is some loads.
         state.resolver.measure();
         Self {
             phase: state.life.phase(),
             database_up: metrics.store.up.get() == 1,
             memory_warm: metrics.cache.links.get() > 0,
+            replica: match (replica.is_watched(), replica.complete.get()) {
+                (false, _) => Copy::Off,
+                (true, 0) => Copy::Partial,
+                (true, _) => Copy::Complete,
+            },
             spool_has_room: metrics.clicks.starved.get() == 0,
         }
     }
@@ -92,9 +107,11 @@ impl Facts {
             Phase::Stopping => return Readiness::NotReady("This node is stopping."),
             Phase::Serving => {}
         }
-        match (self.database_up, self.memory_warm, self.spool_has_room) {
+        match (self.database_up, self.memory_warm || self.replica == Copy::Complete, self.spool_has_room) {
             (true, _, true) => Readiness::Ready,
-            (false, false, _) => Readiness::NotReady("The database is away and memory holds no link: nothing can be redirected."),
+            (false, false, _) => {
+                Readiness::NotReady("The database is away and this node holds no link: nothing can be redirected.")
+            }
             _ => Readiness::Degraded,
         }
     }
@@ -110,6 +127,7 @@ struct Report {
 struct Checks {
     database: &'static str,
     memory: &'static str,
+    replica: &'static str,
     spool: &'static str,
 }
 
@@ -137,6 +155,11 @@ pub(super) fn ready(state: &HttpState) -> Result<Response<Body>, Error> {
     let checks = Checks {
         database: if facts.database_up { "up" } else { "down" },
         memory: if facts.memory_warm { "warm" } else { "empty" },
+        replica: match facts.replica {
+            Copy::Off => "off",
+            Copy::Partial => "partial",
+            Copy::Complete => "complete",
+        },
         spool: if facts.spool_has_room { "ok" } else { "full" },
     };
     Ok(json(serde_json::to_vec(&Report { status, checks }).map_err(Error::internal)?.into()))
@@ -158,7 +181,8 @@ fn json(body: Body) -> Response<Body> {
 mod tests {
     use super::*;
 
-    const WELL: Facts = Facts { phase: Phase::Serving, database_up: true, memory_warm: true, spool_has_room: true };
+    const WELL: Facts =
+        Facts { phase: Phase::Serving, database_up: true, memory_warm: true, replica: Copy::Off, spool_has_room: true };
 
     #[test]
     fn a_node_is_ready_as_long_as_it_can_redirect() {
@@ -166,6 +190,8 @@ mod tests {
         assert_eq!(Facts { memory_warm: false, ..WELL }.judge(), Readiness::Ready, "a fresh node");
         assert_eq!(Facts { database_up: false, ..WELL }.judge(), Readiness::Degraded);
         assert_eq!(Facts { spool_has_room: false, ..WELL }.judge(), Readiness::Degraded);
+        let alone = Facts { database_up: false, memory_warm: false, replica: Copy::Complete, ..WELL };
+        assert_eq!(alone.judge(), Readiness::Degraded, "restarted without anybody");
         assert_eq!(Facts { database_up: false, spool_has_room: false, ..WELL }.judge(), Readiness::Degraded);
     }
 
@@ -175,6 +201,7 @@ mod tests {
             Facts { phase: Phase::Starting, ..WELL },
             Facts { phase: Phase::Stopping, ..WELL },
             Facts { database_up: false, memory_warm: false, ..WELL },
+            Facts { database_up: false, memory_warm: false, replica: Copy::Partial, ..WELL },
         ] {
             assert!(matches!(facts.judge(), Readiness::NotReady(_)), "{facts:?}");
         }

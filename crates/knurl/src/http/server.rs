@@ -6,14 +6,14 @@ use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::{
-    net::TcpListener,
     task::JoinHandle,
     time::{Instant, timeout},
 };
 use tower::ServiceExt;
 
 use super::{
-    HttpState, accept,
+    HttpState,
+    accept::{self, Listener},
     admission::Class,
     api,
     client::Peer,
@@ -21,6 +21,7 @@ use super::{
     drain::Drain,
     error::{Code, Error, RequestId},
     front::{self, Route},
+    host,
     observe::{self, Observe},
 };
 use crate::telemetry::metrics::ConnectionMetrics;
@@ -39,19 +40,21 @@ pub struct Server {
 #[derive(Debug)]
 struct Running {
     drain: Arc<Drain>,
+    /// Whoever is not accepted any more is accepted by the process after us: nobody who was has to be hurried.
+    hands_over: bool,
     accepting: JoinHandle<()>,
 }
 
 impl Server {
     /// Serves redirects and API on `public`, metrics and health on `observed`, on the current runtime.
-    pub fn start(state: &Arc<HttpState>, public: TcpListener, observed: TcpListener) -> Self {
+    pub fn start(state: &Arc<HttpState>, public: impl Into<Listener>, observed: impl Into<Listener>) -> Self {
         let http = &state.config.http;
         let front = Front { state: Arc::clone(state), router: api::router(Arc::clone(state)) };
         let connections = Arc::clone(&state.metrics.connections);
-        let public = run(front, http, connections, public, accept::connections_max(http.connections_max));
+        let public = run(front, http, connections, public.into(), accept::connections_max(http.connections_max));
         let observe = Observe { state: Arc::clone(state) };
         // Its connections are not the visitors': they are counted nowhere.
-        let observed = run(observe, http, Arc::new(ConnectionMetrics::default()), observed, observe::CONNECTIONS_MAX);
+        let observed = run(observe, http, Arc::new(ConnectionMetrics::default()), observed.into(), observe::CONNECTIONS_MAX);
         let pulse = tokio::spawn(Arc::clone(&state.admission).pulse());
         Self { public, observed, pulse }
     }
@@ -77,6 +80,9 @@ impl Server {
 impl Running {
     async fn stop(mut self, deadline: Duration) -> usize {
         let begun = Instant::now();
+        if self.hands_over {
+            self.drain.leave();
+        }
         if self.drain.is_leaving() {
             self.drain.refuse();
             let _ = timeout(deadline, &mut self.accepting).await;
@@ -93,13 +99,14 @@ fn run<H: Handler>(
     handler: H,
     http: &crate::config::HttpConfig,
     metrics: Arc<ConnectionMetrics>,
-    listener: TcpListener,
+    listener: Listener,
     connections_max: usize,
 ) -> Running {
     let drain = Arc::new(Drain::default());
     let shared = Arc::new(Shared::new(handler, http, Arc::clone(&drain), metrics));
+    let hands_over = listener.outlives_us;
     let accepting = tokio::spawn(accept::run(listener, shared, connections_max));
-    Running { drain, accepting }
+    Running { drain, hands_over, accepting }
 }
 
 struct Front {
@@ -115,7 +122,15 @@ impl Handler for Front {
             let error = Error::new(Code::UriTooLong);
             return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
         }
-        let code = match front::classify(&parts.method, parts.uri.path()) {
+        let route = front::classify(&parts.method, parts.uri.path());
+        // A redirect's are looked at on its way through the headers.
+        if !matches!(route, Route::Redirect(_))
+            && let Some(refusal) = host::refusal(parts.version, &parts.headers, parts.uri.path())
+        {
+            self.state.metrics.connections.malformed.inc();
+            return Answering::Now(refusal);
+        }
+        let code = match route {
             Route::Redirect(code) => front::Known(code.len()),
             Route::WrongMethod => return Answering::Now(front::wrong_method(&parts)),
             Route::Api => {

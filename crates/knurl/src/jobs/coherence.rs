@@ -1,7 +1,6 @@
-//! Drops what memory holds when somebody else has changed the database.
+//! When somebody else has changed the database: drops what memory holds, unless a feed says what to forget, and has the keys read again.
 //!
-//! On PostgreSQL another node's creates do not count as a change: a code that did not exist a moment ago is forgotten by the feed of
-//! changes, or by `cache.negative_ttl_ms`. Edits and revoked keys always do.
+//! On PostgreSQL another node's creates do not count as a change; edits and changed keys always do.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -15,7 +14,8 @@ pub(super) type OnForeignChange = Arc<dyn Fn() -> BoxFuture<'static, Result<(), 
 
 pub(super) struct CoherenceJob {
     pub(super) store: Arc<dyn Store>,
-    pub(super) resolver: Resolver,
+    /// `None`: others say what it is to forget.
+    pub(super) resolver: Option<Resolver>,
     pub(super) on_foreign_change: OnForeignChange,
     pub(super) interval: Duration,
     pub(super) metrics: Arc<Metrics>,
@@ -33,7 +33,9 @@ impl Job for CoherenceJob {
         match self.store.foreign_changes().await {
             Ok(now) => {
                 if self.seen != Some(now) {
-                    self.resolver.forget_all();
+                    if let Some(resolver) = &self.resolver {
+                        resolver.forget_all();
+                    }
                     self.seen = Some(now);
                     self.behind = true;
                 }

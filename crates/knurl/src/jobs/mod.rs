@@ -6,6 +6,8 @@
 mod canary;
 mod coherence;
 mod drain;
+mod follow;
+mod hints;
 mod onces;
 mod retention;
 mod salts;
@@ -16,21 +18,21 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+pub use follow::Feeding;
 use futures_util::future::BoxFuture;
 use knurl_core::UnixMillis;
 use knurl_store::{Store, StoreError};
 use supervisor::{Job, Running, run};
 use tokio::time::{Instant, timeout};
 
-use crate::{clicks::Clicks, config::Config, resolve::Resolver, telemetry::Metrics};
+use crate::{clicks::Clicks, config::Config, redis::Redis, resolve::Resolver, telemetry::Metrics};
 
 /// The first salts, and the first word of the canary, are waited for this long; then derived salts do until the job has them.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
 
-/// What [`start`] is given. `on_foreign_change` runs after somebody else changed the database and the resolver has forgotten
-/// everything: the place to refresh the key ring. Where it fails it is tried again at every look.
+/// What [`start`] is given. `on_foreign_change` runs after somebody else changed the database: the place to refresh the key ring. Where it fails it is tried again at every look.
 pub struct Needs<'a> {
     pub config: &'a Config,
     pub clicks: &'a Clicks,
@@ -38,6 +40,10 @@ pub struct Needs<'a> {
     pub resolver: Resolver,
     pub metrics: Arc<Metrics>,
     pub on_foreign_change: Arc<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>,
+    /// Tells which links others have changed. `None`: that is not known, only that they have; then nothing remembered is believed.
+    pub feeding: Option<Feeding>,
+    /// Where there is one, other nodes' edits are heard of through it.
+    pub redis: Option<Redis>,
 }
 
 impl std::fmt::Debug for Needs<'_> {
@@ -52,7 +58,7 @@ pub struct Jobs {
     running: Vec<Running>,
 }
 
-/// Starts, on the current runtime: drain, salts, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
+/// Starts, on the current runtime: drain, salts, hints, follow, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
 /// returns.
 pub async fn start(needs: Needs<'_>) -> Jobs {
     start_at(needs, system_clock()).await
@@ -60,7 +66,7 @@ pub async fn start(needs: Needs<'_>) -> Jobs {
 
 /// [`start`] under another clock.
 pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
-    let Needs { config, clicks, store, resolver, metrics, on_foreign_change } = needs;
+    let Needs { config, clicks, store, resolver, metrics, on_foreign_change, feeding, redis } = needs;
     let (drains, interval) = (clicks.drains(), config.clicks.drain_interval);
     let mut running = vec![run(move || drain::DrainJob { drain: drains.make(), interval }, Arc::clone(&metrics))];
 
@@ -87,11 +93,25 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
     }
     running.push(run(salts, Arc::clone(&metrics)));
 
+    if let Some(redis) = redis {
+        let listener = resolver.clone();
+        let hints = move || hints::HintsJob { hints: redis.hints(), resolver: listener.clone() };
+        running.push(run(hints, Arc::clone(&metrics)));
+    }
+
+    // The feed tells which links; without one all are forgotten.
+    let forgets_all = feeding.is_none().then(|| resolver.clone());
+    if let Some(feeding) = feeding {
+        let counted = Arc::clone(&metrics);
+        let follow = move || follow::FollowJob::new(&feeding, resolver.clone(), Arc::clone(&counted));
+        running.push(run(follow, Arc::clone(&metrics)));
+    }
+
     let coherence = {
         let (store, metrics, interval) = (Arc::clone(&store), Arc::clone(&metrics), config.cache.coherence_interval);
         move || coherence::CoherenceJob {
             store: Arc::clone(&store),
-            resolver: resolver.clone(),
+            resolver: forgets_all.clone(),
             on_foreign_change: Arc::clone(&on_foreign_change),
             interval,
             metrics: Arc::clone(&metrics),

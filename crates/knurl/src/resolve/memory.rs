@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use foldhash::fast::RandomState;
@@ -22,7 +22,12 @@ use quick_cache::{
 };
 use tokio::sync::OnceCell;
 
-use super::{Loaded, Resolved, entry::EPOCH_BITS, table::Table};
+use super::{
+    Loaded, Resolved,
+    entry::EPOCH_BITS,
+    marks::{By, Mark, Marks},
+    table::Table,
+};
 
 /// "No such code" remembered at once: some 8 MB at the longest codes. A scan larger than this is answered by the database.
 const ABSENT_MAX: usize = 1 << 16;
@@ -40,11 +45,17 @@ pub(super) struct Flight {
     cell: Arc<OnceCell<Loaded>>,
     generation: u64,
     epoch: u64,
+    mark: Mark,
     stripe: usize,
     stripes: Arc<Stripes>,
 }
 
 impl Flight {
+    /// As it was when this passenger came.
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
+    }
+
     pub(super) fn cell(&self) -> &OnceCell<Loaded> {
         &self.cell
     }
@@ -73,6 +84,7 @@ struct Stripe {
     /// Grows with every `forget` of a code of this stripe.
     generation: u64,
     flights: HashMap<Box<str>, Aloft, RandomState>,
+    marks: Marks,
 }
 
 struct Stripes([Mutex<Stripe>; STRIPES]);
@@ -139,6 +151,7 @@ impl Memory {
             cell: Arc::clone(&aloft.cell),
             generation: aloft.generation,
             epoch: aloft.epoch,
+            mark: stripe.marks.of(code),
             stripe: index,
             stripes: Arc::clone(&self.stripes),
         }
@@ -167,15 +180,31 @@ impl Memory {
         }
     }
 
+    pub(super) fn mark(&self, code: &str) -> Mark {
+        lock(&self.stripes.0[self.stripe(code)]).marks.of(code)
+    }
+
+    /// The link was changed.
+    pub(super) fn changed(&self, code: &str, by: By, version: Option<i64>, now: Instant) {
+        let mut stripe = lock(&self.stripes.0[self.stripe(code)]);
+        stripe.marks.set(code, by, version, now);
+        self.drop_from(&mut stripe, code);
+    }
+
+    /// As [`Memory::changed`] of a code that no copy can hold yet.
     pub(super) fn forget(&self, code: &str) {
         let mut stripe = lock(&self.stripes.0[self.stripe(code)]);
+        self.drop_from(&mut stripe, code);
+    }
+
+    fn drop_from(&self, stripe: &mut Stripe, code: &str) {
         stripe.generation += 1;
         stripe.flights.remove(code);
         self.links.remove(code);
         self.absent.remove(code);
     }
 
-    pub(super) fn forget_all(&self) {
+    pub(super) fn forget_all(&self, now: Instant) {
         let epoch = self.epoch.fetch_add(1, SeqCst) + 1;
         if round(epoch) == 0 {
             // Once in years: what was remembered a whole round ago would look current.
@@ -183,7 +212,9 @@ impl Memory {
         }
         // Loads that took off before must not be joined by those who ask from now on.
         for stripe in &self.stripes.0 {
-            lock(stripe).flights.clear();
+            let mut stripe = lock(stripe);
+            stripe.flights.clear();
+            stripe.marks.set_all(now);
         }
         self.absent.clear();
     }

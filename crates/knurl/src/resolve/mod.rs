@@ -1,48 +1,52 @@
-//! From a short code to the link that answers it: memory, then the database.
+//! From a short code to the link that answers it: memory, then the tiers below it: the replica on this node's disk, Redis, the database.
 //!
 //! Promised: an answer from memory takes no lock, one allocation and no await; concurrent misses of one code ask the
-//! database once (single flight); "no such code" is remembered for `negative_ttl`; while the database is unavailable what memory holds
-//! still answers, however old; a change made through this process is visible to the next resolve, one made by another process
-//! within `coherence_interval`; an unavailable database is an error, never "no such code".
+//! tiers below once (single flight); "no such code" is remembered for `negative_ttl`; while the database is unavailable what the replica
+//! or memory holds still answers, however old; a change made through this process is visible to the next resolve, one made by another
+//! process as soon as this node has heard of it; an unavailable database is an error, never "no such code".
 //!
 //! # Layout
-//! [`memory`] decides what may be kept (it knows no store and no await) and keeps it in a [`table`] of [`entry`]s over [`words`]; this
-//! file asks the database.
+//! [`memory`] decides what may be kept (it knows no store and no await) and keeps it in a [`table`] of [`entry`]s over [`words`], with
+//! [`marks`] of what was changed a moment ago; [`tiers`] puts together what lies below: [`copies`] (the replica), [`shared`] (Redis),
+//! [`database`].
 
+mod copies;
+mod database;
 mod entry;
 mod location;
+mod marks;
 mod memory;
+mod shared;
 mod table;
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]
 mod tests;
+mod tiers;
+#[cfg(test)]
+mod tiers_tests;
 mod words;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::{Duration, Instant},
+use std::{sync::Arc, time::Instant};
+
+use knurl_core::{LinkId, ShortCode, UnixMillis, UserId, link::RedirectStatus};
+use knurl_store::{
+    Store, StoreError,
+    replica::follow::{Changed, Outdated},
 };
 
-use futures_util::future::BoxFuture;
-use knurl_core::{
-    LinkId, ShortCode, UnixMillis, UserId,
-    link::{DEFAULT_DOMAIN, Link, RedirectStatus},
+use self::{
+    copies::Copy,
+    marks::By,
+    memory::{Flight, Memory},
+    tiers::{Below, Failure, Found},
 };
-use knurl_store::{Store, StoreError};
-
-pub use self::location::Location;
-use self::memory::{Flight, Memory};
+pub use self::{
+    location::Location,
+    shared::{Leave, Looked, SharedLinks},
+    tiers::{Copied, Tiers},
+};
 use crate::telemetry::{Metrics, redirects::Tier};
-
-/// A database that has not answered a point read in this time is unavailable to the visitor who waits.
-const DATABASE_DEADLINE: Duration = Duration::from_secs(2);
-/// After the database failed, links that memory still holds are answered from there for this long before it is asked again: an outage
-/// costs a hot link one slow answer in this time, not all of them.
-const RETRY_AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// What the redirect needs of a link, and no more.
 #[derive(Clone, Debug)]
@@ -59,17 +63,18 @@ pub struct Resolved {
 }
 
 impl Resolved {
-    fn of(link: &Link) -> Result<Self, StoreError> {
-        let (target, location) = (link.target.as_str(), link.target.location());
+    fn of(link: &Copied) -> Result<Self, StoreError> {
+        let facts = &link.facts;
+        let (target, location) = (facts.target.as_str(), facts.target.location());
         let verbatim = (*location != *target).then(|| target.into());
         let location = Location::new(location.into_owned().into_bytes())
             .ok_or_else(|| StoreError::Corrupt(format!("the target of link {} cannot be a Location header", link.id.0)))?;
         Ok(Self {
             id: link.id,
-            owner: link.owner,
-            is_active: link.is_active,
-            status: link.status,
-            expires_at: link.expires_at,
+            owner: facts.owner,
+            is_active: facts.is_active,
+            status: facts.status,
+            expires_at: facts.expires_at,
             location,
             verbatim,
         })
@@ -81,8 +86,16 @@ impl Resolved {
     }
 }
 
-type Loaded = Result<Option<Resolved>, Arc<StoreError>>;
-type Load = dyn Fn(ShortCode) -> BoxFuture<'static, Result<Option<Link>, StoreError>> + Send + Sync;
+type Loaded = Result<Found, Arc<StoreError>>;
+
+/// What is known of a code without asking anybody outside this node; a link of `None` does not exist, or was deleted.
+#[derive(Debug)]
+pub enum AtHand {
+    Known(Option<Resolved>),
+    /// As it once was.
+    Doubtful(Option<Resolved>),
+    Unknown,
+}
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -91,12 +104,9 @@ pub struct Resolver {
 }
 
 struct Inner {
-    load: Box<Load>,
+    below: Below,
     memory: Memory,
     metrics: Arc<Metrics>,
-    started: Instant,
-    /// Milliseconds after `started` until which a failed database is not asked for what memory holds.
-    retry_at_ms: AtomicU64,
 }
 
 impl std::fmt::Debug for Resolver {
@@ -106,21 +116,23 @@ impl std::fmt::Debug for Resolver {
 }
 
 impl Resolver {
+    /// Over a database alone.
     pub fn new(store: Arc<dyn Store>, config: &crate::config::CacheConfig) -> Self {
         Self::counting(store, config, Arc::default())
     }
 
     /// As [`Resolver::new`], counting into `metrics`.
-    pub fn counting(store: Arc<dyn Store>, config: &crate::config::CacheConfig, metrics: Arc<Metrics>) -> Self {
-        let load = move |code: ShortCode| -> BoxFuture<'static, _> {
-            let store = Arc::clone(&store);
-            Box::pin(async move { store.link_by_code(DEFAULT_DOMAIN, &code).await })
-        };
-        Self::from_load(Box::new(load), Memory::new(config.bytes_max, config.negative_ttl), metrics)
+    pub fn counting(database: Arc<dyn Store>, config: &crate::config::CacheConfig, metrics: Arc<Metrics>) -> Self {
+        Self::over(Tiers { replica: None, shared: None, database }, config, metrics)
     }
 
-    fn from_load(load: Box<Load>, memory: Memory, metrics: Arc<Metrics>) -> Self {
-        Self { inner: Arc::new(Inner { load, memory, metrics, started: Instant::now(), retry_at_ms: AtomicU64::new(0) }) }
+    pub fn over(tiers: Tiers, config: &crate::config::CacheConfig, metrics: Arc<Metrics>) -> Self {
+        let below = Below::new(tiers, &metrics);
+        Self::from(below, Memory::new(config.bytes_max, config.negative_ttl), metrics)
+    }
+
+    fn from(below: Below, memory: Memory, metrics: Arc<Metrics>) -> Self {
+        Self { inner: Arc::new(Inner { below, memory, metrics }) }
     }
 
     /// Memory only: `Some(None)` is a remembered "no such code", `None` a miss.
@@ -143,32 +155,80 @@ impl Resolver {
             return Ok(known);
         }
         let inner = &*self.inner;
-        if inner.now_ms() < inner.retry_at_ms.load(Relaxed)
-            && let Some(stale) = inner.memory.stale(code.as_str())
-        {
-            inner.metrics.redirects.resolved(Tier::Stale);
-            return Ok(Some(stale));
-        }
         let flight = inner.memory.join(code.as_str());
-        let loaded = flight.cell().get_or_init(|| inner.load(code, now, &flight)).await;
-        match loaded {
+        match flight.cell().get_or_init(|| inner.load(code, now, &flight)).await {
             Ok(found) => {
-                inner.metrics.redirects.resolved(Tier::Database);
-                Ok(found.clone())
+                inner.metrics.redirects.resolved(found.tier);
+                Ok(found.link.clone())
             }
-            Err(error) => inner.fall_back(code, error),
+            Err(error) => {
+                inner.metrics.redirects.resolved(Tier::Failed);
+                Err(same(error))
+            }
         }
     }
 
-    /// To be called after every change of a link (its creation too), before it is acknowledged.
-    pub fn forget(&self, code: &str) {
+    /// What this node knows by itself: memory and the replica. For those whom no other tier is to be asked for; nothing is remembered.
+    pub async fn at_hand(&self, code: &ShortCode, now: UnixMillis) -> AtHand {
+        if let Some(known) = self.cached(code.as_str(), now) {
+            return AtHand::Known(known);
+        }
+        let inner = &*self.inner;
+        match inner.below.copy(code, inner.memory.mark(code.as_str())).await {
+            Copy::Sure(link) => {
+                inner.metrics.redirects.resolved(Tier::Replica);
+                AtHand::Known(link)
+            }
+            Copy::Doubtful(link, _) => AtHand::Doubtful(link),
+            Copy::Unknown => AtHand::Unknown,
+        }
+    }
+
+    /// To be called after every change of a link through this process, before it is acknowledged. `version`: which it has become, where
+    /// that is known.
+    pub fn changed(&self, code: &str, version: Option<i64>) {
+        self.inner.memory.changed(code, By::ThisProcess, version, Instant::now());
+        if let (Some(shared), Some(version)) = (self.inner.below.shared(), version) {
+            shared.forget(&[Changed { code: code.to_owned(), version }], true);
+        }
+    }
+
+    /// As [`Resolver::changed`], after a creation: only "no such code" can be known of it.
+    pub fn created(&self, code: &str) {
         self.inner.memory.forget(code);
     }
 
-    /// Nothing in memory is believed any more without asking the database; while that is unavailable, it still answers.
+    /// Another node says that it has changed this link. The database's feed will say so too: this may come sooner.
+    pub fn told(&self, code: &str, version: i64) {
+        self.inner.memory.changed(code, By::Told, Some(version), Instant::now());
+    }
+
+    /// What the database's feed says is outdated. The replica, where there is one, has the changes already.
+    pub fn outdated(&self, outdated: Outdated<'_>) {
+        match outdated {
+            Outdated::Codes(codes) => self.changed_by_anybody(codes),
+            Outdated::Absence(codes) => codes.iter().for_each(|created| self.created(&created.code)),
+            Outdated::All => self.forget_all(),
+        }
+    }
+
+    fn changed_by_anybody(&self, codes: &[Changed]) {
+        let now = Instant::now();
+        for changed in codes {
+            self.inner.memory.changed(&changed.code, By::Anybody, Some(changed.version), now);
+        }
+        if let Some(shared) = self.inner.below.shared() {
+            shared.forget(codes, false);
+        }
+    }
+
+    /// Nothing in memory is believed any more without asking the tiers below; while they are unavailable, it still answers.
     pub fn forget_all(&self) {
         self.inner.metrics.cache.forgotten.inc();
-        self.inner.memory.forget_all();
+        self.inner.memory.forget_all(Instant::now());
+        if let Some(shared) = self.inner.below.shared() {
+            shared.distrust();
+        }
     }
 
     /// Copies the sizes into the metrics: for a scrape.
@@ -177,43 +237,33 @@ impl Resolver {
         cache.links.set(memory.links());
         cache.bytes.set(memory.bytes());
         cache.negative.set(memory.absent());
+        self.inner.below.measure();
     }
 }
 
 impl Inner {
-    fn now_ms(&self) -> u64 {
-        // Saturates after 584 million years.
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
     async fn load(&self, code: &ShortCode, now: UnixMillis, flight: &Flight) -> Loaded {
-        let link = match tokio::time::timeout(DATABASE_DEADLINE, (self.load)(code.clone())).await {
-            Ok(answer) => answer,
-            Err(elapsed) => Err(StoreError::Unavailable(Box::new(elapsed))),
-        };
-        let found = match link.and_then(|link| link.as_ref().map(Resolved::of).transpose()) {
-            Ok(found) => found,
-            Err(error) => {
-                self.metrics.store.failed(&error);
-                self.memory.land(code.as_str(), flight, None);
-                return Err(Arc::new(error));
+        match self.below.find(code, flight.mark()).await {
+            Ok(found) => {
+                self.memory.land(code.as_str(), flight, Some((found.link.clone(), now)));
+                Ok(found)
             }
-        };
-        self.memory.land(code.as_str(), flight, Some((found.clone(), now)));
-        Ok(found)
-    }
-
-    fn fall_back(&self, code: &ShortCode, error: &Arc<StoreError>) -> Result<Option<Resolved>, StoreError> {
-        if error.is_transient() {
-            let pause_ms = u64::try_from(RETRY_AFTER_FAILURE.as_millis()).unwrap_or(u64::MAX);
-            self.retry_at_ms.store(self.now_ms().saturating_add(pause_ms), Relaxed);
-            if let Some(stale) = self.memory.stale(code.as_str()) {
-                self.metrics.redirects.resolved(Tier::Stale);
-                return Ok(Some(stale));
+            Err(failure) => {
+                self.memory.land(code.as_str(), flight, None);
+                self.fall_back(code, failure)
             }
         }
-        self.metrics.redirects.resolved(Tier::Failed);
-        Err(same(error))
+    }
+
+    /// What was once known: better than nothing, and not remembered.
+    fn fall_back(&self, code: &ShortCode, Failure { error, doubtful }: Failure) -> Loaded {
+        if let Some(link) = doubtful {
+            return Ok(Found { link, tier: Tier::Doubtful });
+        }
+        match self.memory.stale(code.as_str()) {
+            Some(link) => Ok(Found { link: Some(link), tier: Tier::Stale }),
+            None => Err(Arc::new(error)),
+        }
     }
 }
 

@@ -1,11 +1,15 @@
 //! The database is a gate the test opens: every interleaving below is forced, none is hoped for.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering::SeqCst},
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
-use knurl_core::Target;
+use futures_util::future::BoxFuture;
+use knurl_core::{Link, Target};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -67,7 +71,8 @@ impl Database {
                 }
             })
         };
-        Resolver::from_load(Box::new(load), Memory::new(bytes_max, TTL), Arc::default())
+        let metrics = Arc::default();
+        Resolver::from(Below::of(None, None, Box::new(load), &metrics), Memory::new(bytes_max, TTL), metrics)
     }
 }
 
@@ -146,7 +151,7 @@ async fn a_load_that_began_before_a_forget_is_not_remembered() {
     });
     asked(&database, 1).await;
     database.set(Row::Link("https://new.example/"));
-    resolver.forget("abc");
+    resolver.changed("abc", None);
     // Who asks after the change must not wait for, nor get, the answer of the load that began before it.
     let late = tokio::spawn({
         let resolver = resolver.clone();
@@ -166,8 +171,8 @@ async fn the_early_load_landing_last_does_not_bring_the_old_link_back() {
     let resolver = database.resolver();
     let memory = &resolver.inner.memory;
     let flight = memory.join("abc");
-    let old = Resolved::of(&link(code("abc"), "https://old.example/")).unwrap();
-    resolver.forget("abc");
+    let old = Resolved::of(&Copied::from(link(code("abc"), "https://old.example/"))).unwrap();
+    resolver.changed("abc", None);
     assert_eq!(target(&resolver, "abc").await.as_deref(), Some("https://new.example/"));
     memory.land("abc", &flight, Some((Some(old), NOW)));
     assert_eq!(target(&resolver, "abc").await.as_deref(), Some("https://new.example/"));
@@ -196,7 +201,7 @@ async fn a_new_link_is_found_although_its_code_was_remembered_as_absent() {
     assert_eq!(target(&resolver, "abc").await, None);
     database.set(Row::Link("https://a.example/"));
     assert_eq!(target(&resolver, "abc").await, None, "remembered");
-    resolver.forget("abc");
+    resolver.created("abc");
     assert_eq!(target(&resolver, "abc").await.as_deref(), Some("https://a.example/"));
 }
 
@@ -220,7 +225,7 @@ async fn an_unavailable_database_is_an_error_and_never_no_such_code() {
         assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
         assert!(std::error::Error::source(&error).unwrap().to_string().contains("pulled the plug"));
     }
-    assert_eq!(database.reads(), 2, "a failure is not remembered");
+    assert_eq!(database.reads(), 4, "each once more, and a failure is not remembered");
     assert_eq!(resolver.inner.memory.aloft(), 0);
 }
 
@@ -244,7 +249,7 @@ async fn a_link_changed_here_is_not_answered_stale_even_in_an_outage() {
     let database = Database::open(Row::Link("https://a.example/"));
     let resolver = database.resolver();
     target(&resolver, "abc").await;
-    resolver.forget("abc");
+    resolver.changed("abc", None);
     database.set(Row::Down);
     assert!(resolver.resolve(&code("abc"), NOW).await.is_err());
 }

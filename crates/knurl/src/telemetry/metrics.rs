@@ -21,7 +21,10 @@ use prometheus_client::{
 
 use knurl_store::StoreError;
 
-use super::{dependencies::Dependencies, histogram::Histogram, limits::LimitMetrics, process, redirects::Redirects};
+use super::{
+    dependencies::Dependencies, histogram::Histogram, limits::LimitMetrics, process, redirects::Redirects, redis::RedisMetrics,
+    tiers::Tiers,
+};
 
 /// What [`Metrics::render`] returns, to a scraper that knows the newer format.
 pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -263,7 +266,9 @@ pub struct Metrics {
     pub idempotency: IdempotencyMetrics,
     pub cache: CacheMetrics,
     pub dependencies: Dependencies,
+    pub tiers: Tiers,
     pub limits: LimitMetrics,
+    pub redis: RedisMetrics,
     pub log: LogMetrics,
     pub jobs: JobMetrics,
     /// Longest silence of the runtime the watchdog saw since the last scrape, in milliseconds.
@@ -364,7 +369,9 @@ impl Collector for Scrape {
             &metrics.cache.forgotten,
         )?;
         metrics.dependencies.encode(out)?;
+        metrics.tiers.encode(out)?;
         metrics.limits.encode(out)?;
+        metrics.redis.encode(out)?;
         counter(out, "knurl_job_panics", "Panics of background jobs; each job is restarted.", &metrics.jobs.panics)?;
         counter(out, "knurl_job_errors", "Steps of background jobs that failed and are tried again.", &metrics.jobs.errors)?;
         counter(out, "knurl_clicks_purged", "Click events removed by retention.", &metrics.jobs.purged)?;

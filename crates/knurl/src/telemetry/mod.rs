@@ -7,5 +7,7 @@ pub mod log;
 pub mod metrics;
 pub mod process;
 pub mod redirects;
+pub mod redis;
+pub mod tiers;
 
 pub use metrics::Metrics;

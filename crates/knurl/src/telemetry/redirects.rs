@@ -47,18 +47,25 @@ pub enum Tier {
     Memory,
     /// Remembered as "no such code".
     Negative,
+    Replica,
+    Redis,
     Database,
-    /// From memory, because the database could not be asked.
+    /// From the replica, though it may be outdated, because the database could not be asked.
+    Doubtful,
+    /// From memory, likewise.
     Stale,
     /// Nowhere: the database could not be asked.
     Failed,
 }
 
 impl Tier {
-    pub const ALL: [(Self, &'static str); 5] = [
+    pub const ALL: [(Self, &'static str); 8] = [
         (Self::Memory, "memory"),
         (Self::Negative, "negative"),
+        (Self::Replica, "replica"),
+        (Self::Redis, "redis"),
         (Self::Database, "database"),
+        (Self::Doubtful, "doubtful"),
         (Self::Stale, "stale"),
         (Self::Failed, "failed"),
     ];

@@ -8,6 +8,7 @@ mod doctor;
 mod knurl;
 mod links;
 mod moving;
+mod open_files;
 mod people;
 mod postgres;
 mod reference;

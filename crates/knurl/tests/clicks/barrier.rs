@@ -23,6 +23,8 @@ async fn start_jobs(world: &World, clicks: &knurl::clicks::Clicks) -> Jobs {
         store: world.store(),
         resolver: Resolver::new(world.store(), &world.config.cache),
         metrics: std::sync::Arc::clone(&world.metrics),
+        feeding: None,
+        redis: None,
         on_foreign_change: std::sync::Arc::new(|| Box::pin(std::future::ready(Ok(())))),
     };
     jobs::start(needs).await

@@ -41,6 +41,8 @@ async fn start(world: &World, clicks: &Clicks) -> Running {
         store: world.store(),
         resolver: Resolver::new(world.store(), &world.config.cache),
         metrics: Arc::clone(&world.metrics),
+        feeding: None,
+        redis: None,
         on_foreign_change: Arc::new(move || {
             changes.fetch_add(1, Ordering::SeqCst);
             Box::pin(std::future::ready(Ok(())))
@@ -150,6 +152,8 @@ async fn retention_removes_old_click_events_and_the_law_still_holds() {
         store: world.store(),
         resolver: Resolver::new(world.store(), &world.config.cache),
         metrics: Arc::clone(&world.metrics),
+        feeding: None,
+        redis: None,
         on_foreign_change: Arc::new(|| Box::pin(std::future::ready(Ok(())))),
     };
     let jobs = jobs::start_at(needs, needs_later).await;
@@ -174,6 +178,8 @@ async fn what_follows_a_foreign_change_is_tried_until_it_succeeds_and_memory_is_
         store: world.store(),
         resolver: Resolver::counting(world.store(), &world.config.cache, Arc::clone(&world.metrics)),
         metrics: Arc::clone(&world.metrics),
+        feeding: None,
+        redis: None,
         on_foreign_change: Arc::new(move || {
             let failed = counted.fetch_add(1, Ordering::SeqCst) < 2;
             Box::pin(std::future::ready(if failed { Err(StoreError::Overloaded) } else { Ok(()) }))

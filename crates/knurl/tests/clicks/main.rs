@@ -4,6 +4,7 @@
 
 mod audited;
 mod barrier;
+mod blind;
 mod delivery;
 mod faulty_disk;
 mod full;

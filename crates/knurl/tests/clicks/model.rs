@@ -1,6 +1,6 @@
 //! Any order of recording, draining, failing, crashing and restarting keeps the law: generated sequences against a counter.
 
-use knurl::clicks::Recorded;
+use knurl::clicks::{Recorded, drain::Stepped};
 use knurl_core::UnixMillis;
 use knurl_store::{Store, faulty::Fault};
 use proptest::prelude::*;
@@ -18,6 +18,8 @@ enum Act {
     FailOneFsync,
     DiskFull(bool),
     Crash,
+    /// And the store is away when the next one starts.
+    CrashWithoutStore,
     Stop,
     Purge,
 }
@@ -32,6 +34,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
         1 => Just(Act::FailOneFsync),
         1 => any::<bool>().prop_map(Act::DiskFull),
         2 => Just(Act::Crash),
+        2 => Just(Act::CrashWithoutStore),
         1 => Just(Act::Stop),
         1 => Just(Act::Purge),
     ];
@@ -76,7 +79,7 @@ async fn live(acts: Vec<Act>) {
             Act::DrainCutOff => drop(tokio::time::timeout(std::time::Duration::ZERO, drain.step()).await),
             Act::FailOneFsync => world.disk.faults.syncs_to_fail.store(1, std::sync::atomic::Ordering::Relaxed),
             Act::DiskFull(full) => world.disk.faults.full.store(full, std::sync::atomic::Ordering::Relaxed),
-            Act::Crash | Act::Stop => {
+            Act::Crash | Act::CrashWithoutStore | Act::Stop => {
                 // An fsync that fails while a segment is prepared, or on opening, is another story (and the spool's own test).
                 world.disk.faults.syncs_to_fail.store(0, std::sync::atomic::Ordering::Relaxed);
                 if matches!(act, Act::Stop) {
@@ -85,7 +88,11 @@ async fn live(acts: Vec<Act>) {
                     drop(clicks);
                 }
                 drop(drain);
+                if matches!(act, Act::CrashWithoutStore) {
+                    world.store.fail(Fault::Unavailable);
+                }
                 clicks = world.start().await;
+                world.store.heal();
                 drain = clicks.drains().make();
             }
             Act::Purge => drop(world.store.purge_clicks(UnixMillis(i64::MAX), 70).await.unwrap()),
@@ -94,6 +101,8 @@ async fn live(acts: Vec<Act>) {
         assert!(audit.holds(), "after {act:?}: {audit:?}");
         assert_eq!((audit.answered, audit.dropped), (answered, dropped), "after {act:?}: {audit:?}");
     }
+    // Delivering asks for an fsync, and one that was made to fail may be left.
+    while drain.step().await == Stepped::More {}
     if world.lost.load(std::sync::atomic::Ordering::SeqCst) {
         // A full disk has no place to rewrite a tail to: the process ends there, and the next one begins with what the disk has.
         world.disk.faults.full.store(false, std::sync::atomic::Ordering::Relaxed);

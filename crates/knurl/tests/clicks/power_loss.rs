@@ -10,7 +10,7 @@ use knurl_spool::sim::{Dice, Image, Kept, Platter, SimDisk};
 
 use super::world::{World, drain_all, record};
 
-async fn start(world: &World, disk: &SimDisk) -> Clicks {
+pub(crate) async fn start(world: &World, disk: &SimDisk) -> Clicks {
     let on_lost: clicks::OnLost = Arc::new(|| panic!("no fsync fails here"));
     clicks::start_on(Arc::new(disk.clone()), &world.config.clicks, world.store(), Arc::clone(&world.metrics), on_lost)
         .await
@@ -18,7 +18,7 @@ async fn start(world: &World, disk: &SimDisk) -> Clicks {
 }
 
 /// What the disk holds when the power comes back.
-fn left(disk: &SimDisk, kept: Kept, seed: u64) -> SimDisk {
+pub(crate) fn left(disk: &SimDisk, kept: Kept, seed: u64) -> SimDisk {
     let mut platter = Platter::new(&Image::new());
     disk.journal().iter().for_each(|op| platter.apply(op));
     SimDisk::from_image(&platter.crash(kept, &mut Dice::new(seed)), seed)

@@ -147,7 +147,7 @@ async fn readiness_becomes(app: &TestApp, status: u16) -> Answer {
     }
 }
 
-const READY: &str = r#"{"status":"ok","checks":{"database":"up","memory":"warm","spool":"ok"}}"#;
+const READY: &str = r#"{"status":"ok","checks":{"database":"up","memory":"warm","replica":"off","spool":"ok"}}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_can_redirect_stays_ready_while_its_database_is_away() {
@@ -157,7 +157,10 @@ async fn a_node_that_can_redirect_stays_ready_while_its_database_is_away() {
     assert_eq!(app.get("/readyz").await.text(), READY);
     app.store.fail(Fault::Unavailable);
     let degraded = readiness_becomes(&app, 200).await;
-    assert_eq!(degraded.text(), r#"{"status":"degraded","checks":{"database":"down","memory":"warm","spool":"ok"}}"#);
+    assert_eq!(
+        degraded.text(),
+        r#"{"status":"degraded","checks":{"database":"down","memory":"warm","replica":"off","spool":"ok"}}"#
+    );
     assert_eq!(app.click(&link).await.status, 302);
     for path in ["/health", "/livez", "/startupz"] {
         assert_eq!(app.get(path).await.text(), r#"{"status":"ok"}"#, "{path}");
@@ -175,7 +178,7 @@ async fn a_node_that_can_redirect_nothing_is_not_ready() {
     assert_eq!(app.get("/readyz").await.json()["checks"]["memory"], "empty");
     app.store.fail(Fault::Hang);
     let problem = readiness_becomes(&app, 503).await.fails(503, "not_ready");
-    assert_eq!(problem["detail"], "The database is away and memory holds no link: nothing can be redirected.");
+    assert_eq!(problem["detail"], "The database is away and this node holds no link: nothing can be redirected.");
     assert_eq!(app.get("/livez").await.status, 200, "it answers, and a restart would not bring the database back");
     app.stop().await;
 }

@@ -6,13 +6,18 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
-use knurl::config::{Config, Database};
+use knurl::{
+    config::{Config, Database},
+    jobs::Feeding,
+};
 use knurl_lab::servers::Postgres;
 use knurl_store::{
     Store,
-    postgres::{PostgresOptions, PostgresStore},
+    postgres::{PostgresOptions, PostgresStore, feed::Woken},
+    replica::Replica,
     sqlite::{SqliteOptions, SqliteStore},
 };
 use tokio::task::spawn_blocking;
@@ -43,19 +48,21 @@ impl Backend {
         (self == Self::Postgres).then(server)
     }
 
-    /// Opens a fresh database, and tells `config` of it.
-    pub(crate) async fn open(self, config: &mut Config) -> (Arc<dyn Store>, Hands) {
+    /// Opens a fresh database, and tells `config` of it; on PostgreSQL with a replica.
+    pub(crate) async fn open(self, config: &mut Config) -> (Arc<dyn Store>, Hands, Option<Feeding>) {
         match self {
             Self::Sqlite => {
                 let path = config.sqlite_path().unwrap();
-                (Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap()), Hands::Sqlite(path))
+                (Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap()), Hands::Sqlite(path), None)
             }
             Self::Postgres => {
                 let database = spawn_blocking(Fresh::database).await.unwrap();
                 let options = PostgresOptions::from_url(&database.url()).unwrap();
                 let store = PostgresStore::open(&options).await.unwrap();
                 config.database = Database::Postgres(Box::new(options));
-                (Arc::new(store), Hands::Postgres(database))
+                let replica = Replica::open(&config.replica_path(), Instant::now());
+                let feeding = Feeding { postgres: store.clone(), woken: Woken::ByNotifications, replica: Some(replica) };
+                (Arc::new(store), Hands::Postgres(database), Some(feeding))
             }
         }
     }

@@ -20,7 +20,8 @@ use knurl::{
     },
     jobs::{self, Jobs},
     limit::Limits,
-    resolve::Resolver,
+    redis::Redis,
+    resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
 use knurl_core::UnixMillis;
@@ -69,7 +70,7 @@ impl TestApp {
         let addr = public.local_addr().unwrap();
         config.bound(addr);
 
-        let (opened, others) = backend.open(&mut config).await;
+        let (opened, others, feeding) = backend.open(&mut config).await;
         let store = FaultyStore::new(opened);
         store.create_key("tests", auth::hash(KEY.as_bytes()), UnixMillis(0)).await.unwrap();
         let shared: Arc<dyn Store> = Arc::new(store.clone());
@@ -80,11 +81,20 @@ impl TestApp {
             let admission = Arc::clone(&admission);
             move |_| admission.measure()
         });
+        let redis = config.redis.as_ref().map(|redis| Redis::start(redis, Arc::clone(&metrics)));
         let state = Arc::new(HttpState {
-            resolver: Resolver::counting(Arc::clone(&shared), &config.cache, Arc::clone(&metrics)),
+            resolver: Resolver::over(
+                Tiers {
+                    replica: feeding.as_ref().and_then(|feeding| feeding.replica.clone()),
+                    shared: redis.as_ref().map(|redis| Arc::new(redis.links()) as _),
+                    database: Arc::clone(&shared),
+                },
+                &config.cache,
+                Arc::clone(&metrics),
+            ),
             recorder: clicks.recorder.clone(),
             keys: auth::KeyRing::default(),
-            limits: Limits::new(&config.limits, &metrics),
+            limits: Limits::sharing(&config.limits, redis.as_ref().map(Redis::limits), &metrics),
             store: shared,
             metrics,
             config,
@@ -100,6 +110,8 @@ impl TestApp {
             store: Arc::clone(&state.store),
             resolver: state.resolver.clone(),
             metrics: Arc::clone(&state.metrics),
+            feeding,
+            redis,
             on_foreign_change: Arc::new(move || {
                 let state = Arc::clone(&refreshing);
                 async move { state.keys.refresh(&*state.store).await.map(drop) }.boxed()

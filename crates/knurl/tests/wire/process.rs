@@ -41,6 +41,11 @@ impl Process {
         let mut command = Self::command(dir.path());
         // Where a core dump may fall.
         command.stderr(Stdio::null()).current_dir(dir.path()).envs(variables.iter().copied());
+        Self::run(command, dir)
+    }
+
+    /// Starts it and reads its ready line.
+    pub(crate) fn run(mut command: Command, dir: Arc<TempDir>) -> Self {
         let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -25,3 +25,6 @@ from link_referrers
 union all
 select 9, count(*)
 from onces
+union all
+select 14, count(*)
+from deleted_users

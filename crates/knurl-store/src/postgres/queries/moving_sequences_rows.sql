@@ -1,7 +1,10 @@
 -- $1 after, $2 up to, $3 limit. The last id that was given of each kind
 select 0::bigint, name, last_id
 from (
-  select 'events' as name, last_value - (not is_called)::integer as last_id
+  select 'audit_acceptances' as name, last_value - (not is_called)::integer as last_id
+  from audit_acceptances_id_seq
+  union all
+  select 'events', last_value - (not is_called)::integer
   from event_ids
   union all
   select 'keys', last_value - (not is_called)::integer

@@ -3,7 +3,7 @@ do $$
 declare
   fenced text;
 begin
-  foreach fenced in array array['users', 'links', 'events', 'clicks', 'keys', 'onces']
+  foreach fenced in array array['users', 'links', 'events', 'clicks', 'keys', 'onces', 'deleted_users', 'audit_acceptances']
   loop
     -- Asked for, and not dropped and made again: that would lock out readers too.
     if not exists (select 1 from pg_trigger where tgname = 'moving_fence' and tgrelid = fenced::regclass) then

@@ -15,7 +15,8 @@ begin
       ('link_days', '6', 'link_id', 'day'),
       ('link_totals', '7', 'link_id', '0'),
       ('link_referrers', '8', 'link_id', 'day'),
-      ('onces', '9', 'at', '0')
+      ('onces', '9', 'at', '0'),
+      ('deleted_users', '14', 'id', '0')
     ) as watched (name, part, a, b)
   loop
     execute format(

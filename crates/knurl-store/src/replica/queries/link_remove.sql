@@ -1,4 +1,4 @@
 -- ?1 id
 delete from links
 where id = ?1
-returning short_code, state
+returning short_code, state, version

@@ -26,3 +26,6 @@ where dimension = 0
 union all
 select 9, count(*)
 from onces
+union all
+select 14, count(*)
+from deleted_users

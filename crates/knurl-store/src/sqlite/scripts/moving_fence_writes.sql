@@ -74,3 +74,33 @@ create trigger if not exists moving_fence_onces_delete before delete on onces
 begin
   select raise(abort, 'knurl: the database is being moved');
 end;
+
+create trigger if not exists moving_fence_deleted_users_insert before insert on deleted_users
+begin
+  select raise(abort, 'knurl: the database is being moved');
+end;
+
+create trigger if not exists moving_fence_deleted_users_update before update on deleted_users
+begin
+  select raise(abort, 'knurl: the database is being moved');
+end;
+
+create trigger if not exists moving_fence_deleted_users_delete before delete on deleted_users
+begin
+  select raise(abort, 'knurl: the database is being moved');
+end;
+
+create trigger if not exists moving_fence_audit_acceptances_insert before insert on audit_acceptances
+begin
+  select raise(abort, 'knurl: the database is being moved');
+end;
+
+create trigger if not exists moving_fence_audit_acceptances_update before update on audit_acceptances
+begin
+  select raise(abort, 'knurl: the database is being moved');
+end;
+
+create trigger if not exists moving_fence_audit_acceptances_delete before delete on audit_acceptances
+begin
+  select raise(abort, 'knurl: the database is being moved');
+end;

@@ -26,3 +26,6 @@ drop trigger if exists moving_link_shares_delete;
 drop trigger if exists moving_onces_insert;
 drop trigger if exists moving_onces_update;
 drop trigger if exists moving_onces_delete;
+drop trigger if exists moving_deleted_users_insert;
+drop trigger if exists moving_deleted_users_update;
+drop trigger if exists moving_deleted_users_delete;

@@ -251,3 +251,31 @@ begin
   on conflict (part, a, b) do update
   set seq = (select max(seq) + 1 from moving_notes);
 end;
+
+create trigger moving_deleted_users_insert after insert on deleted_users
+begin
+  insert into moving_notes (part, a, b)
+  values (14, new.id, 0)
+  on conflict (part, a, b) do update
+  set seq = (select max(seq) + 1 from moving_notes);
+end;
+
+create trigger moving_deleted_users_update after update on deleted_users
+begin
+  insert into moving_notes (part, a, b)
+  values (14, old.id, 0)
+  on conflict (part, a, b) do update
+  set seq = (select max(seq) + 1 from moving_notes);
+  insert into moving_notes (part, a, b)
+  values (14, new.id, 0)
+  on conflict (part, a, b) do update
+  set seq = (select max(seq) + 1 from moving_notes);
+end;
+
+create trigger moving_deleted_users_delete after delete on deleted_users
+begin
+  insert into moving_notes (part, a, b)
+  values (14, old.id, 0)
+  on conflict (part, a, b) do update
+  set seq = (select max(seq) + 1 from moving_notes);
+end;

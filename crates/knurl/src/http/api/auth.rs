@@ -1,19 +1,26 @@
 //! Bearer keys: looked up by SHA-256 in memory, refreshed from the store.
 //!
 //! Promised: a revoked key stops with the next refresh; comparing takes the same time wherever a hash differs. Refused: asking the
-//! store on the way of a request, so that the API answers as fast, and refuses as surely, while the database is away.
+//! store on the way of a request, so that the API answers as fast, and refuses as surely, while the database is away; calling a key wrong
+//! as long as it is not known which are right.
 
-use arc_swap::ArcSwap;
+use std::{path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwapOption;
 use http::{HeaderMap, header};
 use knurl_core::key::KeyHash;
 use knurl_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::kept_keys::{Hash, KeptKeys};
+
 /// Hashes of the keys in force, ascending.
 #[derive(Debug, Default)]
 pub struct KeyRing {
-    hashes: ArcSwap<Vec<[u8; 32]>>,
+    /// `None`: not known yet.
+    hashes: ArcSwapOption<Vec<Hash>>,
+    kept: Option<Arc<KeptKeys>>,
 }
 
 /// Bytes by which a hash is found before it is compared whole. They say nothing of the secret: they are of its hash.
@@ -22,14 +29,41 @@ const PREFIX_BYTES: usize = 8;
 const SECRET_BYTES_MAX: usize = 512;
 
 impl KeyRing {
+    /// One that begins with what it knew when it was last refreshed, and keeps it in this file.
+    pub fn kept_in(path: PathBuf) -> Self {
+        let kept = KeptKeys::at(path);
+        let hashes = kept.read().map(|mut hashes| {
+            hashes.sort_unstable();
+            Arc::new(hashes)
+        });
+        Self { hashes: ArcSwapOption::from(hashes), kept: Some(Arc::new(kept)) }
+    }
+
     /// Takes the keys from the store: at the start, after every change of keys, and when somebody else changed the database.
     pub async fn refresh(&self, store: &dyn Store) -> Result<usize, StoreError> {
         let keys = store.list_keys().await?;
         let mut hashes: Vec<_> = keys.into_iter().filter(|key| key.revoked_at.is_none()).map(|key| key.hash.0).collect();
         hashes.sort_unstable();
-        let count = hashes.len();
-        self.hashes.store(hashes.into());
+        let (count, hashes) = (hashes.len(), Arc::new(hashes));
+        let before = self.hashes.swap(Some(Arc::clone(&hashes)));
+        if before.as_ref() != Some(&hashes) {
+            self.keep(hashes).await;
+        }
         Ok(count)
+    }
+
+    /// A ring that cannot be kept is in force all the same.
+    async fn keep(&self, hashes: Arc<Vec<Hash>>) {
+        let Some(kept) = self.kept.clone() else { return };
+        let written = tokio::task::spawn_blocking(move || kept.write(&hashes)).await.unwrap_or_else(|died| Err(died.into()));
+        if let Err(error) = written {
+            tracing::error!(%error, "the keys in force cannot be kept: a start without the database would not know them");
+        }
+    }
+
+    /// Whether it has ever been told which keys are in force.
+    pub fn is_known(&self) -> bool {
+        self.hashes.load().is_some()
     }
 
     /// Whether the request carries a key in force.
@@ -44,6 +78,7 @@ impl KeyRing {
 
     fn holds(&self, asked: &KeyHash) -> bool {
         let hashes = self.hashes.load();
+        let Some(hashes) = hashes.as_ref() else { return false };
         let prefix = &asked.0[..PREFIX_BYTES];
         let first = hashes.partition_point(|known| &known[..PREFIX_BYTES] < prefix);
         hashes[first..].iter().take_while(|known| &known[..PREFIX_BYTES] == prefix).any(|known| known.ct_eq(&asked.0).into())
@@ -70,7 +105,7 @@ mod tests {
     fn ring(secrets: &[&[u8]]) -> KeyRing {
         let mut hashes: Vec<_> = secrets.iter().map(|secret| hash(secret).0).collect();
         hashes.sort_unstable();
-        KeyRing { hashes: ArcSwap::from_pointee(hashes) }
+        KeyRing { hashes: ArcSwapOption::from_pointee(hashes), kept: None }
     }
 
     fn admits(ring: &KeyRing, authorization: &'static str) -> bool {

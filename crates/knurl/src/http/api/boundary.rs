@@ -24,6 +24,7 @@ use crate::{
     http::{
         HttpState,
         admission::Class,
+        api::auth,
         error::{Code, Error, RequestId, take_travelling},
         limits::{self, Caller},
     },
@@ -104,7 +105,9 @@ impl Boundary {
         }
         let needs_key = self.access == Access::Key && self.state.config.auth == Auth::Required;
         if needs_key && !has_key {
-            return Err(Error::new(Code::Unauthorized));
+            // It may be a right one: nobody can tell before the database was asked.
+            let cannot_tell = !self.state.keys.is_known() && auth::bearer(request.headers()).is_some();
+            return Err(Error::new(if cannot_tell { Code::Unavailable } else { Code::Unauthorized }));
         }
         Ok(())
     }
@@ -177,7 +180,10 @@ where
         let class = boundary.class(&request);
         let handled = admitted.map(|()| catching(self.inner.call(request)));
         Box::pin(async move {
-            let counted = caller.and_then(|caller| caller.count(&boundary.state));
+            let counted = match caller {
+                Some(caller) => caller.count(&boundary.state).await,
+                None => None,
+            };
             let refused = counted.as_ref().filter(|counted| !counted.verdict.allowed).map(limits::refusal);
             let outcome = match refused.map_or(handled, Err) {
                 Ok(handled) => boundary.answer(class, handled).await,

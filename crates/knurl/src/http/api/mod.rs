@@ -11,6 +11,7 @@ mod etag;
 mod events;
 mod fields;
 mod form;
+mod kept_keys;
 mod links;
 mod multipart;
 pub mod once;

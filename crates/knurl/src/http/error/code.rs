@@ -61,6 +61,7 @@ codes! {
     UriTooLong = "uri_too_long", 414, "URI too long", "The address asked for is too long.", None;
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "Send JSON as 'Content-Type: application/json'.", None;
     IdempotencyKeyReused = "idempotency_key_reused", 422, "Key used before", "This Idempotency-Key was sent with another request; take a new one for each.", None;
+    NothingCreated = "nothing_created", 422, "Nothing created", "None of the links could be created; results says why of each.", None;
     RateLimited = "rate_limited", 429, "Too many requests", "You have asked too often; wait as long as Retry-After says.", Some(1);
     HeaderTooLarge = "header_too_large", 431, "Header too large", "The header of the request is too large.", None;
     Internal = "internal", 500, "Internal error", "Something went wrong on our side; the request id helps to find out what.", None;

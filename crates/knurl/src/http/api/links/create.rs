@@ -98,7 +98,7 @@ async fn create_link(state: &HttpState, draft: &Draft, now: UnixMillis) -> Resul
         match state.store.create_link(draft.to_link(code_for(state, draft, attempt)), now).await {
             Ok(link) => {
                 // "No such code" may be remembered.
-                state.resolver.forget(link.short_code.as_str());
+                state.resolver.created(link.short_code.as_str());
                 return Ok(link);
             }
             Err(StoreError::Conflict(Conflict::ShortCode)) if draft.code.is_none() => {}

@@ -35,7 +35,7 @@ pub(super) async fn create(
     let outcomes = outcomes(&done, drafts)?;
     for link in outcomes.iter().flatten() {
         // "No such code" may be remembered; also by a node that did not make the link.
-        state.resolver.forget(link.short_code.as_str());
+        state.resolver.created(link.short_code.as_str());
     }
     Ok((done, outcomes))
 }

@@ -52,7 +52,7 @@ pub(in crate::http::api) async fn update(
     let changing = Arc::clone(&state);
     let link = whole(async move {
         let link = changing.store.update_link(id, patch, now()).await?.ok_or_else(Error::link_not_found)?;
-        changing.resolver.forget(link.short_code.as_str());
+        changing.resolver.changed(link.short_code.as_str(), Some(link.version));
         Ok(link)
     })
     .await?;
@@ -95,14 +95,17 @@ pub(in crate::http::api) async fn delete(
     query: Query,
     IfMatch(expected): IfMatch,
 ) -> Result<Response<Body>, Error> {
-    let reason = query.text("reason").map_or_else(|| REASON_DEFAULT.to_owned(), Into::into);
-    if reason.chars().count() > REASON_CHARS_MAX || reason.contains('\0') {
-        return Err(Error::parameter("reason", format!("reason has at most {REASON_CHARS_MAX} characters.")));
+    let mut asked = query.parameters();
+    let reason = asked.text("reason").map_or_else(|| REASON_DEFAULT.to_owned(), Into::into);
+    if reason.chars().count() > REASON_CHARS_MAX {
+        asked.fail("reason", format!("reason has at most {REASON_CHARS_MAX} characters."));
     }
+    asked.finish()?;
     let id = id.link()?;
     whole(async move {
         let link = state.store.delete_link(id, expected, &reason, now()).await?.ok_or_else(Error::link_not_found)?;
-        state.resolver.forget(link.short_code.as_str());
+        // It was in this version.
+        state.resolver.changed(link.short_code.as_str(), Some(link.version.saturating_add(1)));
         Ok(())
     })
     .await?;

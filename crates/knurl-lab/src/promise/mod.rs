@@ -1,0 +1,76 @@
+//! Promises, each with a harness that tries to break it on the real binary: `knurl-lab promise pN`.
+//!
+//! Promised: a run says whether the promise held ([`Report::held`], and the exit code), with its figures, its seed and the sentence of
+//! every finding; the directories of a run with findings are kept. Figures are for people to compare: no harness judges a speed, only shapes
+//! (who is answered what, what is counted, that it ends).
+//!
+//! # Layout
+//! One file a promise. What they share: [`report`], [`client`] (a client that keeps its connection or does not), [`books`] (what clients know
+//! against what the product shows), [`crate::fleet`] (the nodes and their servers).
+
+pub mod books;
+pub mod client;
+pub mod p10;
+pub mod p14;
+pub mod p9;
+pub mod report;
+
+use std::path::PathBuf;
+
+pub use report::Report;
+
+use crate::{fleet::FleetError, process};
+
+/// What every harness takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct RunArgs {
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// The binary [default: KNURL_BIN, or knurl beside this program]
+    #[arg(long)]
+    pub knurl: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Default for RunArgs {
+    fn default() -> Self {
+        Self { seed: 1, knurl: None, json: false }
+    }
+}
+
+impl RunArgs {
+    pub fn binary(&self) -> Result<PathBuf, FleetError> {
+        // Nodes run in directories of their own.
+        Ok(self.knurl.clone().map_or_else(process::find_binary, Ok)?.canonicalize()?)
+    }
+}
+
+/// Which promise.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Promise {
+    /// Rolling restarts of nodes behind nginx, under load: no request fails
+    P9(p9::P9Args),
+    /// Ten times the load: who cannot be served is told at once, and it ends with the load
+    P10(p10::P10Args),
+    /// Connections that stall: each is closed in time, and others are answered meanwhile
+    P14(p14::P14Args),
+}
+
+impl Promise {
+    pub fn run(&self) -> Result<Report, FleetError> {
+        match self {
+            Self::P9(args) => p9::run(args),
+            Self::P10(args) => p10::run(args),
+            Self::P14(args) => p14::run(args),
+        }
+    }
+
+    pub fn wants_json(&self) -> bool {
+        match self {
+            Self::P9(args) => args.run.json,
+            Self::P10(args) => args.run.json,
+            Self::P14(args) => args.run.json,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Follows the database's changes: brings them into this node's replica, where it has one, and forgets what they make outdated.
+//!
+//! Promised: a look is begun as soon as the server says that links have changed, and every [`POLL`] besides; looks are [`APART`] from each
+//! other however often it says so. While the database is away it is looked for at the same pace, and the log hears of it once. While it is
+//! there and only its changes cannot be read, memory is not believed: nobody would tell it what to forget.
+
+use std::{error::Error, future::Future, sync::Arc, time::Duration};
+
+use knurl_store::{
+    StoreError,
+    postgres::{
+        PostgresStore,
+        feed::{Feed, Woken},
+    },
+    replica::{
+        Replica,
+        follow::{Follower, Next, Outdated, Stepped},
+    },
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::supervisor::{Job, Pause};
+use crate::{resolve::Resolver, telemetry::Metrics};
+
+/// Notifications may be lost on their way, and creates are not notified.
+const POLL: Duration = Duration::from_secs(1);
+/// A look costs the server some tenths of a millisecond: a stream of edits must not become a stream of looks.
+const APART: Duration = Duration::from_millis(25);
+
+/// A database that goes away takes its feed with it, a moment before it is known to be away: that is no reason to doubt memory.
+const DEAF_MAX: Duration = Duration::from_secs(3);
+
+/// Where changes come from, and where they go besides memory.
+#[derive(Clone, Debug)]
+pub struct Feeding {
+    pub postgres: PostgresStore,
+    pub woken: Woken,
+    /// `None`: this node keeps none, and follows only to forget.
+    pub replica: Option<Replica>,
+}
+
+pub(super) struct FollowJob {
+    follower: Follower<Feed>,
+    heard: Arc<Notify>,
+    began: Option<Instant>,
+    postgres: PostgresStore,
+    resolver: Resolver,
+    metrics: Arc<Metrics>,
+    /// Since when changes cannot be read; `None`: they can.
+    deaf_since: Option<Instant>,
+}
+
+impl FollowJob {
+    pub(super) fn new(feeding: &Feeding, resolver: Resolver, metrics: Arc<Metrics>) -> Self {
+        let feed = feeding.postgres.feed(feeding.woken);
+        let heard = feed.heard();
+        let told = resolver.clone();
+        let forget = Box::new(move |outdated: Outdated<'_>| told.outdated(outdated));
+        let follower = match &feeding.replica {
+            Some(replica) => Follower::new(feed, replica.clone(), forget),
+            None => Follower::telling(feed, forget),
+        };
+        let postgres = feeding.postgres.clone();
+        Self { follower, heard, began: None, postgres, resolver, metrics, deaf_since: None }
+    }
+
+    fn done(&mut self, stepped: Stepped) -> Pause {
+        let counted = &self.metrics.tiers.replica;
+        counted.rows.add(stepped.rows);
+        if stepped.compares.is_some() {
+            counted.comparisons.inc();
+        }
+        if self.deaf_since.take().is_some() {
+            tracing::info!("the database's changes are followed again");
+        }
+        match stepped.next {
+            // There is something left to copy: pages are not held apart.
+            Next::Now => {
+                self.began = None;
+                Pause::No
+            }
+            Next::Later => Pause::Until(POLL),
+        }
+    }
+
+    fn failed(&mut self, error: &StoreError, now: Instant) -> Pause {
+        self.metrics.tiers.replica.look_errors.inc();
+        if self.deaf_since.is_none() {
+            tracing::warn!(
+                error = error as &dyn Error,
+                "the database's changes cannot be followed: links answer as this node knows them"
+            );
+        }
+        let since = *self.deaf_since.get_or_insert(now);
+        if self.postgres.is_up() && now.duration_since(since) >= DEAF_MAX {
+            self.resolver.forget_all();
+        }
+        Pause::For(POLL)
+    }
+}
+
+impl Job for FollowJob {
+    const NAME: &'static str = "follow";
+
+    async fn step(&mut self) -> Pause {
+        if let Some(began) = self.began {
+            sleep_until(began + APART).await;
+        }
+        let now = Instant::now();
+        self.began = Some(now);
+        self.metrics.tiers.replica.looks.inc();
+        match self.follower.step(now.into_std()).await {
+            Ok(stepped) => self.done(stepped),
+            Err(error) => self.failed(&error, now),
+        }
+    }
+
+    fn wanted(&self) -> impl Future<Output = ()> + Send {
+        // Not of `self`, which cannot be shared between threads.
+        let heard = Arc::clone(&self.heard);
+        async move { heard.notified().await }
+    }
+}

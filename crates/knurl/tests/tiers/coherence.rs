@@ -1,0 +1,160 @@
+//! What is changed on one node is seen on all: with and without notifications, with and without a replica, with and without Redis.
+
+use knurl_core::UnixMillis;
+use serde_json::json;
+
+use super::fleet::{Fleet, Node, rows, target};
+
+/// As where a pooler or a proxy loses them: nobody is told of an edit.
+const LOSE_NOTIFICATIONS: &str = "do $$ begin execute replace(pg_get_functiondef('knurl_links_changed'::regproc), \
+                                  'perform pg_notify(''knurl_links'', code);', ''); end $$";
+
+/// Every kind of change, made on the first node by its API, seen on the others, which remember what was before.
+async fn every_change_is_seen(nodes: &[Node]) {
+    let (here, others) = nodes.split_first().unwrap();
+    // Codes that do not exist are remembered as that for an hour.
+    for node in nodes {
+        assert_eq!(node.target("abc").await, Err(404));
+        assert_eq!(node.target("xyz").await, Err(404));
+    }
+    let link = here.create("abc", "https://one.example/").await;
+    let other = here.create("xyz", "https://other.example/").await;
+    let mut longest = std::time::Duration::ZERO;
+    let mut seen = async |code: &str, expected: Result<&str, u16>| {
+        assert_eq!(here.target(code).await, expected.map(str::to_owned), "a node sees its own change at once");
+        for node in others {
+            let took = node.until("it is seen", async || node.target(code).await == expected.map(str::to_owned)).await;
+            longest = longest.max(took);
+        }
+    };
+    seen("abc", Ok("https://one.example/")).await;
+    seen("xyz", Ok("https://other.example/")).await;
+    here.put(&link, json!({"original_url": "https://two.example/"})).await;
+    seen("abc", Ok("https://two.example/")).await;
+    here.put(&link, json!({"is_active": false})).await;
+    seen("abc", Err(404)).await;
+    here.put(&link, json!({"is_active": true})).await;
+    seen("abc", Ok("https://two.example/")).await;
+    here.delete(&other).await;
+    seen("xyz", Err(404)).await;
+    for n in 0..20 {
+        here.put(&link, json!({"original_url": format!("https://edit.example/{n}")})).await;
+        seen("abc", Ok(&format!("https://edit.example/{n}"))).await;
+    }
+    println!("longest: {longest:?}");
+}
+
+async fn fleet_of(fleet: Fleet, replicas: [bool; 2], notified: bool) {
+    let mut nodes = Vec::new();
+    for replica in replicas {
+        nodes.push(fleet.node_with(|config| config.replica = replica).await);
+    }
+    for (node, replica) in nodes.iter().zip(replicas) {
+        assert_eq!(node.dir.path().join("replica.db").exists(), replica);
+    }
+    if !notified {
+        fleet.sql(LOSE_NOTIFICATIONS);
+    }
+    every_change_is_seen(&nodes).await;
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_on_every_node() {
+    fleet_of(Fleet::new(), [true, true], true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_on_every_node_although_notifications_are_lost() {
+    fleet_of(Fleet::new(), [true, true], false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_on_nodes_without_a_replica() {
+    fleet_of(Fleet::new(), [false, false], true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_on_nodes_without_a_replica_although_notifications_are_lost() {
+    fleet_of(Fleet::new(), [true, false], false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_on_nodes_that_share_a_redis() {
+    fleet_of(Fleet::with_redis(), [false, false], true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_on_nodes_that_share_a_redis_although_notifications_are_lost() {
+    fleet_of(Fleet::with_redis(), [true, false], false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_do_to_the_tables_is_seen_too() {
+    let fleet = Fleet::new();
+    fleet_has(&fleet, 1, 50).await;
+    let nodes = [fleet.node().await, fleet.node_with(|config| config.replica = false).await];
+    for node in &nodes {
+        assert_eq!(node.target("c1").await, Ok(target(1)));
+        assert_eq!(node.target("c2").await, Ok(target(2)));
+    }
+    fleet.sql("update links set target = 'https://hand.example/' where short_code = 'c1'");
+    fleet.sql("delete from links where short_code = 'c2'");
+    for node in &nodes {
+        node.until("an edit by hand", async || node.target("c1").await == Ok("https://hand.example/".to_owned())).await;
+        node.until("a removal by hand", async || node.target("c2").await == Err(404)).await;
+    }
+    fleet.sql("truncate links restart identity");
+    for node in &nodes {
+        node.until("all are gone", async || node.target("c3").await == Err(404)).await;
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+/// The schema comes with the first node.
+async fn fleet_has(fleet: &Fleet, first: u32, last: u32) {
+    fleet.node().await.stop().await;
+    fleet.sql(&rows(first, last));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_revoked_on_one_node_is_in_force_on_none() {
+    use knurl::{config::Auth, http::api::auth};
+
+    let fleet = Fleet::new();
+    let keyed = |config: &mut knurl::config::Config| config.auth = Auth::Required;
+    let nodes = [fleet.node_with(keyed).await, fleet.node_with(keyed).await];
+    let store = &nodes[0].state().store;
+    let key = store.create_key("second", auth::hash(b"a-second-key"), UnixMillis(1)).await.unwrap();
+    let with_key = async |node: &Node| node.ask("GET", "/users", &[("authorization", "Bearer a-second-key")], "").await.status;
+    nodes[1].until("the new key", async || with_key(&nodes[1]).await == 200).await;
+    store.revoke_key(key.id, UnixMillis(2)).await.unwrap();
+    nodes[1].until("the revocation", async || with_key(&nodes[1]).await == 401).await;
+    for node in nodes {
+        node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_although_the_feed_cannot_be_read() {
+    let fleet = Fleet::new();
+    let nodes = [fleet.node().await, fleet.node_with(|config| config.replica = false).await];
+    nodes[0].create("abc", "https://one.example/").await;
+    for node in &nodes {
+        node.until("it is there", async || node.target("abc").await == Ok("https://one.example/".to_owned())).await;
+    }
+    // What every look begins with, and nothing else needs.
+    fleet.sql("alter function knurl_database_id() rename to knurl_no_database_id");
+    fleet.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'knurl'");
+    fleet.sql("update links set target = 'https://two.example/', version = version + 1 where short_code = 'abc'");
+    for node in &nodes {
+        node.until("the edit", async || node.target("abc").await == Ok("https://two.example/".to_owned())).await;
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+}
