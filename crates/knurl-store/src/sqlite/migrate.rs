@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: [(&str, &str); 5] = [
     ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
     ("0003_rows_deleted_by_others", include_str!("migrations/0003_rows_deleted_by_others.sql")),
     ("0004_onces", include_str!("migrations/0004_onces.sql")),
+    ("0005_moving", include_str!("migrations/0005_moving.sql")),
     ("0006_deleted_users", include_str!("migrations/0006_deleted_users.sql")),
 ];
 

@@ -274,6 +274,7 @@ fn same(error: &Arc<StoreError>) -> StoreError {
         StoreError::Unavailable(_) => StoreError::Unavailable(shared()),
         StoreError::Full(_) => StoreError::Full(shared()),
         StoreError::Overloaded => StoreError::Overloaded,
+        StoreError::Moving => StoreError::Moving,
         StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
         _ => StoreError::Internal(shared()),
     }
