@@ -306,14 +306,16 @@ fn millis(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn a_place_is_shown_without_its_login_and_what_is_no_place_is_not_repeated() {
         assert_eq!(shown("postgres://ada:s3cret@db1:5432,db2/links?sslmode=require"), "postgres://db1:5432,db2/links");
         assert_eq!(shown("postgresql://db/links"), "postgres://db/links");
-        assert!(matches!(Place::parse("sqlite:./data/knurl.db"), Ok(Place::Sqlite(path)) if path == "./data/knurl.db"));
-        assert!(matches!(Place::parse("sqlite:///srv/knurl.db"), Ok(Place::Sqlite(path)) if path == "/srv/knurl.db"));
+        assert!(matches!(Place::parse("sqlite:./data/knurl.db"), Ok(Place::Sqlite(path)) if path == Path::new("./data/knurl.db")));
+        assert!(matches!(Place::parse("sqlite:///srv/knurl.db"), Ok(Place::Sqlite(path)) if path == Path::new("/srv/knurl.db")));
         for wrong in ["mysql://ada:s3cret@db/links", "knurl.db", "postgres://", ""] {
             let refused = Place::parse(wrong).err().unwrap();
             assert_eq!(refused.exit_code(), Failure::USAGE);

@@ -204,8 +204,8 @@ impl Resolver {
     }
 
     /// What the database's feed says is outdated. The replica, where there is one, has the changes already.
-    pub fn outdated(&self, outdated: Outdated<'_>) {
-        match outdated {
+    pub fn outdated(&self, outdated: &Outdated<'_>) {
+        match *outdated {
             Outdated::Codes(codes) => self.changed_by_anybody(codes),
             Outdated::Absence(codes) => codes.iter().for_each(|created| self.created(&created.code)),
             Outdated::All => self.forget_all(),
