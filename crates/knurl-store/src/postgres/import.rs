@@ -1,8 +1,8 @@
 //! Imports: rows kept to the letter, with their ids and times, and judged as they go in; a chunk is a handful of statements.
 //!
 //! The same row again (same id, and the same in what never changes) changes nothing, whatever became of it here since, and the difference is
-//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted. Somebody who takes an id or a code between our look
-//! and our insert makes the chunk run again.
+//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
+//! Somebody who takes an id or a code between our look and our insert makes the chunk run again.
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
@@ -43,12 +43,12 @@ pub(super) async fn move_ids(pool: &Pool, of: IdsOf, ids: impl Iterator<Item = i
         IdsOf::Users => (sql::USER_IDS_BEHIND, sql::USER_IDS_LOCK, sql::USER_IDS_PAST),
         IdsOf::Links => (sql::LINK_IDS_BEHIND, sql::LINK_IDS_LOCK, sql::LINK_IDS_PAST),
     };
-    // Nobody waits where there is nothing to move: most chunks name what an earlier one has brought.
-    if pool.writer().await?.row_opt(behind, &[&last]).await?.is_none() {
-        return Ok(());
-    }
     pool.write(move |tx| {
         Box::pin(async move {
+            // Nobody waits where there is nothing to move: most chunks name what an earlier one has brought.
+            if tx.row_opt(behind, &[&last]).await?.is_none() {
+                return Ok(());
+            }
             tx.execute(lock, &[]).await?;
             tx.rows(past, &[&last]).await.map(drop)
         })

@@ -23,6 +23,7 @@ mod links;
 mod look;
 mod migrate;
 mod months;
+pub mod moving;
 mod once;
 mod options;
 mod pool;
@@ -74,7 +75,7 @@ impl PostgresStore {
         let connector = Connector::new(options)?;
         let reached = if options.start_away { first_contact(&connector).await } else { Ok(()) };
         let migrated = match reached {
-            Ok(()) => migrate::migrate(&connector, options).await.map(drop),
+            Ok(()) => migrate::make_ready(&connector, options).await,
             Err(error) => Err(error),
         };
         let reach = match migrated {

@@ -10,6 +10,7 @@ pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
         Class::Full => StoreError::Full(Box::new(error)),
         Class::Corrupt => StoreError::Corrupt(error.to_string()),
         Class::Conflict(conflict) => StoreError::Conflict(conflict),
+        Class::Moving => StoreError::Moving,
         Class::Internal => StoreError::Internal(Box::new(error)),
     }
 }
@@ -41,11 +42,14 @@ fn sqlite_code(error: &StoreError) -> Option<ErrorCode> {
     source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code)
 }
 
+const FENCE: &str = "knurl: the database is being moved";
+
 enum Class {
     Unavailable,
     Full,
     Corrupt,
     Conflict(Conflict),
+    Moving,
     Internal,
 }
 
@@ -60,6 +64,8 @@ fn class(error: &rusqlite::Error) -> Class {
     match failure.code {
         ErrorCode::DiskFull => Class::Full,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Class::Corrupt,
+        // A trigger of the fence (scripts/moving_fence_writes.sql) says so.
+        ErrorCode::ConstraintViolation if message.as_deref() == Some(FENCE) => Class::Moving,
         ErrorCode::ConstraintViolation => conflict(message.as_deref().unwrap_or_default()).map_or(Class::Internal, Class::Conflict),
         ErrorCode::SystemIoFailure
         | ErrorCode::CannotOpen

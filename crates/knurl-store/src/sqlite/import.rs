@@ -1,8 +1,8 @@
 //! Imports: rows kept to the letter, with their ids and times, and judged as they go in.
 //!
 //! The same row again (same id, and the same in what never changes) changes nothing, whatever became of it here since, and the difference is
-//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted. Ids given afterwards come after the rows' own, and
-//! after those that the rows name.
+//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
+//! Ids given afterwards come after the rows' own, and after those that the rows name.
 
 use knurl_core::{Event, EventType, Link, LinkId, User, UserId, user::fold};
 use rusqlite::OptionalExtension;

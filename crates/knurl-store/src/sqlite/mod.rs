@@ -15,6 +15,7 @@ mod import;
 mod keys;
 mod links;
 mod migrate;
+pub mod moving;
 mod once;
 mod pace;
 pub(crate) mod readers;
@@ -117,6 +118,7 @@ impl SqliteStore {
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self> {
         let conn = connection::open(path, options, Access::ReadWrite)?;
         migrate::migrate(&conn)?;
+        moving::standing(&conn)?.refuse_unless_usable()?;
         let writer = Writer::start(path, options, conn)?;
         let readers = Arc::new(Readers::new(path, options));
         // No answer there can be: the first one counts as a change.

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     audit::AuditArgs, backup::BackupArgs, config::ConfigArgs, export::ExportArgs, import::ImportArgs, key::KeyCommand,
-    link::LinkCommand, reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
+    link::LinkCommand, moving::MoveArgs, reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
 };
 
 /// A URL shortener that does not slip.
@@ -61,6 +61,13 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Copy the database while it is being served, and verify the copy
     Backup(BackupArgs),
+    /// Move to another database while this one is being served
+    ///
+    /// Everything is copied with its id, time, version and code; then, for a moment, clicks wait in their spools and changes are answered
+    /// 503 (`moving`), while redirects go on; what is left is copied, every row of both sides is compared, and FROM refuses to be used any
+    /// more. Restart the server with TO as its `KNURL_DATABASE_URL`: clicks go on where they stopped, each counted once. A move that was
+    /// cut off, at whatever instant, is gone on with by the same command. The way back is `knurl move TO FROM`.
+    Move(MoveArgs),
     /// Put a backup in the place of the database; no server may run
     ///
     /// The backup is verified first, copied beside the database and put in its place in one step; the database that was there is kept

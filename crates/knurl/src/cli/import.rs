@@ -214,7 +214,7 @@ impl Place {
         let beside = real.parent().filter(|dir| dir.is_dir()).map_or_else(std::env::temp_dir, Path::to_owned);
         scratch::sweep(&scratch::abandoned_dirs(&beside, SCRATCH_PREFIX));
         let dir = beside.join(format!("{SCRATCH_PREFIX}{}", std::process::id()));
-        let scratch = Scratch::dir(dir.clone())?;
+        let scratch = Scratch::dir(&dir)?;
         let copy = dir.join("knurl.db");
         let place =
             Self { config: Config { database: config::Database::Sqlite(Some(copy.clone())), ..config }, _scratch: Some(scratch) };

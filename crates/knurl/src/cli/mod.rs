@@ -15,6 +15,7 @@ mod import;
 mod key;
 mod link;
 mod link_stats;
+mod moving;
 mod open;
 mod out;
 mod reference;
@@ -82,6 +83,7 @@ fn dispatch(args: Args) -> Result<ExitCode, Failure> {
         Command::Import(import) => import::run(global, out, &import),
         Command::Export(export) => export::run(global, out, &export),
         Command::Backup(backup) => backup::run(global, out, &backup),
+        Command::Move(args) => moving::run(global, out, &args),
         Command::Restore(restore) => restore::run(global, out, &restore),
         Command::Doctor => doctor::run(global, out),
         Command::Audit(audit) => audit::run(global, out, &audit),

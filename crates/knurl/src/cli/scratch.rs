@@ -7,7 +7,7 @@ use std::{
     fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,10 +32,10 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// A directory of our own.
-    pub(super) fn dir(path: PathBuf) -> Result<Self, Failure> {
+    pub(super) fn dir(path: &Path) -> Result<Self, Failure> {
         let cannot = |error: io::Error| Failure::failed(format!("cannot create {}: {error}", path.display()));
-        let mut scratch = Self::of(vec![path.clone()])?;
-        fs::create_dir(&path).map_err(cannot)?;
+        let mut scratch = Self::of(vec![path.to_owned()])?;
+        fs::create_dir(path).map_err(cannot)?;
         let lock = File::create(path.join(LOCK_FILE)).map_err(cannot)?;
         lock.try_lock().map_err(|error| cannot(error.into()))?;
         scratch._lock = Some(lock);
@@ -124,7 +124,8 @@ fn is_abandoned_dir(path: &Path) -> bool {
     if lock.exists() {
         return is_free(&lock);
     }
-    let age = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(|at| at.elapsed().ok());
+    // Both are told by the same clock; one that was set back makes it young, and it is looked at again.
+    let age = fs::metadata(path).and_then(|meta| meta.modified()).ok().and_then(|at| SystemTime::now().duration_since(at).ok());
     age.is_some_and(|age| age >= UNLOCKED_AGE_MIN)
 }
 

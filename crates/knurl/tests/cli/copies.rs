@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::PermissionsExt,
-    process::{Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -102,15 +102,21 @@ fn wait_for_name(knurl: &Knurl, dir: &str, part: &str) {
     }
 }
 
+/// One that has begun, and waits for more rows as long as the pipe is open.
+fn dry_run(knurl: &Knurl) -> (Child, ChildStdin) {
+    let mut import = knurl.command(&["import", "-", "--dry-run"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut pipe = import.stdin.take().unwrap();
+    pipe.write_all(links_csv(1..=20_000).as_bytes()).unwrap();
+    wait_for_name(knurl, &format!("data/.dry-run-{}", import.id()), "lock");
+    (import, pipe)
+}
+
 #[test]
 fn a_command_that_is_asked_to_stop_leaves_no_copy_behind() {
     let knurl = Knurl::new();
     knurl.ok(&["link", "create", "https://example.com/"]);
     for signal in ["-TERM", "-INT"] {
-        let mut import = knurl.command(&["import", "-", "--dry-run"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let mut pipe = import.stdin.take().unwrap();
-        pipe.write_all(links_csv(1..=20_000).as_bytes()).unwrap();
-        wait_for_name(&knurl, "data", ".dry-run-");
+        let (mut import, _pipe) = dry_run(&knurl);
         assert!(Command::new("kill").args([signal, &import.id().to_string()]).status().unwrap().success());
         let status = import.wait().unwrap();
         assert_eq!(status.code(), Some(if signal == "-TERM" { 143 } else { 130 }), "{status:?}");
@@ -123,12 +129,9 @@ fn what_a_killed_command_left_is_named_by_the_doctor_and_swept_by_the_next() {
     let knurl = Knurl::new().with("KNURL_LISTEN", "127.0.0.1:0").with("KNURL_METRICS_LISTEN", "127.0.0.1:0");
     knurl.ok(&["link", "create", "https://example.com/", "--code", "here"]);
     let file = knurl.write("urls.csv", links_csv(1..=5));
-    let mut living = knurl.command(&["import", "-", "--dry-run"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    wait_for_name(&knurl, "data", ".dry-run-");
-    let mut killed = knurl.command(&["import", "-", "--dry-run"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let (mut living, pipe) = dry_run(&knurl);
+    let (mut killed, _pipe) = dry_run(&knurl);
     let left = format!(".dry-run-{}", killed.id());
-    wait_for_name(&knurl, "data", &left);
-    wait_for_name(&knurl, &format!("data/{left}"), "lock");
     killed.kill().unwrap();
     killed.wait().unwrap();
     knurl.ok(&["backup", "copy.db"]);
@@ -149,7 +152,7 @@ fn what_a_killed_command_left_is_named_by_the_doctor_and_swept_by_the_next() {
     assert!(names_left.iter().all(|name| *name != left && !name.contains("restoring")), "{names_left:?}");
     assert!(names_left.contains(&format!(".dry-run-{}", living.id())), "{names_left:?}");
     assert!(names(&knurl, "backups").iter().all(|name| !name.contains("partial")));
-    drop(living.stdin.take());
+    drop(pipe);
     living.wait().unwrap();
     assert!(!knurl.ok(&["doctor"]).contains("leftovers"));
 }
