@@ -30,7 +30,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// A look costs the server some tenths of a millisecond: a stream of edits must not become a stream of looks.
 const APART: Duration = Duration::from_millis(25);
 
-/// A database that goes away takes its feed with it, a moment before it is known to be away: that is no reason to doubt memory.
+/// A database that goes away takes its feed with it, a moment before it is known to be away: that is no reason to doubt memory. And each
+/// time memory is not believed, all of it is looked up again.
 const DEAF_MAX: Duration = Duration::from_secs(3);
 
 /// Where changes come from, and where they go besides memory.
@@ -49,7 +50,7 @@ pub(super) struct FollowJob {
     postgres: PostgresStore,
     resolver: Resolver,
     metrics: Arc<Metrics>,
-    /// Since when changes cannot be read; `None`: they can.
+    /// Since when changes cannot be read, or when memory was last forgotten for it; `None`: they can.
     deaf_since: Option<Instant>,
 }
 
@@ -97,6 +98,7 @@ impl FollowJob {
         let since = *self.deaf_since.get_or_insert(now);
         if self.postgres.is_up() && now.duration_since(since) >= DEAF_MAX {
             self.resolver.forget_all();
+            self.deaf_since = Some(now);
         }
         Pause::For(POLL)
     }
