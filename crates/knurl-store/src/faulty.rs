@@ -215,6 +215,14 @@ impl Store for FaultyStore {
         self.through("click_ledger", self.inner.click_ledger()).await
     }
 
+    async fn accept_differences(&self, reason: &str, now: UnixMillis) -> Result<Option<Acceptance>> {
+        self.through("accept_differences", self.inner.accept_differences(reason, now)).await
+    }
+
+    async fn acceptances(&self) -> Result<Vec<Acceptance>> {
+        self.through("acceptances", self.inner.acceptances()).await
+    }
+
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {
         self.through("purge_clicks", self.inner.purge_clicks(before, rows_max)).await
     }

@@ -10,6 +10,7 @@ mod error;
 pub mod faulty;
 mod json;
 mod link_events;
+pub mod moving;
 pub mod once;
 pub mod postgres;
 pub mod replica;

@@ -110,8 +110,31 @@ pub struct ClickLedger {
     /// Click events that came from an import or from `POST /events` (in the table or purged).
     pub external: u64,
     /// Sum of the all-time roll-ups, external ones included. The law: `rolled_up = raw + purged + external` and
-    /// `delivered = raw + purged + undecodable`.
+    /// `delivered = raw + purged + undecodable`, both but for what is accepted.
     pub rolled_up: u64,
+    /// What somebody has acknowledged as removed by hand, and the two sums above lack (see [`Acceptance`]).
+    pub accepted_events: i64,
+    pub accepted_roll_ups: i64,
+}
+
+impl ClickLedger {
+    /// What the two sums lack: `delivered = raw + purged + undecodable + …` and `rolled_up = raw + purged + external + …`, accepted or not.
+    pub fn differences(&self) -> (i64, i64) {
+        let sum = |figures: [u64; 3]| figures.into_iter().fold(0_i64, i64::saturating_add_unsigned);
+        let events = 0_i64.saturating_add_unsigned(self.delivered) - sum([self.raw, self.purged, self.undecodable]);
+        let roll_ups = 0_i64.saturating_add_unsigned(self.rolled_up) - sum([self.raw, self.purged, self.external]);
+        (events, roll_ups)
+    }
+}
+
+/// Somebody's word that click events or roll-ups were removed by hand: the law holds without them from then on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    pub at: UnixMillis,
+    pub reason: String,
+    /// By how much the first sum was short; negative where there were more events than deliveries.
+    pub events: i64,
+    pub roll_ups: i64,
 }
 
 /// A row of an import, with the line it stands on.
@@ -119,6 +142,15 @@ pub struct ClickLedger {
 pub struct Numbered<T> {
     pub line: u64,
     pub row: T,
+}
+
+impl Acceptance {
+    /// `None` where there is nothing to accept.
+    pub(crate) fn of(ledger: &ClickLedger, reason: &str, at: UnixMillis) -> Option<Self> {
+        let (events, roll_ups) = ledger.differences();
+        let (events, roll_ups) = (events - ledger.accepted_events, roll_ups - ledger.accepted_roll_ups);
+        ((events, roll_ups) != (0, 0)).then(|| Self { at, reason: reason.to_owned(), events, roll_ups })
+    }
 }
 
 /// What became of one imported row that was not simply inserted.
@@ -148,6 +180,8 @@ pub enum RowNoteKind {
     DanglingReference,
     /// Taken, although it is older than the user or link it belongs to.
     OlderThanParent,
+    /// A `deleted` event, taken, although its link is there and redirects.
+    LinkStillActive,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -214,6 +248,10 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn click_ledger(&self) -> Result<ClickLedger>;
     /// Of [`ClickLedger::undecodable`] those that came from this spool.
     async fn undecodable_of(&self, spool_id: u128) -> Result<u64>;
+    /// Acknowledges what the sums of the ledger lack and nobody has acknowledged yet. `None` where they lack nothing.
+    async fn accept_differences(&self, reason: &str, now: UnixMillis) -> Result<Option<Acceptance>>;
+    /// Oldest first.
+    async fn acceptances(&self) -> Result<Vec<Acceptance>>;
     /// Removes up to `rows_max` click events older than `before`, oldest first; roll-ups stay. Returns how many.
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64>;
     /// The salt of a day: the stored one, else `candidate`, stored. Salts of days before `day - 1` are destroyed.

@@ -1,6 +1,6 @@
 //! What an imported row is to the row here that has its id: decided purely, for both dialects.
 
-use knurl_core::{Link, User};
+use knurl_core::{Link, UnixMillis, User};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum There {
@@ -18,6 +18,11 @@ pub(crate) fn user(there: &User, row: &User) -> There {
         return There::Another;
     }
     differing([("username", there.username != row.username), ("email", there.email != row.email)])
+}
+
+/// `gone`: when the user that had this id, and was deleted here, had been created. An id is never given twice.
+pub(crate) fn deleted_user(gone: UnixMillis, row: &User) -> There {
+    if gone == row.created_at { There::Deleted } else { There::Another }
 }
 
 /// What never changes of a link: domain, code, `created_at`.

@@ -163,5 +163,7 @@ pub(super) async fn ledger(connection: &Connection) -> Result<ClickLedger> {
         purged: figure(3)?,
         external: figure(4)?,
         rolled_up: figure(5)?,
+        accepted_events: get(&row, 6)?,
+        accepted_roll_ups: get(&row, 7)?,
     })
 }

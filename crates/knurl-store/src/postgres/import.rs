@@ -1,12 +1,12 @@
 //! Imports: rows kept to the letter, with their ids and times, and judged as they go in; a chunk is a handful of statements.
 //!
 //! The same row again (same id, and the same in what never changes) changes nothing, whatever became of it here since, and the difference is
-//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted. Somebody who takes an id or a code between our look
-//! and our insert makes the chunk run again.
+//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
+//! Somebody who takes an id or a code between our look and our insert makes the chunk run again.
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
-use knurl_core::{Event, EventType, Link, User, user::fold};
+use knurl_core::{Event, EventType, Link, UnixMillis, User, user::fold};
 
 use super::{
     clicks,
@@ -43,12 +43,12 @@ pub(super) async fn move_ids(pool: &Pool, of: IdsOf, ids: impl Iterator<Item = i
         IdsOf::Users => (sql::USER_IDS_BEHIND, sql::USER_IDS_LOCK, sql::USER_IDS_PAST),
         IdsOf::Links => (sql::LINK_IDS_BEHIND, sql::LINK_IDS_LOCK, sql::LINK_IDS_PAST),
     };
-    // Nobody waits where there is nothing to move: most chunks name what an earlier one has brought.
-    if pool.writer().await?.row_opt(behind, &[&last]).await?.is_none() {
-        return Ok(());
-    }
     pool.write(move |tx| {
         Box::pin(async move {
+            // Nobody waits where there is nothing to move: most chunks name what an earlier one has brought.
+            if tx.row_opt(behind, &[&last]).await?.is_none() {
+                return Ok(());
+            }
             tx.execute(lock, &[]).await?;
             tx.rows(past, &[&last]).await.map(drop)
         })
@@ -65,11 +65,16 @@ pub(super) async fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Import
     let mut imported = Imported::default();
     let there = tx.rows(sql::USERS_BY_IDS, &[&ids(rows, |user| user.id.0)]).await?;
     let mut there = there.iter().map(user).map(|user| user.map(|user| (user.id.0, user))).collect::<Result<HashMap<_, _>>>()?;
+    let gone = users_gone(tx, rows).await?;
     let mut taken = names_taken(tx, rows).await?;
     let mut new = Vec::new();
     for Numbered { line, row: user } in rows {
         let mut notes = Notes { line: *line, imported: &mut imported };
         if notes.refuses(user.id.0) {
+            continue;
+        }
+        if let Some(gone) = gone.get(&user.id.0) {
+            notes.there(there::deleted_user(*gone, user));
             continue;
         }
         match there.entry(user.id.0) {
@@ -88,6 +93,12 @@ pub(super) async fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Import
     }
     insert_users(tx, &new).await?;
     Ok(imported)
+}
+
+/// When the users that had these ids, and were deleted, had been created.
+async fn users_gone(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<HashMap<i64, UnixMillis>> {
+    let gone = tx.rows(sql::DELETED_USER_CREATED_AT, &[&ids(rows, |user| user.id.0)]).await?;
+    gone.iter().map(|row| Ok((get(row, 0)?, UnixMillis(get(row, 1)?)))).collect()
 }
 
 /// (0, username_key) and (1, email_key) of those that somebody holds.
@@ -149,10 +160,10 @@ pub(super) async fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Import
     Ok(imported)
 }
 
-/// When each of these links was created, deleted ones too; what is not there is not in it.
-async fn links_since(tx: &Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, i64>> {
-    let since = tx.rows(sql::LINK_IDENTITY, &[&ids]).await?;
-    since.iter().map(|row| Ok((get(row, 0)?, get(row, 3)?))).collect()
+/// When each of these links was created, and whether it redirects; deleted ones too. What is not there is not in it.
+async fn links_named(tx: &Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, (i64, bool)>> {
+    let named = tx.rows(sql::LINK_IDENTITY, &[&ids]).await?;
+    named.iter().map(|row| Ok((get(row, 0)?, (get(row, 3)?, get(row, 4)?)))).collect()
 }
 
 async fn codes_taken(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<HashSet<(String, String)>> {
@@ -206,7 +217,7 @@ pub(super) async fn events(tx: &Tx<'_>, rows: &[Numbered<Event>], mode: ImportMo
     let mut there =
         there.iter().map(event).map(|event| event.map(|event| (event.id.0, event))).collect::<Result<HashMap<_, _>>>()?;
     let of_links: Vec<i64> = rows.iter().map(|numbered| numbered.row.link_id.0).collect();
-    let links = links_since(tx, &of_links).await?;
+    let links = links_named(tx, &of_links).await?;
     let users = users_since(tx, rows.iter().filter_map(|numbered| numbered.row.user_id).map(|user| user.0)).await?;
     let (mut others, mut click_events) = (Vec::new(), Vec::new());
     for Numbered { line, row: event } in rows {
@@ -221,9 +232,12 @@ pub(super) async fn events(tx: &Tx<'_>, rows: &[Numbered<Event>], mode: ImportMo
             }
             Entry::Vacant(vacant) => drop(vacant.insert(event.clone())),
         }
-        let since = links.get(&event.link_id.0).copied();
+        let link = links.get(&event.link_id.0).copied();
+        let since = link.map(|(since, _)| since);
         notes.note(since.is_none(), "url_id", RowNoteKind::DanglingReference);
         notes.note(since.is_some_and(|since| event.at.0 < since), "timestamp", RowNoteKind::OlderThanParent);
+        let is_active = link.is_some_and(|(_, is_active)| is_active);
+        notes.note(is_active && event.event_type.as_str() == EventType::DELETED, "event_type", RowNoteKind::LinkStillActive);
         notes.note(event.user_id.is_some_and(|user| !users.contains_key(&user.0)), "user_id", RowNoteKind::DanglingReference);
         notes.imported.inserted += 1;
         if event.event_type.as_str() == EventType::CLICK { click_events.push(event) } else { others.push(event) }

@@ -14,7 +14,8 @@ use knurl_core::{
 };
 
 use super::{
-    PostgresStore, clicks, events, import, import::IdsOf, keys, links, once, retention, salts, stats, totals, tx::Ending, users,
+    PostgresStore, acceptances, clicks, events, import, import::IdsOf, keys, links, once, retention, salts, stats, totals,
+    tx::Ending, users,
 };
 use crate::{
     StoreError,
@@ -141,6 +142,20 @@ impl Store for PostgresStore {
 
     async fn click_ledger(&self) -> Result<ClickLedger> {
         clicks::ledger(&*self.pool.long().await?).await
+    }
+
+    async fn accept_differences(&self, reason: &str, now: UnixMillis) -> Result<Option<Acceptance>> {
+        let reason: Arc<str> = reason.into();
+        self.pool
+            .write_much(Ending::Commit, move |tx| {
+                let reason = reason.clone();
+                Box::pin(async move { acceptances::accept(tx, &reason, now).await })
+            })
+            .await
+    }
+
+    async fn acceptances(&self) -> Result<Vec<Acceptance>> {
+        acceptances::list(&*self.pool.long().await?).await
     }
 
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {

@@ -1,8 +1,8 @@
 //! Imports: rows kept to the letter, with their ids and times, and judged as they go in.
 //!
 //! The same row again (same id, and the same in what never changes) changes nothing, whatever became of it here since, and the difference is
-//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted. Ids given afterwards come after the rows' own, and
-//! after those that the rows name.
+//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
+//! Ids given afterwards come after the rows' own, and after those that the rows name.
 
 use knurl_core::{Event, EventType, Link, LinkId, User, UserId, user::fold};
 use rusqlite::OptionalExtension;
@@ -23,6 +23,10 @@ pub(super) fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Imported> {
     for Numbered { line, row: user } in rows {
         let mut notes = Notes { line: *line, imported: &mut imported };
         if notes.refuses(user.id.0) {
+            continue;
+        }
+        if let Some(gone) = user_rows::gone(tx, user.id)? {
+            notes.there(there::deleted_user(gone, user));
             continue;
         }
         let Some((username_twin, email_twin)) = insert_user(tx, user)? else {
@@ -129,9 +133,12 @@ pub(super) fn events(tx: &Tx<'_>, rows: &[Numbered<Event>]) -> Result<Imported> 
         if is_click {
             click_rows.push((event.link_id, event.at, event.details.as_deref()));
         }
-        let since = link_created_at(tx, event)?;
+        let link = link_of(tx, event)?;
+        let since = link.map(|(since, _)| since);
         notes.note(since.is_none(), "url_id", RowNoteKind::DanglingReference);
         notes.note(since.is_some_and(|since| event.at.0 < since), "timestamp", RowNoteKind::OlderThanParent);
+        let is_active = link.is_some_and(|(_, is_active)| is_active);
+        notes.note(is_active && event.event_type.as_str() == EventType::DELETED, "event_type", RowNoteKind::LinkStillActive);
         if let Some(user) = event.user_id {
             notes.note(!user_rows::exists(tx, user)?, "user_id", RowNoteKind::DanglingReference);
         }
@@ -175,9 +182,10 @@ fn user_created_at(tx: &Tx<'_>, user: UserId) -> Result<Option<i64>> {
         .map_err(store_error)
 }
 
-fn link_created_at(tx: &Tx<'_>, event: &Event) -> Result<Option<i64>> {
+/// When its link was created, and whether it redirects.
+fn link_of(tx: &Tx<'_>, event: &Event) -> Result<Option<(i64, bool)>> {
     tx.prepare_cached(sql::LINK_IDENTITY)
-        .and_then(|mut query| query.query_row([event.link_id.0], |row| row.get(2)).optional())
+        .and_then(|mut query| query.query_row([event.link_id.0], |row| Ok((row.get(2)?, row.get(3)?))).optional())
         .map_err(store_error)
 }
 

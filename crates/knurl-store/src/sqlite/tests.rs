@@ -92,7 +92,7 @@ fn hot_statements_search_an_index_and_scan_nothing() {
 }
 
 /// A row of each table that the step before has made: it must be there, unchanged, after every later step.
-const SAMPLES: [(usize, &str, &str); 6] = [
+const SAMPLES: [(usize, &str, &str); 9] = [
     (1, "insert into users values (7, 'Ada', 'a@b.c', 'ada', 0, 'a@b.c', 0, 5)", "select username from users where id = 7"),
     (
         1,
@@ -103,6 +103,9 @@ const SAMPLES: [(usize, &str, &str); 6] = [
     (1, "insert into keys values (1, 'admin', x'00', 5, null)", "select name from keys where id = 1"),
     (2, "insert into link_days values (3, 20000, 4, 3, 2, x'01')", "select hex(sketch) from link_days where link_id = 3"),
     (4, "insert into onces values (x'01', x'02', 5, '[[3,\"abc\"]]')", "select fates from onces where id = x'01'"),
+    (5, "insert into moving values ('out', 'm', 'elsewhere', 'copying')", "select state from moving where role = 'out'"),
+    (6, "insert into deleted_users values (3, 5)", "select cast(created_at as text) from deleted_users where id = 3"),
+    (6, "insert into audit_acceptances values (1, 5, 'by hand', 3, 0)", "select reason from audit_acceptances"),
 ];
 
 #[test]

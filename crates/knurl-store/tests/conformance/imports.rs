@@ -96,6 +96,37 @@ pub(crate) async fn a_row_changed_since_or_corrected_is_left_as_it_is_and_the_fi
     assert_eq!(b.store.link(link.id).await.unwrap(), edited);
 }
 
+pub(crate) async fn a_user_deleted_since_stays_deleted_and_the_id_is_nobody_elses(b: Bench) {
+    let rows = [user_row(1, "ada"), user_row(2, "bob"), user_row(3, "carl")];
+    b.store.import_users(numbered(rows.clone()), ImportMode::Commit).await.unwrap();
+    let eve = b.user("eve").await;
+    // The last one of all too, and whatever else was edited before.
+    b.store.update_user(UserId(2), Some(username("robert")), Some(email("r@example.com"))).await.unwrap();
+    for id in [1, 2, 3, eve.id.0] {
+        b.store.delete_user(UserId(id), after(9)).await.unwrap().unwrap();
+    }
+    let stranger = User { created_at: after(1), ..user_row(1, "stranger") };
+    let again = b.store.import_users(numbered(rows.into_iter().chain([stranger, eve])), ImportMode::Commit).await.unwrap();
+    let kinds: Vec<_> = again.notes.iter().map(|note| note.kind).collect();
+    let left = RowNoteKind::StaysDeleted;
+    assert_eq!((again.inserted, kinds), (0, vec![left, left, left, RowNoteKind::IdTaken, left]));
+    assert_eq!(b.store.counts().await.unwrap().users, 0);
+    // What was never here is not taken for deleted, though its id lies below ids that were given.
+    let late = b.store.import_users(numbered([user_row(9, "late")]), ImportMode::Commit).await.unwrap();
+    let early = b.store.import_users(numbered([user_row(5, "early")]), ImportMode::Commit).await.unwrap();
+    assert_eq!((late.inserted, early.inserted), (1, 1));
+    b.assert_books_balance().await;
+}
+
+/// A test suite that truncates between its cases imports the same users again.
+pub(crate) async fn where_others_emptied_the_table_nobody_is_remembered(b: Bench) {
+    let rows = || numbered([user_row(1, "ada"), user_row(2, "bob")]);
+    b.store.import_users(rows(), ImportMode::Commit).await.unwrap();
+    b.store.delete_user(UserId(1), T0).await.unwrap();
+    b.by_hand("delete from users");
+    assert_eq!(b.store.import_users(rows(), ImportMode::Commit).await.unwrap().inserted, 2);
+}
+
 pub(crate) async fn a_link_deleted_since_stays_deleted_and_says_so(b: Bench) {
     let link = link_row(1, None, "abc");
     b.store.import_links(numbered([link.clone()]), ImportMode::Commit).await.unwrap();
@@ -163,6 +194,18 @@ pub(crate) async fn dangling_and_too_old_rows_are_taken_and_noted(b: Bench) {
     ];
     assert_eq!((events.inserted, notes(&events)), (2, expected.to_vec()));
     b.assert_books_balance().await;
+}
+
+pub(crate) async fn a_deleted_event_of_a_link_that_redirects_is_taken_and_noted(b: Bench) {
+    let inactive = Link { is_active: false, ..link_row(2, None, "off") };
+    b.store
+        .import_links(numbered([link_row(1, None, "on"), inactive, link_row(3, None, "gone")]), ImportMode::Commit)
+        .await
+        .unwrap();
+    b.store.delete_link(link_row(3, None, "gone").id, Expected::Any, "gone", T0).await.unwrap();
+    let rows = [1, 2, 3].map(|link| event_row(100 + link, link, "deleted")).into_iter().chain([event_row(200, 1, "updated")]);
+    let events = b.store.import_events(numbered(rows), ImportMode::Commit).await.unwrap();
+    assert_eq!((events.inserted, notes(&events)), (4, vec![(2, "event_type", RowNoteKind::LinkStillActive)]));
 }
 
 pub(crate) async fn a_dry_run_judges_everything_and_leaves_nothing(b: Bench) {

@@ -15,11 +15,12 @@ use serde::Serialize;
 
 use super::{
     args::Global,
-    failure::Failure,
-    now,
-    open::load,
+    failure::{Failure, chain},
+    import, now,
+    open::{load, runtime},
     out::Out,
-    restore::{Lock, spool_lock},
+    restore::{self, Lock, spool_lock},
+    scratch,
 };
 use crate::{
     app,
@@ -79,6 +80,7 @@ pub(super) fn run(global: &Global, out: Out) -> Result<ExitCode, Failure> {
     let serving = matches!(spool_lock(config), Lock::Held);
     checks.extend(database::checks(config, serving)?);
     checks.extend(redis(config)?);
+    checks.extend(leftovers(config));
     checks.push(clock(config));
     checks.push(keys(config));
     checks.push(port("listen", config.http.listen, serving));
@@ -139,6 +141,17 @@ fn directory(config: &Config) -> Check {
         );
     }
     Check::ok("data directory", dir.display().to_string())
+}
+
+/// What a killed command has left beside the database. A command that still runs holds its own.
+fn leftovers(config: &Config) -> Option<Check> {
+    let database = config.sqlite_path()?;
+    let dir = database.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut left = scratch::abandoned_dirs(dir, import::SCRATCH_PREFIX);
+    left.extend(scratch::abandoned_copies(dir, |name| restore::is_unfinished(&database, name) || name.ends_with(".db.partial")));
+    let names: Vec<_> = left.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
+    let remedy = "the same command sweeps them when it runs again, or delete them: nothing needs them";
+    (!names.is_empty()).then(|| Check::warn("leftovers", format!("of a command that was killed: {}", names.join(", ")), remedy))
 }
 
 fn is_writable(dir: &Path) -> bool {

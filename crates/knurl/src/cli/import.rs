@@ -18,6 +18,7 @@ use super::{
     failure::Failure,
     open::{Database, load, prepare, runtime},
     out::{Out, plain},
+    scratch::{self, Scratch},
     table::Table,
 };
 use crate::{
@@ -83,7 +84,7 @@ pub(super) fn run(global: &Global, out: Out, args: &ImportArgs) -> Result<ExitCo
     let place = Place::of(config, args.dry_run)?;
     let shape = runtime()?.block_on(async {
         let store = app::Database::open(&place.config).await?.store;
-        let done = import_all(&store, sources, remarks, args.dry_run).await;
+        let done = import_all(&store, &place.config, sources, remarks, args.dry_run).await;
         store.close().await;
         done
     })?;
@@ -93,17 +94,19 @@ pub(super) fn run(global: &Global, out: Out, args: &ImportArgs) -> Result<ExitCo
 
 async fn import_all(
     store: &Arc<dyn Store>,
+    config: &Config,
     sources: Vec<Source>,
     remarks: Option<RemarkFile>,
     dry_run: bool,
 ) -> Result<ImportShape, Failure> {
     let began = Instant::now();
     let mut watch = Watch { bar: ProgressBar::hidden(), rows: 0, file: String::new(), remarks, failed: None };
+    let rules = &config.links.target_rules;
     let mut files = Vec::new();
     for source in sources {
         watch.begin(&source);
         let path = source.path.display().to_string();
-        let report = transfer::import(store, source.stream(), ImportMode::Commit, None, &mut watch).await;
+        let report = transfer::import(store, source.stream(), ImportMode::Commit, None, rules, &mut watch).await;
         watch.bar.finish_and_clear();
         let report = report.map_err(|error| Failure::failed(format!("{path}: {}", Failure::from(error))))?;
         watch.check()?;
@@ -194,35 +197,31 @@ const NO_COPY: &str = "--dry-run judges the rows on a copy of the database, and 
 /// The database the rows go into: the real one, or a scratch copy that goes away with this value.
 struct Place {
     config: Config,
-    scratch: Option<PathBuf>,
+    _scratch: Option<Scratch>,
 }
+
+/// With the number of the process behind it.
+pub(super) const SCRATCH_PREFIX: &str = ".dry-run-";
 
 impl Place {
     fn of(config: Config, dry_run: bool) -> Result<Self, Failure> {
         if !dry_run {
             prepare(&config, Database::MayCreate)?;
-            return Ok(Self { config, scratch: None });
+            return Ok(Self { config, _scratch: None });
         }
         // Chunks judged one by one and rolled back would not see each other: every reference to an earlier chunk would dangle.
         let real = config.sqlite_path().ok_or_else(|| Failure::failed(NO_COPY))?;
         let beside = real.parent().filter(|dir| dir.is_dir()).map_or_else(std::env::temp_dir, Path::to_owned);
-        let scratch = beside.join(format!(".dry-run-{}", std::process::id()));
-        std::fs::create_dir(&scratch).map_err(|error| Failure::failed(format!("cannot create {}: {error}", scratch.display())))?;
-        let copy = scratch.join("knurl.db");
+        scratch::sweep(&scratch::abandoned_dirs(&beside, SCRATCH_PREFIX));
+        let dir = beside.join(format!("{SCRATCH_PREFIX}{}", std::process::id()));
+        let scratch = Scratch::dir(&dir)?;
+        let copy = dir.join("knurl.db");
         let place =
-            Self { config: Config { database: config::Database::Sqlite(Some(copy.clone())), ..config }, scratch: Some(scratch) };
+            Self { config: Config { database: config::Database::Sqlite(Some(copy.clone())), ..config }, _scratch: Some(scratch) };
         if real.exists() {
             sqlite::backup(&real, &copy, &mut |_| ())?;
         }
         Ok(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(scratch) = &self.scratch {
-            let _ = std::fs::remove_dir_all(scratch);
-        }
     }
 }
 

@@ -15,10 +15,12 @@ mod import;
 mod key;
 mod link;
 mod link_stats;
+mod moving;
 mod open;
 mod out;
 mod reference;
 mod restore;
+mod scratch;
 mod serve;
 mod shape;
 mod table;
@@ -81,9 +83,10 @@ fn dispatch(args: Args) -> Result<ExitCode, Failure> {
         Command::Import(import) => import::run(global, out, &import),
         Command::Export(export) => export::run(global, out, &export),
         Command::Backup(backup) => backup::run(global, out, &backup),
+        Command::Move(args) => moving::run(global, out, &args),
         Command::Restore(restore) => restore::run(global, out, &restore),
         Command::Doctor => doctor::run(global, out),
-        Command::Audit => audit::run(global, out),
+        Command::Audit(audit) => audit::run(global, out, &audit),
         Command::Config(config) => config::run(global, out, &config),
         Command::Reference { page } => reference::run(out, page),
     }

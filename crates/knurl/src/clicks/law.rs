@@ -4,6 +4,8 @@
 //! 2. Every delivered click is counted: `delivered = raw + purged`, over all spools this store knows.
 //! 3. Every counted click has its event: `rolled_up = raw + purged + external`, roll-ups and events being written by different statements.
 //!
+//! The second and the third but for what somebody removed by hand and somebody accepted (`knurl audit --accept`).
+//!
 //! A loss is never fine, whatever `durability` allows: it has its own figure and the law is broken. Clicks dropped because the spool was
 //! full were counted when it happened, and are part of the law.
 //!
@@ -57,6 +59,9 @@ pub struct Audit {
     pub purged: u64,
     /// Click events from imports and `POST /events`, which are in the roll-ups too.
     pub external: u64,
+    /// What the sums lack and somebody accepted: click events, and clicks in the roll-ups, removed by hand.
+    pub accepted_events: i64,
+    pub accepted_roll_ups: i64,
     /// Clicks delivered from other spools than this (another node, or a data directory before this one).
     pub elsewhere: u64,
     pub verdict: Verdict,
@@ -95,6 +100,8 @@ impl Audit {
             raw: store.raw,
             purged: store.purged,
             external: store.external,
+            accepted_events: store.accepted_events,
+            accepted_roll_ups: store.accepted_roll_ups,
             elsewhere: store.delivered.saturating_sub(cursor),
             verdict: Verdict::Broken,
         };
@@ -105,9 +112,8 @@ impl Audit {
     fn judge(&self, store: &ClickLedger, settled: bool) -> Verdict {
         let everywhere = self.answered == self.delivered + self.backlog + self.dropped && self.lost == 0;
         // Of one moment by themselves: the store reads them in one transaction.
-        let counted = store.delivered == store.raw + store.purged + store.undecodable;
-        let rolled_up = store.rolled_up == store.raw + store.purged + store.external;
-        match (counted && rolled_up, everywhere, settled) {
+        let balanced = store.differences() == (store.accepted_events, store.accepted_roll_ups);
+        match (balanced, everywhere, settled) {
             (false, _, _) => Verdict::Broken,
             (true, true, true) => Verdict::Holds,
             (true, false, true) => Verdict::Broken,
@@ -126,7 +132,8 @@ mod tests {
 
     fn whole() -> Figures {
         let spool = SpoolFigures { answered: 110, dropped: 3, written: 107, backlog: 7 };
-        let store = ClickLedger { delivered: 100, undecodable: 0, raw: 90, purged: 10, external: 5, rolled_up: 105 };
+        let store =
+            ClickLedger { delivered: 100, undecodable: 0, raw: 90, purged: 10, external: 5, rolled_up: 105, ..Default::default() };
         Figures { spool, cursor: 100, undecodable: 0, store }
     }
 
@@ -142,7 +149,7 @@ mod tests {
     #[test]
     fn the_law_holds_exactly_when_every_click_is_accounted_for() {
         use Verdict::{Broken, Holds};
-        let table: [(&str, Judged, Judged); 13] = [
+        let table: [(&str, Judged, Judged); 16] = [
             ("everything is accounted for", verdict(|_| {}), (Holds, 0)),
             ("an empty node", verdict(|f| *f = Figures::default()), (Holds, 0)),
             ("killed between record and count", verdict(|f| f.spool.answered -= 2), (Holds, 0)),
@@ -158,6 +165,17 @@ mod tests {
             ("delivered, but no event", verdict(|f| (f.store.raw, f.store.rolled_up) = (89, 104)), (Broken, 0)),
             ("rolled up twice", verdict(|f| f.store.rolled_up += 1), (Broken, 0)),
             ("not rolled up", verdict(|f| f.store.rolled_up -= 1), (Broken, 0)),
+            (
+                "events removed by hand, and accepted",
+                verdict(|f| (f.store.raw, f.store.accepted_events, f.store.accepted_roll_ups) = (80, 10, 10)),
+                (Holds, 0),
+            ),
+            (
+                "more removed than was accepted",
+                verdict(|f| (f.store.raw, f.store.accepted_events, f.store.accepted_roll_ups) = (79, 10, 10)),
+                (Broken, 0),
+            ),
+            ("a loss is not accepted", verdict(|f| (f.spool.answered, f.store.accepted_events) = (111, 0)), (Broken, 1)),
             (
                 "another node's clicks",
                 verdict(|f| (f.store.delivered, f.store.raw, f.store.rolled_up) = (140, 130, 145)),

@@ -259,7 +259,10 @@ impl From<StoreError> for Error {
             StoreError::Overloaded => Self::new(Code::Overloaded).caused_by(error),
             StoreError::Unavailable(_) => Self::new(Code::Unavailable).caused_by(error),
             StoreError::Full(_) => Self::new(Code::DiskFull).caused_by(error),
-            StoreError::TooNew { .. } | StoreError::Corrupt(_) | StoreError::Internal(_) => Self::internal(error),
+            StoreError::Moving => Self::new(Code::Moving),
+            StoreError::TooNew { .. } | StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Internal(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

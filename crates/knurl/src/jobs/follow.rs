@@ -58,7 +58,7 @@ impl FollowJob {
         let feed = feeding.postgres.feed(feeding.woken);
         let heard = feed.heard();
         let told = resolver.clone();
-        let forget = Box::new(move |outdated: Outdated<'_>| told.outdated(outdated));
+        let forget = Box::new(move |outdated: Outdated<'_>| told.outdated(&outdated));
         let follower = match &feeding.replica {
             Some(replica) => Follower::new(feed, replica.clone(), forget),
             None => Follower::telling(feed, forget),

@@ -204,8 +204,8 @@ impl Resolver {
     }
 
     /// What the database's feed says is outdated. The replica, where there is one, has the changes already.
-    pub fn outdated(&self, outdated: Outdated<'_>) {
-        match outdated {
+    pub fn outdated(&self, outdated: &Outdated<'_>) {
+        match *outdated {
             Outdated::Codes(codes) => self.changed_by_anybody(codes),
             Outdated::Absence(codes) => codes.iter().for_each(|created| self.created(&created.code)),
             Outdated::All => self.forget_all(),
@@ -274,6 +274,7 @@ fn same(error: &Arc<StoreError>) -> StoreError {
         StoreError::Unavailable(_) => StoreError::Unavailable(shared()),
         StoreError::Full(_) => StoreError::Full(shared()),
         StoreError::Overloaded => StoreError::Overloaded,
+        StoreError::Moving => StoreError::Moving,
         StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
         _ => StoreError::Internal(shared()),
     }

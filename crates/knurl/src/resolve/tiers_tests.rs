@@ -355,17 +355,17 @@ async fn what_the_feed_says_is_outdated_is_forgotten_everywhere() {
     node.leads_to("replica.example/1").await;
     node.replica.set(Row::Link(2));
     let changed = [("abc", 2), ("xyz", 7)].map(|(code, version)| Changed { code: code.to_owned(), version });
-    node.resolver.outdated(Outdated::Codes(&changed));
+    node.resolver.outdated(&Outdated::Codes(&changed));
     node.leads_to("replica.example/2").await;
     assert_eq!(*node.redis.forgotten.lock().unwrap(), ["abc 2 false", "xyz 7 false"]);
     // A node without a replica does not believe what it finds in Redis in an older version.
     node.replica.set(Row::None);
-    node.resolver.outdated(Outdated::Codes(&changed));
+    node.resolver.outdated(&Outdated::Codes(&changed));
     node.leads_to("database.example/3").await;
     // That a code came to be is nothing to Redis.
-    node.resolver.outdated(Outdated::Absence(&changed));
+    node.resolver.outdated(&Outdated::Absence(&changed));
     assert_eq!(node.redis.forgotten.lock().unwrap().len(), 4);
-    node.resolver.outdated(Outdated::All);
+    node.resolver.outdated(&Outdated::All);
     assert_eq!(node.redis.forgotten.lock().unwrap().last().unwrap(), "*");
 }
 

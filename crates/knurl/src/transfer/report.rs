@@ -85,6 +85,12 @@ impl Remark {
         Self { line, fate: Fate::Refused, field: refusal.field, reason: refusal.reason }
     }
 
+    pub(super) fn reserved(line: u64) -> Self {
+        let reason =
+            "is a reserved word: where an address of ours has that name, the link answers at /urls/{short_code}/redirect only";
+        Self { line, fate: Fate::Taken, field: "short_code", reason }
+    }
+
     pub(super) fn noted(note: &RowNote) -> Self {
         let (fate, reason) = match note.kind {
             RowNoteKind::AlreadyThere => (Fate::AlreadyThere, "is there already, with the same row"),
@@ -94,6 +100,7 @@ impl Remark {
             RowNoteKind::IdOutOfRange => (Fate::Refused, "is not between 1 and 2^53 - 1"),
             RowNoteKind::Duplicate => (Fate::Taken, "is the same as an earlier row's"),
             RowNoteKind::DanglingReference => (Fate::Taken, "names a row that does not exist"),
+            RowNoteKind::LinkStillActive => (Fate::Taken, "says that the link was deleted, and it is active"),
             RowNoteKind::OlderThanParent => (Fate::Taken, "is older than what it belongs to"),
         };
         Self { line: note.line, fate, field: note.field, reason }

@@ -101,3 +101,51 @@ fn redis_with_tls_is_believed_when_an_authority_of_this_machine_vouches_for_it()
     assert_eq!(doctor(&authority), "ok");
     assert_eq!(doctor(&file("stranger.pem")), "warn");
 }
+
+/// As an older knurl would have left it: what matters is the number.
+fn of_an_older_schema(knurl: &Knurl) -> i64 {
+    let conn = rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap();
+    let known: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    conn.pragma_update(None, "user_version", known - 1).unwrap();
+    known
+}
+
+#[test]
+fn commands_that_only_look_bring_no_schema_up_to_date() {
+    let knurl = healthy();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    let known = of_an_older_schema(&knurl);
+    let report = knurl.json(&["doctor"]);
+    let found = check(&report, "database")["found"].as_str().unwrap();
+    assert!(found.contains(&format!("will be brought to schema {known} at the next start")), "{report}");
+    for args in [&["audit"][..], &["audit", "--accept", "a reason"]] {
+        let line = knurl.fails(1, args);
+        assert!(line.contains(&format!("schema version {}, this knurl's is {known}", known - 1)), "{line}");
+    }
+    let conn = rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap();
+    let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, known - 1);
+}
+
+#[test]
+fn what_was_removed_by_hand_is_accepted_with_a_reason_that_later_audits_show() {
+    let knurl = healthy();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    // Roll-ups of clicks whose events somebody has removed.
+    let conn = rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap();
+    conn.execute_batch("insert into link_totals values (1, 3, 3, 0); insert into cursors values (x'01', 1, 0, 3)").unwrap();
+    drop(conn);
+    let broken = knurl.run(&["audit", "--json"]);
+    assert_eq!(broken.code, 1, "{broken:?}");
+    assert!(knurl.fails(2, &["audit", "--accept", " "]).contains("a reason of 1 to 256 characters"));
+    let audit = knurl.json(&["audit", "--accept", "a visitor asked for it"]);
+    assert_eq!(
+        (&audit["verdict"], &audit["accepted_events"], &audit["accepted_roll_ups"]),
+        (&"holds".into(), &3.into(), &3.into())
+    );
+    let later = knurl.json(&["audit", "--accept", "nothing is missing any more"]);
+    let acceptances = later["acceptances"].as_array().unwrap();
+    assert_eq!(acceptances.len(), 1, "{later}");
+    assert_eq!((&acceptances[0]["reason"], &acceptances[0]["events"]), (&"a visitor asked for it".into(), &3.into()));
+    assert!(knurl.ok(&["audit"]).contains("a visitor asked for it"));
+}

@@ -69,6 +69,7 @@ codes! {
     Unavailable = "unavailable", 503, "Unavailable", "The database cannot be reached just now; try again shortly.", Some(1);
     Overloaded = "overloaded", 503, "Overloaded", "Too many requests are waiting; try again shortly.", Some(1);
     Deadline = "deadline", 503, "Deadline passed", "The request could not be answered in time; try again shortly.", Some(1);
+    Moving = "moving", 503, "Moving house", "The database is being moved: nothing can be created or changed until that is over; try again shortly.", Some(5);
     NoFreeCode = "no_free_code", 503, "No free short code", "No free short code was found; try again shortly.", Some(1);
     DiskFull = "disk_full", 507, "Disk full", "The disk is full: nothing can be created or changed until space is freed.", Some(5);
 }
