@@ -15,7 +15,7 @@ use super::{
 use crate::{StoreError, store::Result};
 
 /// Step n leads from schema version n - 1 to n.
-pub(super) const MIGRATIONS: [(&str, &str); 4] = [
+pub(super) const MIGRATIONS: [(&str, &str); 5] = [
     ("0001_users_links_events_keys", include_str!("migrations/0001_users_links_events_keys.sql")),
     ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
     ("0003_onces", include_str!("migrations/0003_onces.sql")),
