@@ -115,7 +115,7 @@ pub struct ClickLedger {
 impl ClickLedger {
     /// What the two sums lack: `delivered = raw + purged + undecodable + …` and `rolled_up = raw + purged + external + …`, accepted or not.
     pub fn differences(&self) -> (i64, i64) {
-        let sum = |figures: [u64; 3]| figures.into_iter().fold(0_i64, |sum, figure| sum.saturating_add_unsigned(figure));
+        let sum = |figures: [u64; 3]| figures.into_iter().fold(0, i64::saturating_add_unsigned);
         let events = 0_i64.saturating_add_unsigned(self.delivered) - sum([self.raw, self.purged, self.undecodable]);
         let roll_ups = 0_i64.saturating_add_unsigned(self.rolled_up) - sum([self.raw, self.purged, self.external]);
         (events, roll_ups)
