@@ -128,7 +128,7 @@ fn a_command_that_is_asked_to_stop_leaves_no_copy_behind() {
 fn what_a_killed_command_left_is_named_by_the_doctor_and_swept_by_the_next() {
     let knurl = Knurl::new().with("KNURL_LISTEN", "127.0.0.1:0").with("KNURL_METRICS_LISTEN", "127.0.0.1:0");
     knurl.ok(&["link", "create", "https://example.com/", "--code", "here"]);
-    let file = knurl.write("urls.csv", links_csv(1..=5));
+    let file = knurl.write("urls.csv", links_csv(11..=15));
     let (mut living, pipe) = dry_run(&knurl);
     let (mut killed, _pipe) = dry_run(&knurl);
     let left = format!(".dry-run-{}", killed.id());
