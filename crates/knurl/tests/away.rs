@@ -11,6 +11,7 @@ use std::{
 };
 
 use knurl_lab::servers::Postgres;
+use rstest::rstest;
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,15 +24,17 @@ struct Node {
     dir: Arc<TempDir>,
     url: String,
     auth: &'static str,
+    replica: &'static str,
 }
 
 impl Node {
     fn of(postgres: &Postgres, auth: &'static str) -> Self {
-        Self { dir: Arc::new(tempfile::tempdir().unwrap()), url: postgres.url(), auth }
+        Self { dir: Arc::new(tempfile::tempdir().unwrap()), url: postgres.url(), auth, replica: "on" }
     }
 
-    fn variables(&self) -> [(&str, &str); 3] {
-        [("KNURL_DATABASE_URL", &self.url), ("KNURL_AUTH", self.auth), ("KNURL_ADMIN_KEY", ADMIN)]
+    fn variables(&self) -> [(&str, &str); 4] {
+        let node = [("KNURL_AUTH", self.auth), ("KNURL_ADMIN_KEY", ADMIN)];
+        [node[0], node[1], ("KNURL_DATABASE_URL", &self.url), ("KNURL_REPLICA", self.replica)]
     }
 
     fn serve(&self) -> Process {
@@ -86,13 +89,17 @@ fn is_503_at_once(answer: &Answer) {
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
 }
 
-#[test]
-fn what_was_answered_before_and_after_such_a_start_is_delivered_exactly_once() {
+#[rstest]
+fn what_was_answered_before_during_and_after_such_a_start_is_delivered_exactly_once(#[values("on", "off")] replica: &'static str) {
     let mut postgres = Postgres::start().unwrap();
-    let node = Node::of(&postgres, "open");
+    let node = Node { replica, ..Node::of(&postgres, "open") };
     let serving = node.serve();
     assert_eq!(ask(&serving, "POST", "/shorten", None, HELLO).status, 201);
     let mut answered = click(&serving, 25);
+    if replica == "on" {
+        let shown = |line: &str| get(&serving, "/metrics").body.lines().any(|shown| shown == line);
+        eventually("the replica has the link", || shown("knurl_replica_complete 1.0") && shown("knurl_replica_links 1.0"));
+    }
     eventually("some are delivered", || node.knurl(&["audit"])["delivered"].as_u64() > Some(0));
 
     postgres.stop().unwrap();
@@ -108,11 +115,20 @@ fn what_was_answered_before_and_after_such_a_start_is_delivered_exactly_once() {
             assert_eq!(get(&serving, path).status, 200, "{path}");
         }
         is_503_at_once(&ask(&serving, "POST", "/shorten", None, r#"{"url":"https://example.com/"}"#));
-        assert_eq!(get(&serving, "/hello").status, 503, "never 404: it could not look");
+        if replica == "on" {
+            answered += click(&serving, 30);
+            assert_eq!(get(&serving, "/readyz").json()["status"], "degraded");
+        } else {
+            assert_eq!(get(&serving, "/hello").status, 503, "never 404: it could not look");
+            get(&serving, "/readyz").assert_problem(503, "not_ready");
+        }
         kill(serving);
     }
 
     let serving = node.serve();
+    if replica == "on" {
+        answered += click(&serving, 20);
+    }
     postgres.start_again().unwrap();
     eventually("redirects are back", || {
         let found = get(&serving, "/hello").status == 302;
@@ -128,7 +144,7 @@ fn what_was_answered_before_and_after_such_a_start_is_delivered_exactly_once() {
     }
     assert_eq!(audit["verdict"], "holds", "{audit}");
     assert_eq!(ask(&serving, "POST", "/shorten", None, r#"{"url":"https://example.com/"}"#).status, 201);
-    assert_eq!(get(&serving, "/readyz").json()["status"], "ok");
+    eventually("the node is as ever", || get(&serving, "/readyz").json()["status"] == "ok");
     serving.signal(Signal::TERM);
     assert_eq!(serving.end().code(), Some(0));
     assert_eq!(node.knurl(&["link", "stats", "hello"])["total"].as_u64(), Some(answered));
