@@ -6,14 +6,18 @@
 //!
 //! # Layout
 //! One file a promise. What they share: [`report`], [`client`] (a client that keeps its connection or does not), [`books`] (what clients know
-//! against what the product shows), [`crate::fleet`] (the nodes and their servers).
+//! against what the product shows), [`traffic`] (clients that keep such books), [`stand`] (nodes with a fault proxy on each of their ways),
+//! [`crate::fleet`] (nodes behind nginx).
 
 pub mod books;
 pub mod client;
 pub mod p10;
 pub mod p14;
+pub mod p3;
 pub mod p9;
 pub mod report;
+pub mod stand;
+pub mod traffic;
 
 use std::path::PathBuf;
 
@@ -48,6 +52,8 @@ impl RunArgs {
 /// Which promise.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Promise {
+    /// PostgreSQL refuses, hangs, resets, is slow, loses replies to COMMIT: known links redirect, clicks are counted once
+    P3(p3::P3Args),
     /// Rolling restarts of nodes behind nginx, under load: no request fails
     P9(p9::P9Args),
     /// Ten times the load: who cannot be served is told at once, and it ends with the load
@@ -59,6 +65,7 @@ pub enum Promise {
 impl Promise {
     pub fn run(&self) -> Result<Report, FleetError> {
         match self {
+            Self::P3(args) => p3::run(args),
             Self::P9(args) => p9::run(args),
             Self::P10(args) => p10::run(args),
             Self::P14(args) => p14::run(args),
@@ -67,6 +74,7 @@ impl Promise {
 
     pub fn wants_json(&self) -> bool {
         match self {
+            Self::P3(args) => args.run.json,
             Self::P9(args) => args.run.json,
             Self::P10(args) => args.run.json,
             Self::P14(args) => args.run.json,
