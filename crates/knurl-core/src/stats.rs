@@ -51,7 +51,7 @@ pub struct Bucket {
     pub total: u64,
     pub human: u64,
     pub bot: u64,
-    /// Unique visitors within the unit. Days cannot be merged (each has its own salt): a range's figure is the sum of its days.
+    /// Unique visitors within the unit: people, so never more than `human` but for the estimate's error. Days cannot be merged (each has its own salt): a range's figure is the sum of its days.
     pub visitors: u64,
 }
 

@@ -58,6 +58,11 @@ impl TargetRules {
     /// The hosts that are us, instead of those known before.
     pub fn set_own_hosts(&mut self, own_hosts: impl IntoIterator<Item = OwnHost>) {
         self.own_hosts.clear();
+        self.add_own_hosts(own_hosts);
+    }
+
+    /// More hosts that are us.
+    pub fn add_own_hosts(&mut self, own_hosts: impl IntoIterator<Item = OwnHost>) {
         for own in own_hosts {
             if !self.own_hosts.contains(&own) {
                 self.own_hosts.push(own);
@@ -67,6 +72,18 @@ impl TargetRules {
 
     pub fn len_max(&self) -> usize {
         self.len_max
+    }
+
+    /// Whether a target that is kept to the letter may be served: `Scheme` and `Loop` judged of what a browser makes of it, however odd it is
+    /// otherwise.
+    pub fn permit(&self, target: &Target) -> Result<(), TargetError> {
+        let (scheme, _) = split_scheme(target.as_str())?;
+        if !self.schemes.iter().any(|allowed| allowed.eq_ignore_ascii_case(scheme)) {
+            return Err(TargetError::Scheme);
+        }
+        let Ok(url) = Url::parse(&target.location()) else { return Ok(()) };
+        let is_ours = |host| self.own_hosts.iter().any(|own| own.is(&host, url.port_or_known_default()));
+        if url.host().is_some_and(is_ours) { Err(TargetError::Loop) } else { Ok(()) }
     }
 }
 

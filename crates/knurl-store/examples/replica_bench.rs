@@ -29,7 +29,7 @@ async fn main() -> Outcome<()> {
     let server =
         Postgres::start_with(&PostgresSetup { settings: vec!["max_wal_size=4GB".to_owned()], ..PostgresSetup::default() })?;
     let store = PostgresStore::open(&PostgresOptions::from_url(&server.url())?).await?;
-    server.sql(&format!("{FILL}{links}); analyze links"))?;
+    server.sql(&format!("{FILL}{links}) n; analyze links"))?;
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("replica.db");
 

@@ -38,6 +38,12 @@ pub enum StoreError {
     /// The disk (or the database's quota) is full. Nothing was changed.
     #[error("the database's disk is full")]
     Full(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The database is being moved to another place and takes no changes: answered 503. Nothing was changed.
+    #[error("the database is being moved and takes no changes until that is over")]
+    Moving,
+    /// Not this database, or not now (it was moved, or is not filled yet): the sentence says why, and what to do.
+    #[error("{0}")]
+    Refused(String),
     /// The queue of writes is at its bound: try again shortly. Nothing was changed.
     #[error("too many writes are waiting")]
     Overloaded,
@@ -55,7 +61,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anything being changed.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Overloaded)
+        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Overloaded | Self::Moving)
     }
 }
 
@@ -70,6 +76,7 @@ pub(crate) struct GroupFailure {
 enum GroupKind {
     Unavailable,
     Full,
+    Moving,
     Corrupt,
     Internal,
 }
@@ -78,6 +85,7 @@ impl GroupFailure {
     pub(crate) fn new(error: StoreError) -> Self {
         let kind = match &error {
             StoreError::Full(_) => GroupKind::Full,
+            StoreError::Moving => GroupKind::Moving,
             StoreError::Corrupt(_) => GroupKind::Corrupt,
             StoreError::Internal(_) => GroupKind::Internal,
             _ => GroupKind::Unavailable,
@@ -90,6 +98,7 @@ impl GroupFailure {
         match self.kind {
             GroupKind::Unavailable => StoreError::Unavailable(source),
             GroupKind::Full => StoreError::Full(source),
+            GroupKind::Moving => StoreError::Moving,
             GroupKind::Corrupt => StoreError::Corrupt(self.source.to_string()),
             GroupKind::Internal => StoreError::Internal(source),
         }

@@ -207,8 +207,20 @@ impl Store for FaultyStore {
         self.through("cursor", self.inner.cursor(spool_id)).await
     }
 
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64> {
+        self.through("undecodable_of", self.inner.undecodable_of(spool_id)).await
+    }
+
     async fn click_ledger(&self) -> Result<ClickLedger> {
         self.through("click_ledger", self.inner.click_ledger()).await
+    }
+
+    async fn accept_differences(&self, reason: &str, now: UnixMillis) -> Result<Option<Acceptance>> {
+        self.through("accept_differences", self.inner.accept_differences(reason, now)).await
+    }
+
+    async fn acceptances(&self) -> Result<Vec<Acceptance>> {
+        self.through("acceptances", self.inner.acceptances()).await
     }
 
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {

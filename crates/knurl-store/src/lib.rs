@@ -10,12 +10,14 @@ mod error;
 pub mod faulty;
 mod json;
 mod link_events;
+pub mod moving;
 pub mod once;
 pub mod postgres;
 pub mod replica;
 mod roll_up;
 pub mod sqlite;
 mod store;
+mod there;
 
 pub use error::{Conflict, Reference, StoreError};
 pub use store::*;

@@ -74,6 +74,8 @@ pub(crate) struct Total {
 impl<'a> RollUp<'a> {
     pub(crate) fn add(&mut self, click: &RolledClick<'a>) {
         let human = i64::from(click.agent.class.is_human());
+        // Visitors are people: what crawls or prefetches is a click, and nobody.
+        let visitor = click.visitor.filter(|_| click.agent.class.is_human());
         let (hour, day) = (click.at.hour(), click.at.day());
         let values = [
             (Dimension::Referrer, click.referrer_host.unwrap_or(DIRECT)),
@@ -82,8 +84,8 @@ impl<'a> RollUp<'a> {
             (Dimension::Os, click.agent.os),
         ];
         for link in [ALL_LINKS, click.link_id.0] {
-            self.hours.entry((link, hour)).or_default().add(human, click.visitor);
-            self.days.entry((link, day)).or_default().add(human, click.visitor);
+            self.hours.entry((link, hour)).or_default().add(human, visitor);
+            self.days.entry((link, day)).or_default().add(human, visitor);
             for (dimension, value) in values {
                 *self.shares.entry((link, number(dimension), day)).or_default().entry(value).or_default() += 1;
             }

@@ -70,6 +70,11 @@ pub struct ClickBatch {
     pub undecodable: u64,
 }
 
+/// The running total of a spool's undecodable records.
+pub(crate) fn undecodable_counter(spool_id: u128) -> String {
+    format!("clicks_undecodable of {spool_id:032x}")
+}
+
 impl ClickBatch {
     /// Every record of the range is a click or undecodable, else the conservation law would break here and be noticed much later.
     pub(crate) fn undecodable_found(&self) -> Result<i64> {
@@ -105,8 +110,31 @@ pub struct ClickLedger {
     /// Click events that came from an import or from `POST /events` (in the table or purged).
     pub external: u64,
     /// Sum of the all-time roll-ups, external ones included. The law: `rolled_up = raw + purged + external` and
-    /// `delivered = raw + purged + undecodable`.
+    /// `delivered = raw + purged + undecodable`, both but for what is accepted.
     pub rolled_up: u64,
+    /// What somebody has acknowledged as removed by hand, and the two sums above lack (see [`Acceptance`]).
+    pub accepted_events: i64,
+    pub accepted_roll_ups: i64,
+}
+
+impl ClickLedger {
+    /// What the two sums lack: `delivered = raw + purged + undecodable + …` and `rolled_up = raw + purged + external + …`, accepted or not.
+    pub fn differences(&self) -> (i64, i64) {
+        let sum = |figures: [u64; 3]| figures.into_iter().fold(0_i64, i64::saturating_add_unsigned);
+        let events = 0_i64.saturating_add_unsigned(self.delivered) - sum([self.raw, self.purged, self.undecodable]);
+        let roll_ups = 0_i64.saturating_add_unsigned(self.rolled_up) - sum([self.raw, self.purged, self.external]);
+        (events, roll_ups)
+    }
+}
+
+/// Somebody's word that click events or roll-ups were removed by hand: the law holds without them from then on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acceptance {
+    pub at: UnixMillis,
+    pub reason: String,
+    /// By how much the first sum was short; negative where there were more events than deliveries.
+    pub events: i64,
+    pub roll_ups: i64,
 }
 
 /// A row of an import, with the line it stands on.
@@ -114,6 +142,15 @@ pub struct ClickLedger {
 pub struct Numbered<T> {
     pub line: u64,
     pub row: T,
+}
+
+impl Acceptance {
+    /// `None` where there is nothing to accept.
+    pub(crate) fn of(ledger: &ClickLedger, reason: &str, at: UnixMillis) -> Option<Self> {
+        let (events, roll_ups) = ledger.differences();
+        let (events, roll_ups) = (events - ledger.accepted_events, roll_ups - ledger.accepted_roll_ups);
+        ((events, roll_ups) != (0, 0)).then(|| Self { at, reason: reason.to_owned(), events, roll_ups })
+    }
 }
 
 /// What became of one imported row that was not simply inserted.
@@ -128,6 +165,10 @@ pub struct RowNote {
 pub enum RowNoteKind {
     /// The same row (same id, same content) is there already: nothing to do.
     AlreadyThere,
+    /// The same row is there with another `field`, changed here since or corrected in the file, and is left as it is. One note a field.
+    LeftAsIs,
+    /// The same row was there, was deleted since, and stays deleted.
+    StaysDeleted,
     /// Another row has this id: refused.
     IdTaken,
     /// Not between 1 and 2^53 - 1: refused.
@@ -139,6 +180,8 @@ pub enum RowNoteKind {
     DanglingReference,
     /// Taken, although it is older than the user or link it belongs to.
     OlderThanParent,
+    /// A `deleted` event, taken, although its link is there and redirects.
+    LinkStillActive,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -203,6 +246,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn apply_clicks(&self, batch: ClickBatch) -> Result<Applied>;
     async fn cursor(&self, spool_id: u128) -> Result<Option<Cursor>>;
     async fn click_ledger(&self) -> Result<ClickLedger>;
+    /// Of [`ClickLedger::undecodable`] those that came from this spool.
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64>;
+    /// Acknowledges what the sums of the ledger lack and nobody has acknowledged yet. `None` where they lack nothing.
+    async fn accept_differences(&self, reason: &str, now: UnixMillis) -> Result<Option<Acceptance>>;
+    /// Oldest first.
+    async fn acceptances(&self) -> Result<Vec<Acceptance>>;
     /// Removes up to `rows_max` click events older than `before`, oldest first; roll-ups stay. Returns how many.
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64>;
     /// The salt of a day: the stored one, else `candidate`, stored. Salts of days before `day - 1` are destroyed.
@@ -228,7 +277,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn revoke_key(&self, id: KeyId, now: UnixMillis) -> Result<Option<Key>>;
 
     // -- import -----------------------------------------------------------------------------------------------------------
-    /// One chunk in one transaction: ids and times kept, sequences moved past them. Importing the same chunk again inserts nothing.
+    /// One chunk in one transaction: ids and times kept, sequences moved past them. Importing the same chunk again changes nothing,
+    /// whatever became of its rows meanwhile.
     async fn import_users(&self, rows: Vec<Numbered<User>>, mode: ImportMode) -> Result<Imported>;
     /// Writes no events (the events file has them).
     async fn import_links(&self, rows: Vec<Numbered<Link>>, mode: ImportMode) -> Result<Imported>;

@@ -126,6 +126,58 @@ fn what_is_not_http_gets_a_problem_and_its_connection_ends() {
 }
 
 #[test]
+fn a_request_names_one_host_or_is_refused() {
+    let server = Server::start();
+    server.shorten("abc", "https://example.com/");
+    let metrics = || Peer::to(server.app.metrics_addr());
+    let hosts = [
+        "",
+        "host: a\r\nhost: b\r\n",
+        "host: a\r\nHost: a\r\n",
+        "host: a b/c\r\n",
+        "host: a/\r\n",
+        "host: u@a\r\n",
+        "host: a:b\r\n",
+    ];
+    for host in hosts {
+        for ask in [
+            "GET /abc",
+            "HEAD /abc",
+            "GET /nosuch",
+            "GET /urls",
+            "GET /health",
+            "DELETE /abc",
+            "GET /a/b",
+            "GET /urls/abc/redirect",
+        ] {
+            let mut peer = server.connect();
+            peer.send(format!("{ask} HTTP/1.1\r\n{host}\r\n").as_bytes());
+            let answer = peer.answer_to(ask.split(' ').next().unwrap()).unwrap();
+            assert_eq!(answer.status, 400, "{ask} with {host:?}");
+            if !ask.starts_with("HEAD") {
+                answer.assert_problem(400, "bad_request");
+            }
+        }
+        let mut peer = metrics();
+        peer.send(format!("GET /health HTTP/1.1\r\n{host}\r\n").as_bytes());
+        peer.answer().unwrap().assert_problem(400, "bad_request");
+    }
+    server.metric_is("knurl_requests_malformed_total", (hosts.len() * 8) as f64);
+    server.metric_is("knurl_clicks_answered_total", 0.0);
+    for host in ["host: t", "host:", "host: [::1]:8080", "HOST: sho.rt.:80"] {
+        for (ask, status) in [("GET /abc", 302), ("GET /health", 200)] {
+            assert_eq!(server.ask(&format!("{ask} HTTP/1.1\r\n{host}\r\n\r\n")).status, status, "{ask} with {host:?}");
+        }
+    }
+    for (host, status) in [("", 302), ("host: t\r\n", 302), ("host: a\r\nhost: b\r\n", 400), ("host: a b\r\n", 400)] {
+        let mut peer = server.connect();
+        peer.send(format!("GET /abc HTTP/1.0\r\n{host}\r\n").as_bytes());
+        assert_eq!(peer.answer().unwrap().status, status, "HTTP/1.0 with {host:?}");
+    }
+    server.stop();
+}
+
+#[test]
 fn a_request_whose_length_is_ambiguous_is_refused() {
     let server = Server::start();
     let chunked = "transfer-encoding: chunked\r\n";

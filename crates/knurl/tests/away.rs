@@ -184,3 +184,18 @@ fn at_the_very_first_start_no_key_is_called_wrong_before_the_database_was_asked(
     assert_eq!(list(&serving, "a-key-that-never-was").status, 401);
     kill(serving);
 }
+
+#[test]
+fn a_server_that_takes_connections_and_says_nothing_holds_up_no_start() {
+    let postgres = Postgres::start().unwrap();
+    let node = Node::of(&postgres, "open");
+    kill(node.serve());
+    postgres.pause();
+    let serving = node.serve();
+    is_503_at_once(&ask(&serving, "POST", "/shorten", None, HELLO));
+    postgres.resume();
+    eventually("creates are back", || ask(&serving, "POST", "/shorten", None, HELLO).status == 201);
+    click(&serving, 3);
+    eventually("clicks are delivered", || node.knurl(&["audit"])["delivered"].as_u64() == Some(3));
+    kill(serving);
+}

@@ -141,6 +141,7 @@ on_both_databases! {
     }
     stats {
         a_links_clicks_are_counted_by_time_and_kind,
+        a_range_ends_before_its_last_instant_so_that_neighbours_share_no_click,
         all_links_are_counted_together,
         a_wrong_question_is_refused_with_its_parameter,
         an_answer_that_may_miss_clicks_says_so,

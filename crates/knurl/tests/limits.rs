@@ -4,7 +4,10 @@
 
 mod test_app;
 
-use knurl::config::{Auth, Config};
+use std::time::Duration;
+
+use knurl::config::{Auth, Config, RedisConfig};
+use knurl_lab::servers::Redis;
 use knurl_store::faulty::Fault;
 use serde_json::json;
 use test_app::{Answer, KEY, TestApp};
@@ -207,6 +210,88 @@ async fn this_machine_is_not_limited_unless_told_and_no_limit_says_nothing() {
     }
     misses(&app, "203.0.113.7", BURST).await;
     refused(&get_as(&app, "203.0.113.7", "/miss").await, "misses");
+    app.stop().await;
+}
+
+/// One of several nodes.
+async fn node(redis: &Redis, change: impl FnOnce(&mut Config)) -> TestApp {
+    let url = redis.url().parse().unwrap();
+    // The machine may be doing anything: the deadline is not what this is about.
+    let (timeout, links_ttl) = (Duration::from_secs(1), Duration::from_secs(600));
+    let app = TestApp::start_with(|config| {
+        strict(config);
+        change(config);
+        config.redis = Some(RedisConfig { url, timeout, links_ttl, prefix: "test".to_owned() });
+    })
+    .await;
+    shows(&app, "knurl_redis_connected 1").await;
+    app
+}
+
+async fn shows(app: &TestApp, line: &str) {
+    let begun = std::time::Instant::now();
+    while !app.state.metrics.render().contains(&format!("{line}\n")) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{line:?} is missing in\n{}", app.state.metrics.render());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_share_a_redis_count_together_and_each_goes_on_alone_while_it_is_away() {
+    let mut redis = Redis::start().unwrap();
+    let keyed = |config: &mut Config| {
+        config.auth = Auth::Required;
+        config.limits.api_per_minute = 1;
+    };
+    let (one, two) = (node(&redis, keyed).await, node(&redis, keyed).await);
+    let ask = async |app: &TestApp| app.send("GET", "/users", &[("authorization", &format!("Bearer {KEY}"))], b"").await;
+    for (left, app) in (0..BURST).rev().zip([&one, &two].into_iter().cycle()) {
+        let answer = ask(app).await;
+        assert_eq!((answer.status, answer.header("ratelimit-policy")), (200, Some("\"key\";q=5;w=300")));
+        let state = answer.header("ratelimit").unwrap();
+        assert!(state.starts_with(&format!("\"key\";r={left};t=")), "{state}");
+    }
+    refused(&ask(&one).await, "key");
+    refused(&ask(&two).await, "key");
+    // Nothing in Redis names anybody.
+    let keys = redis.command(&["keys", "*"]).unwrap();
+    assert!(keys.lines().all(|key| key.starts_with("test:limit:key:") && key.len() == 15 + 16), "{keys}");
+
+    redis.kill().unwrap();
+    shows(&one, "knurl_redis_connected 0").await;
+    refused(&ask(&one).await, "key");
+    one.store_key("second").await;
+    let second = async || one.send("GET", "/users", &[("authorization", "Bearer second")], b"").await;
+    for _ in 0..BURST {
+        assert_eq!(second().await.status, 200, "each node gives its own quota");
+    }
+    refused(&second().await, "key");
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scan_is_counted_in_redis_and_an_emptied_one_changes_no_answer() {
+    let redis = Redis::start().unwrap();
+    let app = node(&redis, |config| config.limits.misses_per_minute = 1).await;
+    let user = app.user("ada").await;
+    let known = app.link(user, "https://example.org/a").await;
+    misses(&app, "203.0.113.7", BURST).await;
+    refused(&get_as(&app, "203.0.113.7", "/miss9").await, "misses");
+    assert_eq!(get_as(&app, "203.0.113.7", &format!("/{}", known["short_code"].as_str().unwrap())).await.status, 302);
+    let keys = redis.command(&["keys", "*:limit:*"]).unwrap();
+    assert!(keys.starts_with("test:limit:misses:") && keys.lines().count() == 1, "{keys}");
+    redis.command(&["flushall"]).unwrap();
+    refused(&get_as(&app, "203.0.113.7", "/miss9").await, "misses");
+    get_as(&app, "203.0.113.8", "/miss9").await.fails(404, "link_not_found");
+    let text = app.state.metrics.render();
+    // Who is overdrawn is refused without a question.
+    for line in [
+        format!("knurl_limits_counted_total{{by=\"fleet\"}} {}\n", BURST + 1),
+        "knurl_limits_counted_total{by=\"node\"} 2\n".into(),
+    ] {
+        assert!(text.contains(&line), "{line:?} is missing in\n{text}");
+    }
     app.stop().await;
 }
 

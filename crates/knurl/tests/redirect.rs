@@ -129,6 +129,27 @@ fn each_link_has_its_own_status_and_its_caching() {
 }
 
 #[test]
+fn a_permanent_redirect_is_remembered_no_longer_than_its_link_lives() {
+    let server = Server::start();
+    for (code, status, expires_in_s, most_s) in [("soon", 301, 60, 60), ("soon8", 308, 60, 60), ("late", 301, 100_000, 90)] {
+        let at =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64 + expires_in_s * 1_000;
+        let expires_at = knurl_core::UnixMillis(at).to_rfc3339();
+        let body = serde_json::json!({ "url": TARGET, "custom_code": code, "redirect_status": status, "expires_at": expires_at });
+        assert_eq!(server.post("/shorten", &body.to_string()).status, 201);
+        // From memory, and by the address that is not.
+        for path in [format!("/{code}"), format!("/{code}"), format!("/urls/{code}/redirect")] {
+            let answer = server.get(&path);
+            let caching = answer.header("cache-control").unwrap();
+            let age_s: i64 = caching.strip_prefix("private, max-age=").unwrap().parse().unwrap();
+            assert!((1..=most_s).contains(&age_s), "{path}: {caching}");
+            assert!(expires_in_s < 90 || age_s == 90, "{path}: {caching}");
+        }
+    }
+    server.stop();
+}
+
+#[test]
 fn an_expired_link_is_gone() {
     let server = Server::start();
     let body = serde_json::json!({ "url": TARGET, "custom_code": "old", "expires_at": "2001-01-01T00:00:00" }).to_string();

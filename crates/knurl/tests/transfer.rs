@@ -88,7 +88,7 @@ async fn a_body_of_users_is_imported_as_its_pieces_arrive() {
     for id in 1..=10_000 {
         file.push_str(&format!("{id},name{id},name{id}@example.com,2024-01-01 00:00:00\n"));
     }
-    file.push_str("10001, ,blank@example.com,2024-01-01 00:00:00\n1,other,other@example.com,2024-01-01 00:00:00\n");
+    file.push_str("10001, ,blank@example.com,2024-01-01 00:00:00\n1,other,other@example.com,2024-01-01 00:00:01\n");
     // Cut where it hurts: in names, numbers and line breaks.
     let pieces: Vec<Bytes> = file.as_bytes().chunks(997).map(Bytes::copy_from_slice).collect();
     let report = import(&store, pieces.clone()).await.unwrap();

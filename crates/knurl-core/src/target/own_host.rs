@@ -34,7 +34,7 @@ impl From<SocketAddr> for OwnHost {
 /// Upper case, percent encoding, punycode and the many ways to write an address are already resolved by [`Host`]; here the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place<S> {
-    /// `localhost` and names under it, 127.0.0.0/8, `::1`, and the unspecified addresses, to which a connect reaches the same machine.
+    /// `localhost`, names under it and [`LOOPBACK_NAMES`], 127.0.0.0/8, `::1`, and the unspecified addresses, to which a connect reaches the same machine.
     Loopback,
     V4(Ipv4Addr),
     V6(Ipv6Addr),
@@ -77,6 +77,30 @@ impl OwnHost {
     }
 }
 
+/// What distributions call the loopback interface in their hosts file besides `localhost`. No registry can give these away.
+const LOOPBACK_NAMES: [&str; 8] = [
+    "localhost.localdomain",
+    "localhost4",
+    "localhost4.localdomain4",
+    "localhost6",
+    "localhost6.localdomain6",
+    "ip6-localhost",
+    "ip6-loopback",
+    "ipv6-localhost",
+];
+
+/// The IPv4 address that a network may take an IPv6 address for: mapped (`::ffff:a.b.c.d`), compatible (`::a.b.c.d`), translated
+/// (`::ffff:0:a.b.c.d`, `64:ff9b::a.b.c.d`) and tunnelled (2002::/16).
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let tail = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
+    match address.segments() {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(tail(high, low)),
+        [0, 0, 0, 0, 0xffff, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(tail(high, low)),
+        [0x2002, high, low, ..] => Some(tail(high, low)),
+        _ => None,
+    }
+}
+
 /// `http://./` has a host, but not one that names anything.
 pub(super) fn is_named<S: AsRef<str>>(host: &Host<S>) -> bool {
     match host {
@@ -90,11 +114,8 @@ impl<'a> Place<&'a str> {
         match host {
             Host::Domain(name) => Self::of_name(without_dots(name.as_ref())),
             Host::Ipv4(address) => Self::of_v4(*address),
-            Host::Ipv6(address) => match address.to_ipv4_mapped() {
-                Some(mapped) => Self::of_v4(mapped),
-                None if address.is_loopback() || address.is_unspecified() => Self::Loopback,
-                None => Self::V6(*address),
-            },
+            Host::Ipv6(address) if address.is_loopback() || address.is_unspecified() => Self::Loopback,
+            Host::Ipv6(address) => embedded(*address).map_or(Self::V6(*address), Self::of_v4),
         }
     }
 
@@ -104,7 +125,9 @@ impl<'a> Place<&'a str> {
 
     fn of_name(name: &'a str) -> Self {
         let top = name.rsplit('.').next().unwrap_or(name);
-        if top.eq_ignore_ascii_case("localhost") { Self::Loopback } else { Self::Name(name) }
+        let is_loopback =
+            top.eq_ignore_ascii_case("localhost") || LOOPBACK_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if is_loopback { Self::Loopback } else { Self::Name(name) }
     }
 
     fn into_owned(self) -> Place<Box<str>> {

@@ -39,7 +39,7 @@ pub fn run(args: &FleetArgs) -> Result<(), FleetError> {
         let _inside = runtime.enter();
         (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
     };
-    let binary = args.knurl.clone().map_or_else(process::find_binary, Ok)?;
+    let binary = args.knurl.clone().map_or_else(process::find_binary, Ok)?.canonicalize()?;
     let key = random_key()?;
     // What is acknowledged has been synced, as in production.
     let mut spec =
@@ -54,9 +54,9 @@ pub fn run(args: &FleetArgs) -> Result<(), FleetError> {
     }
     let fleet = Fleet::start(&spec)?;
     if args.json {
-        println!("{}", places(&fleet, &key))
+        println!("{}", places(&fleet, &key));
     } else {
-        println!("{}", welcome(&fleet, &key))
+        println!("{}", welcome(&fleet, &key));
     }
     runtime.block_on(async {
         tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }

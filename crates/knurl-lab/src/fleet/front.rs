@@ -130,4 +130,15 @@ mod tests {
         let lines = node_lines(&["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()]);
         assert_eq!(lines, "server 127.0.0.1:1 max_fails=2 fail_timeout=2s;\nserver 127.0.0.1:2 max_fails=2 fail_timeout=2s;\n");
     }
+
+    #[test]
+    fn a_node_takes_its_leave_for_longer_than_nginx_keeps_connections_to_it_and_a_roll_waits_for_longer_than_it_is_shunned() {
+        let (_, upstream) = SHARED[0].1.split_once("upstream knurl {").unwrap();
+        let seconds = |text: &str, name: &str| -> u64 {
+            let (_, value) = text.split_once(name).unwrap();
+            value.split_once('s').unwrap().0.trim().parse().unwrap()
+        };
+        assert!(crate::fleet::READY_DRAIN_MS > 1_000 * seconds(upstream, "keepalive_timeout"));
+        assert!(crate::fleet::ROLL_PAUSE.as_millis() as u64 > 1_000 * seconds(NODES.lines().last().unwrap(), "fail_timeout="));
+    }
 }

@@ -95,7 +95,7 @@ impl Fleet {
         let given = |key: &str| spec.env.iter().any(|(own, _)| own == key);
         let mut set = |key: &str, value: String| {
             if !given(key) {
-                env.push((key.to_owned(), value))
+                env.push((key.to_owned(), value));
             }
         };
         let postgres = match &spec.backing {

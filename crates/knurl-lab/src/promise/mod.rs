@@ -50,7 +50,8 @@ impl Default for RunArgs {
 
 impl RunArgs {
     pub fn binary(&self) -> Result<PathBuf, FleetError> {
-        Ok(self.knurl.clone().map_or_else(process::find_binary, Ok)?)
+        // Nodes run in directories of their own.
+        Ok(self.knurl.clone().map_or_else(process::find_binary, Ok)?.canonicalize()?)
     }
 }
 

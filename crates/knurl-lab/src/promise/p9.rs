@@ -91,7 +91,7 @@ pub fn run(args: &P9Args) -> Result<Report, FleetError> {
             .collect();
         let rolled = roll_until_enough(&mut fleet, args, &stage, &report);
         stage.stop.store(true, Relaxed);
-        (rolled, clients.into_iter().map(|client| client.join()).collect::<Vec<_>>())
+        (rolled, clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>())
     });
     let load_seconds = load_began.elapsed().as_secs_f64();
     let (mut creates, mut failed) = (0, 0);

@@ -9,6 +9,7 @@ mod daemon;
 mod nginx;
 mod postgres;
 mod redis;
+mod redis_fleet;
 
 use std::{io, path::PathBuf};
 
@@ -16,6 +17,7 @@ pub(crate) use daemon::spawn_for_life;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};
 pub use redis::Redis;
+pub use redis_fleet::{RedisCluster, RedisSentinels};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {

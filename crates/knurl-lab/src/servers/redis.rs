@@ -67,15 +67,7 @@ impl Redis {
 
     /// One command through redis-cli; its answer as that prints it.
     pub fn command(&self, args: &[&str]) -> Result<String> {
-        let program = find("redis-cli", "redis-tools", &[])?;
-        let mut cli = Command::new(&program);
-        cli.args(["-h", "127.0.0.1", "-p", &self.port.to_string()]).args(args);
-        let out = cli.output().map_err(|source| ServerError::Spawn { program, source })?;
-        if !out.status.success() {
-            let words = String::from_utf8_lossy(&out.stderr).trim().to_owned();
-            return Err(ServerError::Failed { program: "redis-cli".to_owned(), words });
-        }
-        Ok(String::from_utf8_lossy(&out.stdout).trim_end().to_owned())
+        cli(self.port, args)
     }
 
     /// SIGKILL.
@@ -102,8 +94,20 @@ impl Redis {
     }
 }
 
+pub(super) fn cli(port: u16, args: &[&str]) -> Result<String> {
+    let program = find("redis-cli", "redis-tools", &[])?;
+    let mut cli = Command::new(&program);
+    cli.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(args);
+    let out = cli.output().map_err(|source| ServerError::Spawn { program, source })?;
+    if !out.status.success() {
+        let words = String::from_utf8_lossy(&out.stderr).trim().to_owned();
+        return Err(ServerError::Failed { program: "redis-cli".to_owned(), words });
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).trim_end().to_owned())
+}
+
 /// An error counts: a server that asks for a password is there.
-fn answers(port: u16) -> bool {
+pub(super) fn answers(port: u16) -> bool {
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     roll_up::{RollUp, RolledClick, ToldClick},
-    store::{Applied, ClickBatch, ClickLedger, Cursor, Result},
+    store::{Applied, ClickBatch, ClickLedger, Cursor, Result, undecodable_counter},
 };
 
 /// Bytes handed to COPY at a time: enough for the server to be busy, not so many that a batch is held twice in its buffers.
@@ -63,9 +63,14 @@ impl Delivery {
             return Ok(Applied::CursorIs(stored));
         }
         self.copy(tx).await?;
+        let of_spool = undecodable_counter(self.to.spool_id);
+        let not_decoded = async {
+            count(tx, "clicks_undecodable", self.undecodable).await?;
+            count(tx, &of_spool, self.undecodable).await
+        };
         let (counted, not_decoded, moved, rolled) = join4(
             count(tx, "clicks", self.rows.len() as i64),
-            count(tx, "clicks_undecodable", self.undecodable),
+            not_decoded,
             put_cursor(tx, self.to),
             roll_up::write(tx, &self.rolled),
         )
@@ -143,6 +148,11 @@ pub(super) async fn roll_up_external<'a>(
     counted.and(rolled)
 }
 
+pub(super) async fn undecodable_of(connection: &Connection, spool_id: u128) -> Result<u64> {
+    let row = connection.row(sql::COUNTER_GET, &[&undecodable_counter(spool_id)]).await?;
+    Ok(get::<i64>(&row, 0)?.max(0) as u64)
+}
+
 pub(super) async fn ledger(connection: &Connection) -> Result<ClickLedger> {
     let row = connection.row(sql::CLICK_LEDGER, &[]).await?;
     let figure = |column| get::<i64>(&row, column).map(|value| value.max(0) as u64);
@@ -153,5 +163,7 @@ pub(super) async fn ledger(connection: &Connection) -> Result<ClickLedger> {
         purged: figure(3)?,
         external: figure(4)?,
         rolled_up: figure(5)?,
+        accepted_events: get(&row, 6)?,
+        accepted_roll_ups: get(&row, 7)?,
     })
 }

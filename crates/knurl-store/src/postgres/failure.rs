@@ -37,6 +37,7 @@ pub(super) fn store_error(error: Error) -> StoreError {
         Class::Full => StoreError::Full(Box::new(source)),
         Class::Corrupt => StoreError::Corrupt(source.to_string()),
         Class::Conflict(conflict) => StoreError::Conflict(conflict),
+        Class::Moving => StoreError::Moving,
         Class::Internal => StoreError::Internal(Box::new(source)),
     }
 }
@@ -95,6 +96,7 @@ enum Class {
     Full,
     Corrupt,
     Conflict(Conflict),
+    Moving,
     Internal,
 }
 
@@ -103,14 +105,16 @@ fn class(said: &DbError) -> Class {
     match code {
         "23505" => said.constraint().and_then(conflict).map_or(Class::Internal, Class::Conflict),
         "53100" => Class::Full,
+        // The fence says so (`knurl_moving_refuse`).
+        "KN001" => Class::Moving,
         "XX001" | "XX002" => Class::Corrupt,
         // A statement or transaction ended for reasons that pass: time, locks, other transactions, a standby.
         "25006" | "25P03" | "40001" | "40P01" | "55P03" | "55006" => Class::Unavailable,
         // The login, the database or a permission is not there (any more): an operator's doing, and an operator can undo it.
         "28000" | "28P01" | "3D000" | "42501" => Class::Unavailable,
-        _ => match &code[..2.min(code.len())] {
+        _ => match code.get(..2) {
             // Connection, resources, operator, system.
-            "08" | "53" | "57" | "58" => Class::Unavailable,
+            Some("08" | "53" | "57" | "58") => Class::Unavailable,
             _ => Class::Internal,
         },
     }

@@ -1,34 +1,54 @@
 //! Imports: rows kept to the letter, with their ids and times, and judged as they go in; a chunk is a handful of statements.
 //!
-//! The same row again (same id, and the same in what never changes) inserts nothing. Refused: a row whose id is another row's, or
-//! is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted. Somebody who takes an id or a code between our look
-//! and our insert makes the chunk run again.
+//! The same row again (same id, and the same in what never changes) changes nothing, whatever became of it here since, and the difference is
+//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
+//! Somebody who takes an id or a code between our look and our insert makes the chunk run again.
 
 use std::collections::{HashMap, HashSet, hash_map::Entry};
 
-use knurl_core::{Event, EventType, Link, User, user::fold};
+use knurl_core::{Event, EventType, Link, UnixMillis, User, user::fold};
 
 use super::{
     clicks,
-    connection::{Connection, Tx, get},
+    connection::{Tx, get},
     events::event,
     failure::taken_meanwhile,
+    links::link as link_row,
     pool::Pool,
-    sql::{self, Query},
+    sql,
     users::user,
 };
-use crate::store::{ImportMode, Imported, Numbered, Result, RowNote, RowNoteKind};
+use crate::{
+    store::{ImportMode, Imported, Numbered, Result, RowNote, RowNoteKind},
+    there::{self, There},
+};
 
 /// Ids a JavaScript client can hold. Without a bound one row with the largest id would leave none for those created afterwards.
 const ID_MAX: i64 = (1 << 53) - 1;
 
-/// Before the chunk, in a transaction of its own, so that those who create wait for this alone: ids given from now on come after the chunk's.
-pub(super) async fn move_ids(pool: &Pool, (lock, past): (Query, Query), ids: impl Iterator<Item = i64>) -> Result<()> {
+/// Whose ids a chunk has, or names.
+#[derive(Clone, Copy)]
+pub(super) enum IdsOf {
+    Users,
+    Links,
+}
+
+/// Before the chunk, in a transaction of its own, so that those who create wait for this alone: ids given from now on come after the
+/// chunk's own, and after those it names. Whoever got one of these later would own what the rows that name it say.
+pub(super) async fn move_ids(pool: &Pool, of: IdsOf, ids: impl Iterator<Item = i64>) -> Result<()> {
     let Some(last) = ids.filter(in_range).max() else {
         return Ok(());
     };
+    let (behind, lock, past) = match of {
+        IdsOf::Users => (sql::USER_IDS_BEHIND, sql::USER_IDS_LOCK, sql::USER_IDS_PAST),
+        IdsOf::Links => (sql::LINK_IDS_BEHIND, sql::LINK_IDS_LOCK, sql::LINK_IDS_PAST),
+    };
     pool.write(move |tx| {
         Box::pin(async move {
+            // Nobody waits where there is nothing to move: most chunks name what an earlier one has brought.
+            if tx.row_opt(behind, &[&last]).await?.is_none() {
+                return Ok(());
+            }
             tx.execute(lock, &[]).await?;
             tx.rows(past, &[&last]).await.map(drop)
         })
@@ -45,6 +65,7 @@ pub(super) async fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Import
     let mut imported = Imported::default();
     let there = tx.rows(sql::USERS_BY_IDS, &[&ids(rows, |user| user.id.0)]).await?;
     let mut there = there.iter().map(user).map(|user| user.map(|user| (user.id.0, user))).collect::<Result<HashMap<_, _>>>()?;
+    let gone = users_gone(tx, rows).await?;
     let mut taken = names_taken(tx, rows).await?;
     let mut new = Vec::new();
     for Numbered { line, row: user } in rows {
@@ -52,9 +73,13 @@ pub(super) async fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Import
         if notes.refuses(user.id.0) {
             continue;
         }
+        if let Some(gone) = gone.get(&user.id.0) {
+            notes.there(there::deleted_user(*gone, user));
+            continue;
+        }
         match there.entry(user.id.0) {
             Entry::Occupied(there) => {
-                notes.taken(is_same_user(there.get(), user));
+                notes.there(there::user(there.get(), user));
                 continue;
             }
             Entry::Vacant(vacant) => drop(vacant.insert(user.clone())),
@@ -68,6 +93,12 @@ pub(super) async fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Import
     }
     insert_users(tx, &new).await?;
     Ok(imported)
+}
+
+/// When the users that had these ids, and were deleted, had been created.
+async fn users_gone(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<HashMap<i64, UnixMillis>> {
+    let gone = tx.rows(sql::DELETED_USER_CREATED_AT, &[&ids(rows, |user| user.id.0)]).await?;
+    gone.iter().map(|row| Ok((get(row, 0)?, UnixMillis(get(row, 1)?)))).collect()
 }
 
 /// (0, username_key) and (1, email_key) of those that somebody holds.
@@ -96,17 +127,10 @@ async fn insert_users(tx: &Tx<'_>, new: &[(&User, bool, bool)]) -> Result<()> {
     all_of(inserted, new.len())
 }
 
-/// A user may have changed one of the two names since.
-fn is_same_user(a: &User, b: &User) -> bool {
-    a.created_at == b.created_at && (a.username == b.username || a.email == b.email)
-}
-
-/// What never changes of a link: domain, code, created_at.
-type Identity = (String, String, i64);
-
 pub(super) async fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
     let mut imported = Imported::default();
-    let mut there = link_identities(tx, &ids(rows, |link| link.id.0)).await?;
+    let there = tx.rows(sql::LINKS_KEPT, &[&ids(rows, |link| link.id.0)]).await?;
+    let mut there = there.iter().map(link_row).map(|link| link.map(|link| (link.id.0, link))).collect::<Result<HashMap<_, _>>>()?;
     let mut taken = codes_taken(tx, rows).await?;
     let since = users_since(tx, rows.iter().filter_map(|numbered| numbered.row.owner).map(|owner| owner.0)).await?;
     let mut new = Vec::new();
@@ -115,14 +139,12 @@ pub(super) async fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Import
         if notes.refuses(link.id.0) {
             continue;
         }
-        let identity = (link.domain.clone(), link.short_code.as_str().to_owned(), link.created_at.0);
         match there.entry(link.id.0) {
             Entry::Occupied(there) => {
-                // Everything else of a link may have changed since.
-                notes.taken(*there.get() == identity);
+                notes.there(there::link(there.get(), link));
                 continue;
             }
-            Entry::Vacant(vacant) => drop(vacant.insert(identity)),
+            Entry::Vacant(vacant) => drop(vacant.insert(link.clone())),
         }
         let twin = !taken.insert((link.domain.clone(), link.short_code.as_str().to_owned()));
         notes.note(twin, "short_code", RowNoteKind::Duplicate);
@@ -138,9 +160,10 @@ pub(super) async fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Import
     Ok(imported)
 }
 
-async fn link_identities(connection: &Connection, ids: &[i64]) -> Result<HashMap<i64, Identity>> {
-    let there = connection.rows(sql::LINK_IDENTITY, &[&ids]).await?;
-    there.iter().map(|row| Ok((get(row, 0)?, (get(row, 1)?, get(row, 2)?, get(row, 3)?)))).collect()
+/// When each of these links was created, and whether it redirects; deleted ones too. What is not there is not in it.
+async fn links_named(tx: &Tx<'_>, ids: &[i64]) -> Result<HashMap<i64, (i64, bool)>> {
+    let named = tx.rows(sql::LINK_IDENTITY, &[&ids]).await?;
+    named.iter().map(|row| Ok((get(row, 0)?, (get(row, 3)?, get(row, 4)?)))).collect()
 }
 
 async fn codes_taken(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<HashSet<(String, String)>> {
@@ -194,7 +217,7 @@ pub(super) async fn events(tx: &Tx<'_>, rows: &[Numbered<Event>], mode: ImportMo
     let mut there =
         there.iter().map(event).map(|event| event.map(|event| (event.id.0, event))).collect::<Result<HashMap<_, _>>>()?;
     let of_links: Vec<i64> = rows.iter().map(|numbered| numbered.row.link_id.0).collect();
-    let links = link_identities(tx, &of_links).await?;
+    let links = links_named(tx, &of_links).await?;
     let users = users_since(tx, rows.iter().filter_map(|numbered| numbered.row.user_id).map(|user| user.0)).await?;
     let (mut others, mut click_events) = (Vec::new(), Vec::new());
     for Numbered { line, row: event } in rows {
@@ -204,14 +227,17 @@ pub(super) async fn events(tx: &Tx<'_>, rows: &[Numbered<Event>], mode: ImportMo
         }
         match there.entry(event.id.0) {
             Entry::Occupied(there) => {
-                notes.taken(there.get() == event);
+                notes.there(if there.get() == event { There::Same } else { There::Another });
                 continue;
             }
             Entry::Vacant(vacant) => drop(vacant.insert(event.clone())),
         }
-        let since = links.get(&event.link_id.0).map(|(_, _, since)| *since);
+        let link = links.get(&event.link_id.0).copied();
+        let since = link.map(|(since, _)| since);
         notes.note(since.is_none(), "url_id", RowNoteKind::DanglingReference);
         notes.note(since.is_some_and(|since| event.at.0 < since), "timestamp", RowNoteKind::OlderThanParent);
+        let is_active = link.is_some_and(|(_, is_active)| is_active);
+        notes.note(is_active && event.event_type.as_str() == EventType::DELETED, "event_type", RowNoteKind::LinkStillActive);
         notes.note(event.user_id.is_some_and(|user| !users.contains_key(&user.0)), "user_id", RowNoteKind::DanglingReference);
         notes.imported.inserted += 1;
         if event.event_type.as_str() == EventType::CLICK { click_events.push(event) } else { others.push(event) }
@@ -309,7 +335,12 @@ impl Notes<'_> {
         out
     }
 
-    fn taken(&mut self, by_the_same: bool) {
-        self.note(true, "id", if by_the_same { RowNoteKind::AlreadyThere } else { RowNoteKind::IdTaken });
+    fn there(&mut self, there: There) {
+        match there {
+            There::Same => self.note(true, "id", RowNoteKind::AlreadyThere),
+            There::Changed(fields) => fields.into_iter().for_each(|field| self.note(true, field, RowNoteKind::LeftAsIs)),
+            There::Deleted => self.note(true, "id", RowNoteKind::StaysDeleted),
+            There::Another => self.note(true, "id", RowNoteKind::IdTaken),
+        }
     }
 }

@@ -14,6 +14,10 @@ use crate::{StoreError, store::Result};
 
 pub(super) async fn create(connection: &Connection, name: &str, hash: KeyHash, now: UnixMillis) -> Result<Key> {
     let bytes = hash.0.as_slice();
+    // Looked for first, so that a start whose key is there writes nothing: a database that is being moved takes no writes.
+    if let Some(known) = connection.row_opt(sql::KEY_BY_HASH, &[&bytes]).await? {
+        return key(&known);
+    }
     connection.execute(sql::KEY_INSERT, &[&name, &bytes, &now.0]).await?;
     key(&connection.row(sql::KEY_BY_HASH, &[&bytes]).await?)
 }

@@ -124,7 +124,7 @@ fn pattern(text: Option<&str>) -> Option<Option<String>> {
 }
 
 /// A row of the columns every link query selects, in their order.
-fn link(row: &Row) -> Result<Link> {
+pub(super) fn link(row: &Row) -> Result<Link> {
     let short_code = short_code(get(row, 2)?)?;
     let target: &str = get(row, 3)?;
     let status: i16 = get(row, 6)?;

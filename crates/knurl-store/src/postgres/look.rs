@@ -17,7 +17,7 @@ const LOOK_TIME: Duration = Duration::from_secs(5);
 
 /// Settings and views that every login may read.
 const QUESTION: &str = "select current_setting('server_version'), current_database(), \
-     (extract(epoch from clock_timestamp()) * 1000)::bigint, \
+     floor(extract(epoch from clock_timestamp()) * 1000)::bigint, \
      coalesce((select version from pg_stat_ssl where pid = pg_backend_pid() and ssl), ''), \
      (select count(*) from pg_stat_replication), \
      current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int, \

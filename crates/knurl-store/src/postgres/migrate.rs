@@ -9,15 +9,18 @@ use tokio_postgres::SimpleQueryMessage;
 use super::{
     connection::{Connection, Connector},
     failure::unavailable,
+    moving,
     options::PostgresOptions,
 };
 use crate::{StoreError, store::Result};
 
 /// Step n leads from schema version n - 1 to n.
-pub(super) const MIGRATIONS: [(&str, &str); 3] = [
+pub(super) const MIGRATIONS: [(&str, &str); 5] = [
     ("0001_users_links_events_keys", include_str!("migrations/0001_users_links_events_keys.sql")),
     ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
     ("0003_onces", include_str!("migrations/0003_onces.sql")),
+    ("0004_moving", include_str!("migrations/0004_moving.sql")),
+    ("0005_deleted_users", include_str!("migrations/0005_deleted_users.sql")),
 ];
 
 /// `xid8` and `gen_random_uuid`.
@@ -44,6 +47,13 @@ pub(super) async fn migrate(connector: &Connector, options: &PostgresOptions) ->
         Ok(taken)
     };
     timeout(options.migrate_timeout, all).await.unwrap_or_else(|_| Err(unavailable("bringing the schema up to date took too long")))
+}
+
+/// As [`migrate`], for who goes on to work with the database: refused is one that was moved away, or is not filled yet.
+pub(super) async fn make_ready(connector: &Connector, options: &PostgresOptions) -> Result<()> {
+    migrate(connector, options).await?;
+    let connection = connector.connect(options.migrate_timeout).await?;
+    moving::standing(&connection).await?.refuse_unless_usable()
 }
 
 fn refuse_old(server: i64) -> Result<()> {

@@ -9,6 +9,7 @@
 //! Connections are the server's sessions (settings, prepared statements, advisory locks): a pooler between must pool sessions, not
 //! transactions.
 
+mod acceptances;
 mod click_rows;
 mod clicks;
 mod connection;
@@ -22,6 +23,7 @@ mod links;
 mod look;
 mod migrate;
 mod months;
+pub mod moving;
 mod once;
 mod options;
 mod pool;
@@ -73,7 +75,7 @@ impl PostgresStore {
         let connector = Connector::new(options)?;
         let reached = if options.start_away { first_contact(&connector).await } else { Ok(()) };
         let migrated = match reached {
-            Ok(()) => migrate::migrate(&connector, options).await.map(drop),
+            Ok(()) => migrate::make_ready(&connector, options).await,
             Err(error) => Err(error),
         };
         let reach = match migrated {

@@ -18,7 +18,7 @@ const BEAT: Duration = Duration::from_millis(500);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Until aborted. `migrated`: the schema is known to be ours.
+/// Until aborted. `migrated`: the schema is known to be ours, and the database the one to work with.
 pub(super) async fn run(inner: Arc<Inner>, mut migrated: bool) {
     let mut connection = None;
     let mut failures = 0;
@@ -57,7 +57,7 @@ async fn beat(inner: &Inner, connection: &mut Option<Connection>, migrated: &mut
         None => inner.connector.connect(hung_after).await?,
     };
     if !*migrated {
-        migrate::migrate(&inner.connector, &inner.options).await?;
+        migrate::make_ready(&inner.connector, &inner.options).await?;
         *migrated = true;
     }
     let answer = timeout(hung_after, ours.client.simple_query("show transaction_read_only")).await;

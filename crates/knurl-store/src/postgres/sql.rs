@@ -10,7 +10,7 @@ pub(super) struct Query {
 /// Every statement there is.
 #[cfg(test)]
 pub(super) fn all() -> impl Iterator<Item = Query> {
-    [OF_CLICKS, OF_COHERENCE, OF_EVENTS, OF_FEED, OF_IMPORTS, OF_LINKS, OF_PEOPLE, OF_ROLL_UPS].concat().into_iter()
+    [OF_CLICKS, OF_COHERENCE, OF_EVENTS, OF_FEED, OF_IMPORTS, OF_LINKS, OF_MOVES, OF_PEOPLE, OF_ROLL_UPS].concat().into_iter()
 }
 
 macro_rules! queries {
@@ -29,10 +29,14 @@ queries! { OF_FEED:
 }
 
 queries! { OF_CLICKS:
+    ACCEPTANCE_PUT = "acceptance_put";
+    ACCEPTANCES_LOCK = "acceptances_lock";
+    ACCEPTANCES = "acceptances";
     CLICK_LEDGER = "click_ledger";
     CLICKS_COPY = "clicks_copy";
     CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
+    COUNTER_GET = "counter_get";
     CURSOR_BEGIN = "cursor_begin";
     CURSOR_GET = "cursor_get";
     CURSOR_LOCK = "cursor_lock";
@@ -95,10 +99,13 @@ queries! { OF_IMPORTS:
     EVENTS_BY_IDS = "events_by_ids";
     LINK_CODE_TAKEN = "link_code_taken";
     LINK_IDENTITY = "link_identity";
+    LINK_IDS_BEHIND = "link_ids_behind";
     LINK_IDS_LOCK = "link_ids_lock";
     LINK_IDS_PAST = "link_ids_past";
     LINK_IMPORT = "link_import";
     USER_CREATED_AT = "user_created_at";
+    LINKS_KEPT = "links_kept";
+    USER_IDS_BEHIND = "user_ids_behind";
     USER_IDS_LOCK = "user_ids_lock";
     USER_IDS_PAST = "user_ids_past";
     USER_IMPORT = "user_import";
@@ -131,6 +138,8 @@ queries! { OF_PEOPLE:
     KEY_INSERT = "key_insert";
     KEY_REVOKE = "key_revoke";
     KEYS_LIST = "keys_list";
+    DELETED_USER_CREATED_AT = "deleted_user_created_at";
+    DELETED_USER_PUT = "deleted_user_put";
     USER_BY_ID = "user_by_id";
     USER_DELETE = "user_delete";
     USER_EXISTS = "user_exists";
@@ -145,4 +154,74 @@ queries! { OF_PEOPLE:
     USER_UPDATE_EMAIL = "user_update_email";
     USER_UPDATE_USERNAME = "user_update_username";
     USERS_LIST = "users_list";
+}
+
+queries! { OF_MOVES:
+    MOVING_ACCEPTANCES_PUT = "moving_acceptances_put";
+    MOVING_ACCEPTANCES_REMOVE = "moving_acceptances_remove";
+    MOVING_ACCEPTANCES_ROWS = "moving_acceptances_rows";
+    MOVING_DELETED_USERS_PUT = "moving_deleted_users_put";
+    MOVING_DELETED_USERS_REMOVE = "moving_deleted_users_remove";
+    MOVING_DELETED_USERS_ROWS = "moving_deleted_users_rows";
+    MOVING_CLICKS_PUT = "moving_clicks_put";
+    MOVING_CLICKS_REMOVE = "moving_clicks_remove";
+    MOVING_COUNTERS_PUT = "moving_counters_put";
+    MOVING_COUNTERS_REMOVE = "moving_counters_remove";
+    MOVING_COUNTERS_ROWS = "moving_counters_rows";
+    MOVING_COUNTS = "moving_counts";
+    MOVING_CURSORS_PUT = "moving_cursors_put";
+    MOVING_CURSORS_REMOVE = "moving_cursors_remove";
+    MOVING_CURSORS_ROWS = "moving_cursors_rows";
+    MOVING_DAYS_PUT = "moving_days_put";
+    MOVING_DAYS_REMOVE = "moving_days_remove";
+    MOVING_DAYS_ROWS = "moving_days_rows";
+    MOVING_EMPTY = "moving_empty";
+    MOVING_EVENTS_PUT = "moving_events_put";
+    MOVING_EVENTS_REMOVE = "moving_events_remove";
+    MOVING_EVENTS_ROWS = "moving_events_rows";
+    MOVING_HOURS_PUT = "moving_hours_put";
+    MOVING_HOURS_REMOVE = "moving_hours_remove";
+    MOVING_HOURS_ROWS = "moving_hours_rows";
+    MOVING_KEYS_PUT = "moving_keys_put";
+    MOVING_KEYS_REMOVE = "moving_keys_remove";
+    MOVING_KEYS_ROWS = "moving_keys_rows";
+    MOVING_LEAVE = "moving_leave";
+    MOVING_LINKS_PUT = "moving_links_put";
+    MOVING_LINKS_REMOVE = "moving_links_remove";
+    MOVING_LINKS_ROWS = "moving_links_rows";
+    MOVING_LOCK = "moving_lock";
+    MOVING_NOTES = "moving_notes";
+    MOVING_NOTES_CLEAR = "moving_notes_clear";
+    MOVING_NOTES_FORGET = "moving_notes_forget";
+    MOVING_ONCES_PUT = "moving_onces_put";
+    MOVING_ONCES_REMOVE = "moving_onces_remove";
+    MOVING_ONCES_ROWS = "moving_onces_rows";
+    MOVING_REFERRERS_PUT = "moving_referrers_put";
+    MOVING_REFERRERS_REMOVE = "moving_referrers_remove";
+    MOVING_REFERRERS_ROWS = "moving_referrers_rows";
+    MOVING_RETENTION_LOCK = "moving_retention_lock";
+    MOVING_SALTS_PUT = "moving_salts_put";
+    MOVING_SALTS_REMOVE = "moving_salts_remove";
+    MOVING_SALTS_ROWS = "moving_salts_rows";
+    MOVING_SEQUENCES_PUT = "moving_sequences_put";
+    MOVING_SEQUENCES_REMOVE = "moving_sequences_remove";
+    MOVING_SEQUENCES_ROWS = "moving_sequences_rows";
+    MOVING_STAND = "moving_stand";
+    MOVING_STANDING = "moving_standing";
+    MOVING_TOTALS_PUT = "moving_totals_put";
+    MOVING_TOTALS_REMOVE = "moving_totals_remove";
+    MOVING_TOTALS_ROWS = "moving_totals_rows";
+    MOVING_USERS_DISPLACE = "moving_users_displace";
+    MOVING_USERS_PUT = "moving_users_put";
+    MOVING_USERS_REMOVE = "moving_users_remove";
+    MOVING_USERS_ROWS = "moving_users_rows";
+}
+
+/// What a move makes and unmakes beside the schema: scripts, which take no parameters.
+pub(super) mod scripts {
+    pub(crate) const WATCH: &str = include_str!("scripts/moving_watch.sql");
+    pub(crate) const UNWATCH: &str = include_str!("scripts/moving_unwatch.sql");
+    pub(crate) const FENCE_CLICKS: &str = include_str!("scripts/moving_fence_clicks.sql");
+    pub(crate) const FENCE_WRITES: &str = include_str!("scripts/moving_fence_writes.sql");
+    pub(crate) const UNFENCE: &str = include_str!("scripts/moving_unfence.sql");
 }

@@ -13,7 +13,10 @@ use knurl_core::{
     visitor::Salt,
 };
 
-use super::{PostgresStore, clicks, events, import, keys, links, once, retention, salts, sql, stats, totals, tx::Ending, users};
+use super::{
+    PostgresStore, acceptances, clicks, events, import, import::IdsOf, keys, links, once, retention, salts, stats, totals,
+    tx::Ending, users,
+};
 use crate::{
     StoreError,
     once::{Candidate, Done, Once},
@@ -133,8 +136,26 @@ impl Store for PostgresStore {
         clicks::cursor(&*self.pool.shared().await?, spool_id).await
     }
 
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64> {
+        clicks::undecodable_of(&*self.pool.shared().await?, spool_id).await
+    }
+
     async fn click_ledger(&self) -> Result<ClickLedger> {
         clicks::ledger(&*self.pool.long().await?).await
+    }
+
+    async fn accept_differences(&self, reason: &str, now: UnixMillis) -> Result<Option<Acceptance>> {
+        let reason: Arc<str> = reason.into();
+        self.pool
+            .write_much(Ending::Commit, move |tx| {
+                let reason = reason.clone();
+                Box::pin(async move { acceptances::accept(tx, &reason, now).await })
+            })
+            .await
+    }
+
+    async fn acceptances(&self) -> Result<Vec<Acceptance>> {
+        acceptances::list(&*self.pool.long().await?).await
     }
 
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {
@@ -179,8 +200,7 @@ impl Store for PostgresStore {
 
     async fn import_users(&self, rows: Vec<Numbered<User>>, mode: ImportMode) -> Result<Imported> {
         if mode == ImportMode::Commit {
-            let ids = rows.iter().map(|numbered| numbered.row.id.0);
-            import::move_ids(&self.pool, (sql::USER_IDS_LOCK, sql::USER_IDS_PAST), ids).await?;
+            import::move_ids(&self.pool, IdsOf::Users, rows.iter().map(|numbered| numbered.row.id.0)).await?;
         }
         let rows: Arc<[_]> = rows.into();
         self.pool
@@ -193,8 +213,9 @@ impl Store for PostgresStore {
 
     async fn import_links(&self, rows: Vec<Numbered<Link>>, mode: ImportMode) -> Result<Imported> {
         if mode == ImportMode::Commit {
-            let ids = rows.iter().map(|numbered| numbered.row.id.0);
-            import::move_ids(&self.pool, (sql::LINK_IDS_LOCK, sql::LINK_IDS_PAST), ids).await?;
+            let owners = rows.iter().filter_map(|numbered| numbered.row.owner);
+            import::move_ids(&self.pool, IdsOf::Users, owners.map(|owner| owner.0)).await?;
+            import::move_ids(&self.pool, IdsOf::Links, rows.iter().map(|numbered| numbered.row.id.0)).await?;
         }
         let rows: Arc<[_]> = rows.into();
         self.pool
@@ -209,6 +230,9 @@ impl Store for PostgresStore {
         if mode == ImportMode::Commit {
             let clicks = rows.iter().filter(|numbered| numbered.row.event_type.as_str() == EventType::CLICK);
             self.months.cover(&self.pool, clicks.map(|numbered| numbered.row.at)).await;
+            let users = rows.iter().filter_map(|numbered| numbered.row.user_id);
+            import::move_ids(&self.pool, IdsOf::Users, users.map(|user| user.0)).await?;
+            import::move_ids(&self.pool, IdsOf::Links, rows.iter().map(|numbered| numbered.row.link_id.0)).await?;
         }
         let rows: Arc<[_]> = rows.into();
         self.pool

@@ -66,6 +66,7 @@ pub(super) async fn delete(tx: &Tx<'_>, id: UserId, now: UnixMillis) -> Result<O
         tx.execute(sql::USER_LINKS_EVENTS, &[&id.0, &now.0, &link_events::deleted(REASON)?, &first]).await?;
         tx.execute(sql::USER_LINKS_DELETE, &[&id.0, &now.0]).await?;
     }
+    tx.execute(sql::DELETED_USER_PUT, &[&id.0, &user.created_at.0]).await?;
     tx.execute(sql::USER_DELETE, &[&id.0]).await?;
     tx.execute(sql::USER_PROMOTE_USERNAME, &[&fold(&user.username)]).await?;
     tx.execute(sql::USER_PROMOTE_EMAIL, &[&fold(&user.email)]).await?;

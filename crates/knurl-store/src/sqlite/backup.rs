@@ -5,7 +5,7 @@
 //! source or over a database that is in use.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -50,17 +50,34 @@ pub struct Verified {
 pub fn backup(source: &Path, dest: &Path, progress: &mut dyn FnMut(BackupProgress)) -> Result<Verified> {
     refuse_dest(source, dest)?;
     let partial = sibling(dest, ".partial")?;
+    refuse_running(&partial)?;
     remove_database(&partial)?;
+    let held = create(&partial)?;
     let done = copy(source, &partial, progress).and_then(|verified| {
         publish(&partial, dest).map_err(io_error)?;
         Ok(verified)
     });
+    // Closing any descriptor of a file ends SQLite's locks on it, so this one is the last.
+    drop(held);
     if done.is_err()
         && let Err(error) = remove_database(&partial)
     {
         tracing::warn!(%error, path = %partial.display(), "an unfinished backup could not be removed");
     }
     done
+}
+
+/// What this Knurl's schema is.
+pub fn schema_known() -> i64 {
+    migrate::MIGRATIONS.len() as i64
+}
+
+/// The database's schema version. Blocks, and changes nothing.
+pub fn schema_version(path: &Path) -> Result<i64> {
+    let conn = open(path)?;
+    let found = migrate::schema_version(&conn)?;
+    close(conn)?;
+    Ok(found)
 }
 
 /// Opens a database, checks its integrity and hashes its rows, all in one snapshot. `Corrupt` where the check fails. Blocks.
@@ -73,8 +90,6 @@ pub fn verify(path: &Path) -> Result<Verified> {
 
 fn copy(source: &Path, partial: &Path, progress: &mut dyn FnMut(BackupProgress)) -> Result<Verified> {
     let from = open(source)?;
-    // It holds hashes of keys and the visitors' salts: ours alone, wherever it is written to.
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial).map_err(io_error)?;
     let mut to = Connection::open(partial).map_err(store_error)?;
     // The read transaction stays open until the hashes are taken: copy and hashes are of the same snapshot, and the copy never has
     // to begin again because somebody wrote.
@@ -105,6 +120,24 @@ fn copy(source: &Path, partial: &Path, progress: &mut dyn FnMut(BackupProgress))
         return Err(StoreError::Corrupt("the copy differs from the source".into()));
     }
     Ok(of_copy)
+}
+
+/// The unfinished copy, held: whoever finds it without a holder may remove it.
+fn create(partial: &Path) -> Result<File> {
+    // It holds hashes of keys and the visitors' salts: ours alone, wherever it is written to.
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(partial).map_err(io_error)?;
+    // A file system without such locks: as if nobody else were there.
+    let _ = file.try_lock();
+    Ok(file)
+}
+
+fn refuse_running(partial: &Path) -> Result<()> {
+    match File::open(partial).map(|file| file.try_lock()) {
+        Ok(Err(TryLockError::WouldBlock)) => {
+            Err(StoreError::Unavailable(format!("another backup is writing {}", partial.display()).into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn verify_here(conn: &Connection) -> Result<Verified> {

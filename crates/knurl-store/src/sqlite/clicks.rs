@@ -12,7 +12,7 @@ use super::{
 use crate::{
     click_details,
     roll_up::{RollUp, RolledClick, ToldClick},
-    store::{Applied, ClickBatch, ClickLedger, Cursor, Result},
+    store::{Applied, ClickBatch, ClickLedger, Cursor, Result, undecodable_counter},
 };
 
 pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
@@ -23,6 +23,8 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
         return Ok(Applied::CursorIs(stored));
     }
     let undecodable = batch.undecodable_found()?;
+    // Before anything else: a database that is being moved refuses it, and then there is nothing to undo.
+    put_cursor(tx, batch.to)?;
     events::insert_all(tx, &batch.clicks, |delivered, details| {
         let click = &delivered.click;
         NewRow {
@@ -40,9 +42,10 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
     }
     roll_up::write(tx, rolled)?;
     if undecodable > 0 {
-        tx.add_to_counter("clicks_undecodable", undecodable).map_err(store_error)?;
+        for name in ["clicks_undecodable", undecodable_counter(spool_id).as_str()] {
+            tx.add_to_counter(name, undecodable).map_err(store_error)?;
+        }
     }
-    put_cursor(tx, batch.to)?;
     Ok(Applied::Applied)
 }
 
@@ -97,6 +100,8 @@ pub(super) fn ledger(conn: &Connection) -> Result<ClickLedger> {
                     purged: figure(3)?,
                     external: figure(4)?,
                     rolled_up: figure(5)?,
+                    accepted_events: row.get(6)?,
+                    accepted_roll_ups: row.get(7)?,
                 })
             })
         })

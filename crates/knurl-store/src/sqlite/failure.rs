@@ -10,6 +10,7 @@ pub(crate) fn store_error(error: rusqlite::Error) -> StoreError {
         Class::Full => StoreError::Full(Box::new(error)),
         Class::Corrupt => StoreError::Corrupt(error.to_string()),
         Class::Conflict(conflict) => StoreError::Conflict(conflict),
+        Class::Moving => StoreError::Moving,
         Class::Internal => StoreError::Internal(Box::new(error)),
     }
 }
@@ -23,8 +24,8 @@ pub(super) fn is_interrupt(error: &StoreError) -> bool {
     sqlite_code(error) == Some(ErrorCode::OperationInterrupted)
 }
 
-/// Another process holds the write lock for longer than the busy timeout: nothing is wrong with the connection.
-pub(super) fn is_busy(error: &StoreError) -> bool {
+/// Another process holds a lock for longer than the busy timeout: nothing is wrong with the database or the connection.
+pub fn is_locked(error: &StoreError) -> bool {
     matches!(sqlite_code(error), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
@@ -41,11 +42,14 @@ fn sqlite_code(error: &StoreError) -> Option<ErrorCode> {
     source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code)
 }
 
+const FENCE: &str = "knurl: the database is being moved";
+
 enum Class {
     Unavailable,
     Full,
     Corrupt,
     Conflict(Conflict),
+    Moving,
     Internal,
 }
 
@@ -60,6 +64,8 @@ fn class(error: &rusqlite::Error) -> Class {
     match failure.code {
         ErrorCode::DiskFull => Class::Full,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Class::Corrupt,
+        // A trigger of the fence (scripts/moving_fence_writes.sql) says so.
+        ErrorCode::ConstraintViolation if message.as_deref() == Some(FENCE) => Class::Moving,
         ErrorCode::ConstraintViolation => conflict(message.as_deref().unwrap_or_default()).map_or(Class::Internal, Class::Conflict),
         ErrorCode::SystemIoFailure
         | ErrorCode::CannotOpen

@@ -1,13 +1,19 @@
 //! Imports: rows kept to the letter, with their ids and times, and judged as they go in.
 //!
-//! The same row again (same id, and the same in what never changes) inserts nothing. Refused: a row whose id is another row's, or
-//! is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
+//! The same row again (same id, and the same in what never changes) changes nothing, whatever became of it here since, and the difference is
+//! noted. Refused: a row whose id is another row's, or is out of [`ID_MAX`]. Everything else is taken, and what is odd about it is noted.
+//! Ids given afterwards come after the rows' own, and after those that the rows name.
 
-use knurl_core::{Event, EventType, Link, User, UserId, user::fold};
+use knurl_core::{Event, EventType, Link, LinkId, User, UserId, user::fold};
 use rusqlite::OptionalExtension;
 
-use super::{clicks, events as event_rows, events::ClickSource, failure::store_error, sql, tx::Tx, users as user_rows};
-use crate::store::{Imported, Numbered, Result, RowNote, RowNoteKind};
+use super::{
+    clicks, events as event_rows, events::ClickSource, failure::store_error, links as link_rows, sql, tx::Tx, users as user_rows,
+};
+use crate::{
+    store::{Imported, Numbered, Result, RowNote, RowNoteKind},
+    there::{self, There},
+};
 
 /// Ids a JavaScript client can hold. Without a bound one row with the largest id would leave none for those created afterwards.
 pub(super) const ID_MAX: i64 = (1 << 53) - 1;
@@ -19,9 +25,13 @@ pub(super) fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Imported> {
         if notes.refuses(user.id.0) {
             continue;
         }
+        if let Some(gone) = user_rows::gone(tx, user.id)? {
+            notes.there(there::deleted_user(gone, user));
+            continue;
+        }
         let Some((username_twin, email_twin)) = insert_user(tx, user)? else {
             let there = user_rows::by_id(tx, user.id)?;
-            notes.taken(there.is_some_and(|there| is_same_user(&there, user)));
+            notes.there(there.map_or(There::Another, |there| there::user(&there, user)));
             continue;
         };
         tx.count_users(1);
@@ -46,11 +56,6 @@ fn insert_user(tx: &Tx<'_>, user: &User) -> Result<Option<(bool, bool)>> {
     Ok((inserted > 0).then_some(taken))
 }
 
-/// A user may have changed one of the two names since.
-fn is_same_user(a: &User, b: &User) -> bool {
-    a.created_at == b.created_at && (a.username == b.username || a.email == b.email)
-}
-
 pub(super) fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
     let mut imported = Imported::default();
     for Numbered { line, row: link } in rows {
@@ -59,7 +64,7 @@ pub(super) fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
             continue;
         }
         let Some(twin) = insert_link(tx, link)? else {
-            notes.taken(is_same_link(tx, link)?);
+            notes.there(there::link(&link_kept(tx, link.id)?, link));
             continue;
         };
         if link.deleted_at.is_none() {
@@ -73,6 +78,7 @@ pub(super) fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
         }
         notes.imported.inserted += 1;
     }
+    keep_named(tx, "users", rows.iter().filter_map(|numbered| numbered.row.owner).map(|owner| owner.0))?;
     Ok(imported)
 }
 
@@ -102,13 +108,11 @@ fn insert_link(tx: &Tx<'_>, link: &Link) -> Result<Option<bool>> {
     Ok((inserted > 0).then_some(code_taken))
 }
 
-/// Everything else of a link may have changed since.
-fn is_same_link(tx: &Tx<'_>, link: &Link) -> Result<bool> {
-    let there: (String, String, i64) = tx
-        .prepare_cached(sql::LINK_IDENTITY)
-        .and_then(|mut query| query.query_row([link.id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))
-        .map_err(store_error)?;
-    Ok(there.0 == link.domain && there.1 == link.short_code.as_str() && there.2 == link.created_at.0)
+/// Deleted ones too.
+fn link_kept(tx: &Tx<'_>, id: LinkId) -> Result<Link> {
+    tx.prepare_cached(sql::LINK_KEPT)
+        .and_then(|mut query| query.query_row([id.0], |row| Ok(link_rows::link(row))))
+        .map_err(store_error)?
 }
 
 pub(super) fn events(tx: &Tx<'_>, rows: &[Numbered<Event>]) -> Result<Imported> {
@@ -122,23 +126,40 @@ pub(super) fn events(tx: &Tx<'_>, rows: &[Numbered<Event>]) -> Result<Imported> 
         let is_click = event.event_type.as_str() == EventType::CLICK;
         if !insert_event(tx, event, is_click)? {
             let there = event_rows::by_id(tx, event.id)?;
-            notes.taken(there.is_some_and(|there| there == *event));
+            notes.there(if there.as_ref() == Some(event) { There::Same } else { There::Another });
             continue;
         }
         tx.count_events(1);
         if is_click {
             click_rows.push((event.link_id, event.at, event.details.as_deref()));
         }
-        let since = link_created_at(tx, event)?;
+        let link = link_of(tx, event)?;
+        let since = link.map(|(since, _)| since);
         notes.note(since.is_none(), "url_id", RowNoteKind::DanglingReference);
         notes.note(since.is_some_and(|since| event.at.0 < since), "timestamp", RowNoteKind::OlderThanParent);
+        let is_active = link.is_some_and(|(_, is_active)| is_active);
+        notes.note(is_active && event.event_type.as_str() == EventType::DELETED, "event_type", RowNoteKind::LinkStillActive);
         if let Some(user) = event.user_id {
             notes.note(!user_rows::exists(tx, user)?, "user_id", RowNoteKind::DanglingReference);
         }
         notes.imported.inserted += 1;
     }
     clicks::roll_up_external(tx, click_rows)?;
+    keep_named(tx, "links", rows.iter().map(|numbered| numbered.row.link_id.0))?;
+    keep_named(tx, "users", rows.iter().filter_map(|numbered| numbered.row.user_id).map(|user| user.0))?;
     Ok(imported)
+}
+
+/// Whoever got one of these ids later would own what the rows that name it say.
+fn keep_named(tx: &Tx<'_>, table: &str, ids: impl Iterator<Item = i64>) -> Result<()> {
+    match ids.filter(in_range).max() {
+        Some(last) => tx.keep_sequence(table, last).map_err(store_error),
+        None => Ok(()),
+    }
+}
+
+fn in_range(id: &i64) -> bool {
+    (1..=ID_MAX).contains(id)
 }
 
 fn insert_event(tx: &Tx<'_>, event: &Event, is_click: bool) -> Result<bool> {
@@ -161,9 +182,10 @@ fn user_created_at(tx: &Tx<'_>, user: UserId) -> Result<Option<i64>> {
         .map_err(store_error)
 }
 
-fn link_created_at(tx: &Tx<'_>, event: &Event) -> Result<Option<i64>> {
+/// When its link was created, and whether it redirects.
+fn link_of(tx: &Tx<'_>, event: &Event) -> Result<Option<(i64, bool)>> {
     tx.prepare_cached(sql::LINK_IDENTITY)
-        .and_then(|mut query| query.query_row([event.link_id.0], |row| row.get(2)).optional())
+        .and_then(|mut query| query.query_row([event.link_id.0], |row| Ok((row.get(2)?, row.get(3)?))).optional())
         .map_err(store_error)
 }
 
@@ -181,12 +203,17 @@ impl Notes<'_> {
     }
 
     fn refuses(&mut self, id: i64) -> bool {
-        let out = !(1..=ID_MAX).contains(&id);
+        let out = !in_range(&id);
         self.note(out, "id", RowNoteKind::IdOutOfRange);
         out
     }
 
-    fn taken(&mut self, by_the_same: bool) {
-        self.note(true, "id", if by_the_same { RowNoteKind::AlreadyThere } else { RowNoteKind::IdTaken });
+    fn there(&mut self, there: There) {
+        match there {
+            There::Same => self.note(true, "id", RowNoteKind::AlreadyThere),
+            There::Changed(fields) => fields.into_iter().for_each(|field| self.note(true, field, RowNoteKind::LeftAsIs)),
+            There::Deleted => self.note(true, "id", RowNoteKind::StaysDeleted),
+            There::Another => self.note(true, "id", RowNoteKind::IdTaken),
+        }
     }
 }

@@ -7,11 +7,19 @@ use knurl_core::{
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{failure::store_error, sql, tx::Tx};
-use crate::store::Result;
+use crate::{StoreError, store::Result};
 
 pub(super) fn create(tx: &Tx<'_>, name: &str, hash: KeyHash, now: UnixMillis) -> Result<Key> {
+    // Looked for first, so that a start whose key is there writes nothing: a database that is being moved takes no writes.
+    if let Some(known) = by_hash(tx, hash)? {
+        return Ok(known);
+    }
     tx.prepare_cached(sql::KEY_INSERT).and_then(|mut insert| insert.execute((name, hash.0, now.0))).map_err(store_error)?;
-    tx.prepare_cached(sql::KEY_BY_HASH).and_then(|mut query| query.query_row([hash.0], key)).map_err(store_error)
+    by_hash(tx, hash)?.ok_or_else(|| StoreError::Internal("a key that was created is not there".into()))
+}
+
+fn by_hash(tx: &Tx<'_>, hash: KeyHash) -> Result<Option<Key>> {
+    tx.prepare_cached(sql::KEY_BY_HASH).and_then(|mut query| query.query_row([hash.0], key).optional()).map_err(store_error)
 }
 
 pub(super) fn list(conn: &Connection) -> Result<Vec<Key>> {

@@ -76,23 +76,15 @@ fn insert_some(tx: &Tx<'_>, new: &[NewLink], now: UnixMillis, answers: &mut Vec<
     match progress.refused.map(store_error) {
         None => Ok(()),
         Some(conflict @ StoreError::Conflict(_)) => {
+            // A statement that was stopped has not noted the ids it gave: were those rows deleted by hand, their ids would be given again.
             if progress.inserted > 0 {
-                keep_sequence(tx, last)?;
+                tx.keep_sequence("links", last).map_err(store_error)?;
             }
             answers.push(Err(conflict));
             Ok(())
         }
         Some(error) => Err(error),
     }
-}
-
-/// A statement that was stopped has not noted the ids it gave: were those rows deleted by hand, their ids would be given again.
-fn keep_sequence(tx: &Tx<'_>, last: i64) -> Result<()> {
-    let keep = |sql| tx.prepare_cached(sql).and_then(|mut statement| statement.execute([last])).map_err(store_error);
-    if keep(sql::LINKS_SEQUENCE_KEEP)? == 0 {
-        keep(sql::LINKS_SEQUENCE_BEGIN)?;
-    }
-    Ok(())
 }
 
 fn bind(binder: &mut Binder<'_, '_>, new: &NewLink, now: UnixMillis) -> rusqlite::Result<()> {

@@ -4,6 +4,7 @@
 //! `salts` and `import` are the methods of the trait as functions of a connection; `sql` names the statements in `queries/`;
 //! `store` is the trait itself; `migrate` and `backup` look after the file.
 
+mod acceptances;
 mod backup;
 mod clicks;
 pub(crate) mod connection;
@@ -14,6 +15,7 @@ mod import;
 mod keys;
 mod links;
 mod migrate;
+pub mod moving;
 mod once;
 mod pace;
 pub(crate) mod readers;
@@ -39,8 +41,9 @@ use std::{
     time::Duration,
 };
 
-pub use backup::{BackupProgress, TableHash, Verified, backup, verify};
+pub use backup::{BackupProgress, TableHash, Verified, backup, schema_known, schema_version, verify};
 use connection::Access;
+pub use failure::is_locked;
 use failure::store_error;
 use readers::Readers;
 use rusqlite::{Connection, OptionalExtension};
@@ -115,6 +118,7 @@ impl SqliteStore {
     pub fn open(path: &Path, options: &SqliteOptions) -> Result<Self> {
         let conn = connection::open(path, options, Access::ReadWrite)?;
         migrate::migrate(&conn)?;
+        moving::standing(&conn)?.refuse_unless_usable()?;
         let writer = Writer::start(path, options, conn)?;
         let readers = Arc::new(Readers::new(path, options));
         // No answer there can be: the first one counts as a change.

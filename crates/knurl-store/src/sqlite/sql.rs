@@ -11,6 +11,8 @@ macro_rules! queries {
 }
 
 queries! {
+    ACCEPTANCE_PUT = "acceptance_put";
+    ACCEPTANCES = "acceptances";
     CLICK_LEDGER = "click_ledger";
     CLICKS_PURGE = "clicks_purge";
     COUNTER_ADD = "counter_add";
@@ -48,6 +50,7 @@ queries! {
     LINK_IDENTITY = "link_identity";
     LINK_IMPORT = "link_import";
     LINK_INSERT = "link_insert";
+    LINK_KEPT = "link_kept";
     LINK_UPDATE = "link_update";
     LINKS_COUNT = "links_count";
     LINKS_COUNT_OF_CODE = "links_count_of_code";
@@ -55,21 +58,79 @@ queries! {
     LINKS_LIST = "links_list";
     LINKS_LIST_OF_CODE = "links_list_of_code";
     LINKS_LIST_OF_OWNER = "links_list_of_owner";
-    LINKS_SEQUENCE_BEGIN = "links_sequence_begin";
-    LINKS_SEQUENCE_KEEP = "links_sequence_keep";
     LINKS_TOP = "links_top";
+    MOVING_ACCEPTANCES_PUT = "moving_acceptances_put";
+    MOVING_ACCEPTANCES_REMOVE = "moving_acceptances_remove";
+    MOVING_ACCEPTANCES_ROWS = "moving_acceptances_rows";
+    MOVING_DELETED_USERS_PUT = "moving_deleted_users_put";
+    MOVING_DELETED_USERS_REMOVE = "moving_deleted_users_remove";
+    MOVING_DELETED_USERS_ROWS = "moving_deleted_users_rows";
+    MOVING_AGENTS_PUT = "moving_agents_put";
+    MOVING_AGENTS_REMOVE = "moving_agents_remove";
+    MOVING_COUNTERS_PUT = "moving_counters_put";
+    MOVING_COUNTERS_REMOVE = "moving_counters_remove";
+    MOVING_COUNTERS_ROWS = "moving_counters_rows";
+    MOVING_COUNTS = "moving_counts";
+    MOVING_CURSORS_PUT = "moving_cursors_put";
+    MOVING_CURSORS_REMOVE = "moving_cursors_remove";
+    MOVING_CURSORS_ROWS = "moving_cursors_rows";
+    MOVING_DAYS_PUT = "moving_days_put";
+    MOVING_DAYS_REMOVE = "moving_days_remove";
+    MOVING_DAYS_ROWS = "moving_days_rows";
+    MOVING_EMPTY = "moving_empty";
+    MOVING_EVENTS_PUT = "moving_events_put";
+    MOVING_EVENTS_REMOVE = "moving_events_remove";
+    MOVING_EVENTS_ROWS = "moving_events_rows";
+    MOVING_HOURS_PUT = "moving_hours_put";
+    MOVING_HOURS_REMOVE = "moving_hours_remove";
+    MOVING_HOURS_ROWS = "moving_hours_rows";
+    MOVING_KEYS_PUT = "moving_keys_put";
+    MOVING_KEYS_REMOVE = "moving_keys_remove";
+    MOVING_KEYS_ROWS = "moving_keys_rows";
+    MOVING_LEAVE = "moving_leave";
+    MOVING_LINKS_PUT = "moving_links_put";
+    MOVING_LINKS_REMOVE = "moving_links_remove";
+    MOVING_LINKS_ROWS = "moving_links_rows";
+    MOVING_NOTES = "moving_notes";
+    MOVING_NOTES_CLEAR = "moving_notes_clear";
+    MOVING_ONCES_PUT = "moving_onces_put";
+    MOVING_ONCES_REMOVE = "moving_onces_remove";
+    MOVING_ONCES_ROWS = "moving_onces_rows";
+    MOVING_RECOUNT = "moving_recount";
+    MOVING_REFERRERS_PUT = "moving_referrers_put";
+    MOVING_REFERRERS_REMOVE = "moving_referrers_remove";
+    MOVING_REFERRERS_ROWS = "moving_referrers_rows";
+    MOVING_SALTS_PUT = "moving_salts_put";
+    MOVING_SALTS_REMOVE = "moving_salts_remove";
+    MOVING_SALTS_ROWS = "moving_salts_rows";
+    MOVING_SEQUENCES_PUT = "moving_sequences_put";
+    MOVING_SEQUENCES_REMOVE = "moving_sequences_remove";
+    MOVING_SEQUENCES_ROWS = "moving_sequences_rows";
+    MOVING_STAND = "moving_stand";
+    MOVING_STANDING = "moving_standing";
+    MOVING_TOTALS_PUT = "moving_totals_put";
+    MOVING_TOTALS_REMOVE = "moving_totals_remove";
+    MOVING_TOTALS_ROWS = "moving_totals_rows";
+    MOVING_USERS_DISPLACE = "moving_users_displace";
+    MOVING_USERS_PUT = "moving_users_put";
+    MOVING_USERS_REMOVE = "moving_users_remove";
+    MOVING_USERS_ROWS = "moving_users_rows";
     ONCE_GET = "once_get";
     ONCE_PUT = "once_put";
     ONCES_SWEEP = "onces_sweep";
     SALT_GET = "salt_get";
     SALT_PUT = "salt_put";
     SALTS_DESTROY = "salts_destroy";
+    SEQUENCE_BEGIN = "sequence_begin";
+    SEQUENCE_KEEP = "sequence_keep";
     SHARE_ADD = "share_add";
     SHARE_GROW = "share_grow";
     SHARE_VALUES = "share_values";
     SHARES_OF_LINK = "shares_of_link";
     TOTAL_ADD = "total_add";
     TOTAL_OF_LINK = "total_of_link";
+    DELETED_USER_CREATED_AT = "deleted_user_created_at";
+    DELETED_USER_PUT = "deleted_user_put";
     USER_BY_ID = "user_by_id";
     USER_CREATED_AT = "user_created_at";
     USER_DELETE = "user_delete";
@@ -85,4 +146,13 @@ queries! {
     USER_UPDATE_EMAIL = "user_update_email";
     USER_UPDATE_USERNAME = "user_update_username";
     USERS_LIST = "users_list";
+}
+
+/// What a move makes and unmakes beside the schema: scripts, which take no parameters.
+pub(super) mod scripts {
+    pub(crate) const WATCH: &str = include_str!("scripts/moving_watch.sql");
+    pub(crate) const UNWATCH: &str = include_str!("scripts/moving_unwatch.sql");
+    pub(crate) const FENCE_CLICKS: &str = include_str!("scripts/moving_fence_clicks.sql");
+    pub(crate) const FENCE_WRITES: &str = include_str!("scripts/moving_fence_writes.sql");
+    pub(crate) const UNFENCE: &str = include_str!("scripts/moving_unfence.sql");
 }

@@ -14,7 +14,7 @@ use knurl_core::{
 };
 
 use super::{
-    SqliteStore, clicks, events,
+    SqliteStore, acceptances, clicks, counter, events,
     failure::store_error,
     import, keys, links, once, salts, stats,
     tx::Tx,
@@ -134,8 +134,21 @@ impl Store for SqliteStore {
         self.inner.readers.point(move |conn| clicks::cursor(conn, spool_id)).await
     }
 
+    async fn undecodable_of(&self, spool_id: u128) -> Result<u64> {
+        self.inner.readers.point(move |conn| counter(conn, &undecodable_counter(spool_id))).await
+    }
+
     async fn click_ledger(&self) -> Result<ClickLedger> {
         self.inner.readers.long(clicks::ledger).await
+    }
+
+    async fn accept_differences(&self, reason: &str, now: UnixMillis) -> Result<Option<Acceptance>> {
+        let reason = reason.to_owned();
+        self.write(move |tx| acceptances::accept(tx, &reason, now)).await
+    }
+
+    async fn acceptances(&self) -> Result<Vec<Acceptance>> {
+        self.inner.readers.long(acceptances::list).await
     }
 
     async fn purge_clicks(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {

@@ -92,7 +92,7 @@ fn hot_statements_search_an_index_and_scan_nothing() {
 }
 
 /// A row of each table that the step before has made: it must be there, unchanged, after every later step.
-const SAMPLES: [(usize, &str, &str); 6] = [
+const SAMPLES: [(usize, &str, &str); 9] = [
     (1, "insert into users values (7, 'Ada', 'a@b.c', 'ada', 0, 'a@b.c', 0, 5)", "select username from users where id = 7"),
     (
         1,
@@ -103,6 +103,9 @@ const SAMPLES: [(usize, &str, &str); 6] = [
     (1, "insert into keys values (1, 'admin', x'00', 5, null)", "select name from keys where id = 1"),
     (2, "insert into link_days values (3, 20000, 4, 3, 2, x'01')", "select hex(sketch) from link_days where link_id = 3"),
     (4, "insert into onces values (x'01', x'02', 5, '[[3,\"abc\"]]')", "select fates from onces where id = x'01'"),
+    (5, "insert into moving values ('out', 'm', 'elsewhere', 'copying')", "select state from moving where role = 'out'"),
+    (6, "insert into deleted_users values (3, 5)", "select cast(created_at as text) from deleted_users where id = 3"),
+    (6, "insert into audit_acceptances values (1, 5, 'by hand', 3, 0)", "select reason from audit_acceptances"),
 ];
 
 #[test]
@@ -125,6 +128,24 @@ fn every_migration_keeps_the_rows_that_were_there() {
 }
 
 #[test]
+fn ids_that_an_earlier_import_named_are_not_given_after_the_migration() {
+    let conn = Connection::open_in_memory().unwrap();
+    for _ in 0..4 {
+        assert!(migrate::step(&conn).unwrap());
+    }
+    conn.execute_batch(
+        "insert into links values (3, '', 'abc', 0, 'https://a.b/', null, 1, 302, 70, null, 5, 6, null, 1); \
+         insert into events values (9, 80, 60, 'created', 5, null, null)",
+    )
+    .unwrap();
+    migrate::migrate(&conn).unwrap();
+    let seq = |table: &str| -> i64 {
+        conn.query_row("select seq from sqlite_sequence where name = ?1", [table], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((seq("users"), seq("links"), seq("events")), (70, 80, 9));
+}
+
+#[test]
 fn migrating_twice_changes_nothing() {
     let conn = migrated();
     assert_eq!(migrate::migrate(&conn).unwrap(), 0);
@@ -135,10 +156,10 @@ fn a_database_of_a_newer_knurl_is_refused_with_a_sentence() {
     let conn = migrated();
     conn.pragma_update(None, "user_version", 99).unwrap();
     let refused = migrate::migrate(&conn).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "the database has schema version 99, this knurl knows up to 4: use the newer knurl, or restore a backup"
-    );
+    let known = migrate::MIGRATIONS.len();
+    let sentence =
+        format!("the database has schema version 99, this knurl knows up to {known}: use the newer knurl, or restore a backup");
+    assert_eq!(refused.to_string(), sentence);
 }
 
 #[test]

@@ -77,6 +77,14 @@ impl<'c> Tx<'c> {
         Ok(())
     }
 
+    /// Rows that get their ids from now on come after `id`.
+    pub(super) fn keep_sequence(&self, table: &str, id: i64) -> rusqlite::Result<()> {
+        if self.conn.prepare_cached(sql::SEQUENCE_KEEP)?.execute((table, id))? == 0 {
+            self.conn.prepare_cached(sql::SEQUENCE_BEGIN)?.execute((table, id))?;
+        }
+        Ok(())
+    }
+
     /// Totals that are not ours alone to keep: whoever changes rows by other means than a Knurl keeps no totals.
     pub(super) fn recount(&self) -> rusqlite::Result<()> {
         // The rows of this group's earlier writes are counted too: what they add must not be added again.

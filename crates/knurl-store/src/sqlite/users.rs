@@ -27,6 +27,14 @@ pub(super) fn by_id(conn: &Connection, id: UserId) -> Result<Option<User>> {
     conn.prepare_cached(sql::USER_BY_ID).and_then(|mut query| query.query_row([id.0], user).optional()).map_err(store_error)
 }
 
+/// When the user that had this id, and was deleted, had been created.
+pub(super) fn gone(conn: &Connection, id: UserId) -> Result<Option<UnixMillis>> {
+    let found = conn
+        .prepare_cached(sql::DELETED_USER_CREATED_AT)
+        .and_then(|mut query| query.query_row([id.0], |row| row.get(0)).optional());
+    Ok(found.map_err(store_error)?.map(UnixMillis))
+}
+
 pub(super) fn exists(conn: &Connection, id: UserId) -> Result<bool> {
     conn.prepare_cached(sql::USER_EXISTS).and_then(|mut query| query.exists([id.0])).map_err(store_error)
 }
@@ -68,6 +76,7 @@ pub(super) fn delete(tx: &Tx<'_>, id: UserId, now: UnixMillis) -> Result<Option<
         .and_then(|mut insert| insert.execute((id.0, now.0, details)))
         .map_err(store_error)?;
     tx.prepare_cached(sql::USER_LINKS_DELETE).and_then(|mut delete| delete.execute((id.0, now.0))).map_err(store_error)?;
+    tx.prepare_cached(sql::DELETED_USER_PUT).and_then(|mut put| put.execute((id.0, user.created_at.0))).map_err(store_error)?;
     tx.prepare_cached(sql::USER_DELETE).and_then(|mut delete| delete.execute([id.0])).map_err(store_error)?;
     promote(tx, sql::USER_PROMOTE_USERNAME, &user.username)?;
     promote(tx, sql::USER_PROMOTE_EMAIL, &user.email)?;

@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     SqliteOptions,
     connection::{self, Access},
-    failure::{distrusts_connection, is_busy, store_error},
+    failure::{distrusts_connection, is_locked, store_error},
     tx::Tx,
 };
 use crate::{StoreError, error::GroupFailure, store::Result};
@@ -257,7 +257,7 @@ impl Desk {
         let counters = self.counters.clone();
         let result = run_group(&conn, self.generation, group, &counters);
         match &result {
-            Err(error) if distrusts_connection(error) && !is_busy(error) => self.give_up(conn),
+            Err(error) if distrusts_connection(error) && !is_locked(error) => self.give_up(conn),
             Err(_) if !conn.is_autocommit() && conn.execute_batch("rollback").is_err() => self.give_up(conn),
             _ => self.conn = Some(conn),
         }

@@ -62,6 +62,18 @@ impl Bench {
         self.home.open()
     }
 
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.home, Home::Postgres(_))
+    }
+
+    /// What an operator, or another program, does to the database.
+    pub(crate) fn by_hand(&self, script: &str) {
+        match &self.home {
+            Home::Sqlite(dir) => rusqlite::Connection::open(dir.path().join("knurl.db")).unwrap().execute_batch(script).unwrap(),
+            Home::Postgres(database) => database.by_hand(script),
+        }
+    }
+
     pub(crate) async fn link(&self, code: &str) -> Link {
         self.store.create_link(new_link(code), T0).await.unwrap()
     }

@@ -9,7 +9,7 @@ use knurl_core::{
     time::DAY_MS,
     visitor::Salt,
 };
-use knurl_store::{Applied, ClickBatch, ClickLedger, Cursor, EventFilter, StoreError};
+use knurl_store::{Acceptance, Applied, ClickBatch, ClickLedger, Cursor, EventFilter, StoreError};
 
 use crate::bench::*;
 
@@ -86,6 +86,19 @@ pub(crate) async fn undecodable_records_are_delivered_and_counted(b: Bench) {
     b.assert_books_balance().await;
 }
 
+pub(crate) async fn undecodable_records_are_counted_for_each_spool(b: Bench) {
+    for (spool_id, undecodable) in [(7, 3), (8, 0), (7, 2)] {
+        let from = b.store.cursor(spool_id).await.unwrap().unwrap_or(Cursor { spool_id, segment: 0, offset: 0, seq: 0 });
+        let to = Cursor { seq: from.seq + undecodable, ..from };
+        b.store.apply_clicks(ClickBatch { from, to, clicks: Vec::new(), undecodable }).await.unwrap();
+    }
+    let mut of_each = Vec::new();
+    for spool_id in [7, 8, 9] {
+        of_each.push(b.store.undecodable_of(spool_id).await.unwrap());
+    }
+    assert_eq!((of_each, b.store.click_ledger().await.unwrap().undecodable), (vec![5, 0, 0], 5));
+}
+
 pub(crate) async fn a_posted_click_is_rolled_up_and_counted_as_external(b: Bench) {
     let link = b.link("abc").await;
     let details = r#"{"user_agent":"Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0","referrer":"https://www.news.example/a"}"#;
@@ -138,4 +151,25 @@ pub(crate) async fn a_click_of_a_deleted_link_still_counts(b: Bench) {
     b.store.apply_clicks(batch(0, vec![click(&link, T0, 1)])).await.unwrap();
     assert_eq!(b.store.link_totals(&[link.id]).await.unwrap()[&link.id].total, 1);
     b.assert_books_balance().await;
+}
+
+pub(crate) async fn what_was_removed_by_hand_is_accepted_once_and_kept_with_its_reason(b: Bench) {
+    let link = b.link("abc").await;
+    b.store.apply_clicks(batch(0, (0..5).map(|n| click(&link, after(n), 1)).collect())).await.unwrap();
+    assert_eq!(b.store.accept_differences("nothing is missing", T0).await.unwrap(), None);
+    b.by_hand(if b.is_postgres() {
+        "delete from clicks where at < 1699999200002"
+    } else {
+        "delete from events where source = 0 and at < 1699999200002"
+    });
+    assert_eq!(b.store.click_ledger().await.unwrap().differences(), (2, 2));
+    let accepted = Acceptance { at: after(9), reason: "a visitor asked for it".into(), events: 2, roll_ups: 2 };
+    assert_eq!(b.store.accept_differences(&accepted.reason, accepted.at).await.unwrap().as_ref(), Some(&accepted));
+    assert_eq!(b.store.accept_differences("again", T0).await.unwrap(), None);
+    b.by_hand("update link_totals set total = total - 1");
+    let more = b.store.accept_differences("a count too", after(10)).await.unwrap().unwrap();
+    assert_eq!((more.events, more.roll_ups), (0, -1));
+    let ledger = b.store.click_ledger().await.unwrap();
+    assert_eq!(ledger.differences(), (ledger.accepted_events, ledger.accepted_roll_ups));
+    assert_eq!(b.store.acceptances().await.unwrap(), [accepted, more]);
 }

@@ -123,10 +123,12 @@ on_every_backend! {
         a_segments_end_and_the_next_ones_start_are_the_same_place,
         spools_are_counted_each_by_itself,
         undecodable_records_are_delivered_and_counted,
+        undecodable_records_are_counted_for_each_spool,
         a_posted_click_is_rolled_up_and_counted_as_external,
         retention_removes_the_oldest_clicks_and_keeps_every_figure,
         a_days_salt_is_the_first_candidate_and_old_salts_are_destroyed,
         a_click_of_a_deleted_link_still_counts,
+        what_was_removed_by_hand_is_accepted_once_and_kept_with_its_reason,
     }
     stats {
         buckets_count_clicks_people_and_visitors_of_each_unit,
@@ -139,12 +141,17 @@ on_every_backend! {
     }
     imports {
         imported_rows_keep_ids_and_times_and_later_ids_come_after_them,
+        whoever_comes_later_inherits_nothing_of_an_imported_row,
         the_same_chunk_again_inserts_nothing_and_says_so,
-        a_row_changed_since_is_still_the_same_row,
+        a_row_changed_since_or_corrected_is_left_as_it_is_and_the_field_is_named,
+        a_user_deleted_since_stays_deleted_and_the_id_is_nobody_elses,
+        where_others_emptied_the_table_nobody_is_remembered,
+        a_link_deleted_since_stays_deleted_and_says_so,
         an_id_of_another_row_or_out_of_range_is_refused,
         duplicates_are_taken_and_noted_and_uniqueness_holds_afterwards,
         of_links_with_one_code_the_earlier_answers,
         dangling_and_too_old_rows_are_taken_and_noted,
+        a_deleted_event_of_a_link_that_redirects_is_taken_and_noted,
         a_dry_run_judges_everything_and_leaves_nothing,
         an_imported_deleted_link_stays_deleted,
         imported_clicks_are_rolled_up_as_external,

@@ -162,7 +162,7 @@ async fn compare(b: &Bench, model: &Model) {
                 .map(|bucket| (if unit == Unit::Hour { bucket.at.hour() } else { bucket.at.day() }, (bucket.total, bucket.human)))
                 .collect();
             assert_eq!(found, expected, "{link:?} {unit:?}");
-            assert!(buckets.iter().all(|bucket| bucket.visitors <= bucket.total && bucket.bot == bucket.total - bucket.human));
+            assert!(buckets.iter().all(|bucket| bucket.visitors <= bucket.human && bucket.bot == bucket.total - bucket.human));
             for by in Dimension::ALL {
                 let shares = b.store.shares(query, by, u32::MAX).await.unwrap();
                 let sum: u64 = shares.iter().map(|share| share.total).sum();

@@ -26,7 +26,7 @@ pub(crate) fn server() -> Arc<Postgres> {
     running.upgrade().unwrap_or_else(|| {
         let started = Arc::new(Postgres::start().unwrap());
         started.database(SCHEMA_ONLY).unwrap();
-        let migrate = async { PostgresStore::open(&at(&started, SCHEMA_ONLY)).await.unwrap().close().await };
+        let migrate = async { PostgresStore::open(&at(&url_of(&started, SCHEMA_ONLY))).await.unwrap().close().await };
         Runtime::new().unwrap().block_on(migrate);
         *running = Arc::downgrade(&started);
         started
@@ -35,7 +35,7 @@ pub(crate) fn server() -> Arc<Postgres> {
 
 /// A database of a server that is gone when nobody needs it.
 pub(crate) struct Database {
-    options: PostgresOptions,
+    pub(crate) url: String,
     _server: Arc<Postgres>,
 }
 
@@ -45,25 +45,37 @@ impl Database {
         static DATABASES: AtomicU64 = AtomicU64::new(0);
         let name = format!("bench_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let server = std::thread::spawn(server).join().unwrap();
-        wait_for(async {
-            let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
-            let connection = tokio::spawn(connection);
-            client.batch_execute(&format!("create database {name} template {SCHEMA_ONLY}")).await.unwrap();
-            drop(client);
-            connection.await.unwrap().unwrap();
-        });
-        Self { options: at(&server, &name), _server: server }
+        wait_for(sql(&server.url(), &format!("create database {name} template {SCHEMA_ONLY}")));
+        Self { url: url_of(&server, &name), _server: server }
     }
 
     pub(crate) fn open(&self) -> PostgresStore {
-        wait_for(PostgresStore::open(&self.options)).unwrap()
+        wait_for(PostgresStore::open(&at(&self.url))).unwrap()
+    }
+
+    /// As an operator would.
+    pub(crate) fn by_hand(&self, script: &str) {
+        wait_for(sql(&self.url, script));
     }
 }
 
-fn at(server: &Postgres, database: &str) -> PostgresOptions {
+/// Somebody else's hands in a database.
+pub(crate) async fn sql(url: &str, script: &str) {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute(script).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap();
+}
+
+fn url_of(server: &Postgres, database: &str) -> String {
     let url = server.url();
     let (place, _) = url.rsplit_once('/').unwrap();
-    PostgresOptions::from_url(&format!("{place}/{database}")).unwrap()
+    format!("{place}/{database}")
+}
+
+pub(crate) fn at(url: &str) -> PostgresOptions {
+    PostgresOptions::from_url(url).unwrap()
 }
 
 /// From a function that is not async.

@@ -2,7 +2,8 @@
 //!
 //! Promised: [`App::start`] returns once redirects are served, a PostgreSQL that is away notwithstanding, or an [`AppError`] that is one sentence for the operator; [`App::stop`]
 //! ends within `http.ready_drain` plus `http.drain_timeout` plus [`CLOSE_TIME`], whatever clients and disk do.
-//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback.
+//! Refused: starting on a data directory another process has open; serving without keys on an address that is not loopback; serving where
+//! so few files may be open that accepting would soon fail.
 
 mod admin_key;
 pub mod database;
@@ -31,11 +32,12 @@ pub use database::Database;
 use listeners::HandedOver;
 pub use serve::serve;
 
+pub use crate::http::accept::enough_files;
 use crate::{
     clicks::{self, Clicks},
     config::{Config, ConfigError},
     http::{
-        HttpState, Server,
+        HttpState, Server, accept,
         admission::Admission,
         api::once::InFlight,
         health::{Life, Phase},
@@ -91,6 +93,8 @@ pub enum AppError {
     },
     #[error("the listening socket that was handed over (LISTEN_FDS) cannot be used: {0}")]
     HandedOver(#[source] io::Error),
+    #[error(transparent)]
+    TooFewFiles(#[from] accept::TooFewFiles),
     #[error("the runtime cannot be built: {0}")]
     Runtime(#[source] io::Error),
     #[error("stopping took longer than its deadline and was cut off; nothing acknowledged is lost")]
@@ -106,6 +110,7 @@ impl App {
     async fn start_on(mut config: Config, mut handed: HandedOver) -> Result<App, AppError> {
         handed.configure(&mut config)?;
         config.refuse_open_to_strangers()?;
+        accept::enough_files()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
         let replica = replica::open(&config).await;
@@ -119,6 +124,10 @@ impl App {
         let (public, addr) = handed.public(&config)?;
         let (observed, metrics_addr) = handed.observed(&config)?;
         config.bound(addr);
+        if let Err(error) = config.tell_served() {
+            // A full disk must not keep redirects from being served.
+            tracing::warn!(%error, "commands beside this server cannot be told its address; they may let a link lead back to it");
+        }
         config.http.metrics_listen = metrics_addr;
 
         // Beside an embedded database it would be the slower of the two.
@@ -143,7 +152,7 @@ impl App {
             let admission = Arc::clone(&admission);
             move |_| admission.measure()
         });
-        let limits = Limits::new(&config.limits, &metrics);
+        let limits = Limits::sharing(&config.limits, redis.as_ref().map(Redis::limits), &metrics);
         let state = Arc::new(HttpState {
             config,
             store,

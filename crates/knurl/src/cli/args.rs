@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    backup::BackupArgs, config::ConfigArgs, export::ExportArgs, import::ImportArgs, key::KeyCommand, link::LinkCommand,
-    reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
+    audit::AuditArgs, backup::BackupArgs, config::ConfigArgs, export::ExportArgs, import::ImportArgs, key::KeyCommand,
+    link::LinkCommand, moving::MoveArgs, reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
 };
 
 /// A URL shortener that does not slip.
@@ -48,9 +48,11 @@ pub(super) enum Command {
     Key(KeyCommand),
     /// Take in users, urls and events from CSV or JSON Lines files
     ///
-    /// Every row keeps its id and its values. Rows that cannot be taken are reported and left out; the same file again changes nothing,
-    /// so an import that was cut off is continued by running it again. Files are recognised by their header and taken in the order
-    /// users, urls, events, whatever the order they are named in.
+    /// Every row keeps its id and its values, and ids given afterwards come after all that the rows have or name. Rows that cannot be taken
+    /// are reported and left out, those whose target has a scheme that `links.target_schemes` does not allow or leads back to this shortener
+    /// among them. The same file again changes nothing, so an import that was cut off is continued by running it again: a row that was
+    /// edited here since, or corrected in the file, is left as it is and reported field by field, and one that was deleted here stays
+    /// deleted. Files are recognised by their header and taken in the order users, urls, events, whatever the order they are named in.
     Import(ImportArgs),
     /// Write users, urls and events as CSV or JSON Lines files
     ///
@@ -59,6 +61,13 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Copy the database while it is being served, and verify the copy
     Backup(BackupArgs),
+    /// Move to another database while this one is being served
+    ///
+    /// Everything is copied with its id, time, version and code; then, for a moment, clicks wait in their spools and changes are answered
+    /// 503 (`moving`), while redirects go on; what is left is copied, every row of both sides is compared, and FROM refuses to be used any
+    /// more. Restart the server with TO as its `KNURL_DATABASE_URL`: clicks go on where they stopped, each counted once. A move that was
+    /// cut off, at whatever instant, is gone on with by the same command. The way back is `knurl move TO FROM`.
+    Move(MoveArgs),
     /// Put a backup in the place of the database; no server may run
     ///
     /// The backup is verified first, copied beside the database and put in its place in one step; the database that was there is kept
@@ -69,7 +78,7 @@ pub(super) enum Command {
     /// Check configuration, directories, database and spool, and say what to do
     Doctor,
     /// Check that every answered click is delivered, waiting or counted as dropped
-    Audit,
+    Audit(AuditArgs),
     /// Print every option, its value and where it comes from
     Config(ConfigArgs),
     /// Print a page of the reference

@@ -16,6 +16,7 @@ use super::{
     now,
     open::{Database, existing, load},
     out::Out,
+    scratch::{self, Scratch},
     table::Table,
 };
 
@@ -56,11 +57,23 @@ pub(super) fn run(global: &Global, out: Out, args: &BackupArgs) -> Result<ExitCo
     if dest.exists() && !args.force {
         return Err(Failure::failed(format!("{} is there already; --force replaces it", dest.display())));
     }
+    if args.dest.is_dir() {
+        scratch::sweep(&scratch::abandoned_copies(&args.dest, |name| name.starts_with("knurl-") && name.ends_with(".db.partial")));
+    }
     let began = Instant::now();
+    let scratch = Scratch::databases(&[&partial(&dest)])?;
     let verified = copy(&source, &dest)?;
+    drop(scratch);
     let shape = CopyShape::new(&dest, &verified, began)?;
     out.show(&shape, || shape.text(out))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What a copy is called until it is verified.
+pub(super) fn partial(dest: &Path) -> PathBuf {
+    let mut name = dest.as_os_str().to_owned();
+    name.push(".partial");
+    PathBuf::from(name)
 }
 
 /// Online and verified; with a bar on a terminal.

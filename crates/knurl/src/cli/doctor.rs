@@ -15,13 +15,18 @@ use serde::Serialize;
 
 use super::{
     args::Global,
-    failure::Failure,
-    now,
-    open::load,
+    failure::{Failure, chain},
+    import, now,
+    open::{load, runtime},
     out::Out,
-    restore::{Lock, spool_lock},
+    restore::{self, Lock, spool_lock},
+    scratch,
 };
-use crate::config::{Auth, Config};
+use crate::{
+    app,
+    config::{Auth, Config},
+    redis::Redis,
+};
 
 /// Less than this and a start may fail in the middle.
 const FREE_BYTES_MIN: u64 = 64 << 20;
@@ -74,6 +79,8 @@ pub(super) fn run(global: &Global, out: Out) -> Result<ExitCode, Failure> {
     let mut checks = vec![configuration(&loaded.notes), directory(config), space(config), open_files()];
     let serving = matches!(spool_lock(config), Lock::Held);
     checks.extend(database::checks(config, serving)?);
+    checks.extend(redis(config)?);
+    checks.extend(leftovers(config));
     checks.push(clock(config));
     checks.push(keys(config));
     checks.push(port("listen", config.http.listen, serving));
@@ -136,6 +143,17 @@ fn directory(config: &Config) -> Check {
     Check::ok("data directory", dir.display().to_string())
 }
 
+/// What a killed command has left beside the database. A command that still runs holds its own.
+fn leftovers(config: &Config) -> Option<Check> {
+    let database = config.sqlite_path()?;
+    let dir = database.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut left = scratch::abandoned_dirs(dir, import::SCRATCH_PREFIX);
+    left.extend(scratch::abandoned_copies(dir, |name| restore::is_unfinished(&database, name) || name.ends_with(".db.partial")));
+    let names: Vec<_> = left.iter().filter_map(|path| path.file_name()).map(|name| name.to_string_lossy()).collect();
+    let remedy = "the same command sweeps them when it runs again, or delete them: nothing needs them";
+    (!names.is_empty()).then(|| Check::warn("leftovers", format!("of a command that was killed: {}", names.join(", ")), remedy))
+}
+
 fn is_writable(dir: &Path) -> bool {
     rustix::fs::access(dir, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok()
 }
@@ -173,6 +191,13 @@ fn space(config: &Config) -> Check {
 }
 
 fn open_files() -> Check {
+    if let Err(refused) = app::enough_files() {
+        return Check::fail(
+            "open files",
+            refused.to_string(),
+            "raise the limit (`ulimit -n`, LimitNOFILE=): `knurl serve` does not start",
+        );
+    }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     match limit.maximum {
         Some(most) if most < FILES_MIN => Check::warn(
@@ -182,6 +207,21 @@ fn open_files() -> Check {
         ),
         most => Check::ok("open files", most.map_or("unlimited".to_owned(), |most| format!("at most {most}"))),
     }
+}
+
+/// Its absence is no failure: everything goes on without it.
+fn redis(config: &Config) -> Result<Option<Check>, Failure> {
+    let Some(redis) = &config.redis else { return Ok(None) };
+    let url = &redis.url;
+    let check = match runtime()?.block_on(Redis::look(redis)) {
+        Ok(version) => Check::ok("redis", format!("{url} answers ({version})")),
+        Err(error) => Check::warn(
+            "redis",
+            format!("{url}: {}", chain(&error)),
+            "start it or correct KNURL_REDIS_URL; until then limits are each node's own and links are not shared",
+        ),
+    };
+    Ok(Some(check))
 }
 
 fn clock(config: &Config) -> Check {

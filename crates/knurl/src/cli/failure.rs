@@ -41,6 +41,28 @@ impl Failure {
     pub(super) fn is_silent(&self) -> bool {
         matches!(self, Self::Silent)
     }
+
+    /// The word programs may rely on; it goes with the exit code.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Failed(_) | Self::Silent => "failed",
+            Self::Usage(_) => "usage",
+            Self::Config(_) => "configuration",
+        }
+    }
+
+    /// Says it on standard error: in one line of text, or of JSON.
+    pub(super) fn tell(&self, json: bool) {
+        if self.is_silent() {
+            return;
+        }
+        if json {
+            let error = serde_json::json!({ "code": self.code(), "message": self.to_string() });
+            eprintln!("{}", serde_json::json!({ "error": error, "exit_code": self.exit_code() }));
+        } else {
+            eprintln!("knurl: {self}");
+        }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -18,6 +18,7 @@ use super::{
     failure::Failure,
     open::{Database, load, prepare, runtime},
     out::{Out, plain},
+    scratch::{self, Scratch},
     table::Table,
 };
 use crate::{
@@ -44,6 +45,8 @@ struct ImportShape {
     dry_run: bool,
     inserted: u64,
     already_there: u64,
+    kept: u64,
+    stays_deleted: u64,
     refused: u64,
     elapsed_ms: u64,
     files: Vec<FileShape>,
@@ -56,6 +59,8 @@ struct FileShape {
     rows: u64,
     inserted: u64,
     already_there: u64,
+    kept: u64,
+    stays_deleted: u64,
     refused: u64,
     reasons: Vec<ReasonShape>,
     ignored_columns: Vec<String>,
@@ -79,7 +84,7 @@ pub(super) fn run(global: &Global, out: Out, args: &ImportArgs) -> Result<ExitCo
     let place = Place::of(config, args.dry_run)?;
     let shape = runtime()?.block_on(async {
         let store = app::Database::open(&place.config).await?.store;
-        let done = import_all(&store, sources, remarks, args.dry_run).await;
+        let done = import_all(&store, &place.config, sources, remarks, args.dry_run).await;
         store.close().await;
         done
     })?;
@@ -89,17 +94,19 @@ pub(super) fn run(global: &Global, out: Out, args: &ImportArgs) -> Result<ExitCo
 
 async fn import_all(
     store: &Arc<dyn Store>,
+    config: &Config,
     sources: Vec<Source>,
     remarks: Option<RemarkFile>,
     dry_run: bool,
 ) -> Result<ImportShape, Failure> {
     let began = Instant::now();
     let mut watch = Watch { bar: ProgressBar::hidden(), rows: 0, file: String::new(), remarks, failed: None };
+    let rules = &config.links.target_rules;
     let mut files = Vec::new();
     for source in sources {
         watch.begin(&source);
         let path = source.path.display().to_string();
-        let report = transfer::import(store, source.stream(), ImportMode::Commit, None, &mut watch).await;
+        let report = transfer::import(store, source.stream(), ImportMode::Commit, None, rules, &mut watch).await;
         watch.bar.finish_and_clear();
         let report = report.map_err(|error| Failure::failed(format!("{path}: {}", Failure::from(error))))?;
         watch.check()?;
@@ -111,6 +118,8 @@ async fn import_all(
         dry_run,
         inserted: sum(|f| f.inserted),
         already_there: sum(|f| f.already_there),
+        kept: sum(|f| f.kept),
+        stays_deleted: sum(|f| f.stays_deleted),
         refused: sum(|f| f.refused),
         elapsed_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         files,
@@ -131,6 +140,8 @@ fn file_shape(file: String, report: Report) -> FileShape {
         rows: report.rows,
         inserted: report.inserted,
         already_there: report.already_there,
+        kept: report.kept,
+        stays_deleted: report.stays_deleted,
         refused: report.refused,
         reasons: reasons.collect(),
         ignored_columns: report.ignored_columns,
@@ -138,11 +149,12 @@ fn file_shape(file: String, report: Report) -> FileShape {
 }
 
 fn text(out: Out, shape: &ImportShape) -> String {
-    let mut table = Table::new(out, &["FILE", "KIND", "#ROWS", "#INSERTED", "#ALREADY THERE", "#REFUSED"]);
+    let mut table = Table::new(out, &["FILE", "KIND", "#ROWS", "#INSERTED", "#ALREADY THERE", "#LEFT AS IS", "#REFUSED"]);
     for file in &shape.files {
-        let numbers = [file.rows, file.inserted, file.already_there, file.refused].map(|n| n.to_string());
-        let [rows, inserted, there, refused] = numbers;
-        table.row(&[file.file.clone(), file.kind.to_owned(), rows, inserted, there, refused]);
+        let left = file.kept + file.stays_deleted;
+        let [rows, inserted, there, left, refused] =
+            [file.rows, file.inserted, file.already_there, left, file.refused].map(|n| n.to_string());
+        table.row(&[file.file.clone(), file.kind.to_owned(), rows, inserted, there, left, refused]);
     }
     let mut text = table.text();
     for file in &shape.files {
@@ -157,8 +169,12 @@ fn text(out: Out, shape: &ImportShape) -> String {
     let seconds = shape.elapsed_ms as f64 / 1_000.0;
     let verb = if shape.dry_run { "would be inserted" } else { "inserted" };
     text.push_str(&format!("\n{} rows {verb} in {seconds:.1} s", shape.inserted));
-    if shape.inserted == 0 && shape.already_there > 0 && shape.refused == 0 {
-        text.push_str(": everything was there already");
+    if shape.inserted == 0 && shape.refused == 0 {
+        match (shape.already_there, shape.kept + shape.stays_deleted) {
+            (0, 0) => {}
+            (_, 0) => text.push_str(": everything was there already"),
+            _ => text.push_str(": nothing was changed"),
+        }
     }
     text
 }
@@ -170,14 +186,9 @@ fn sentence(reason: &ReasonShape) -> String {
     let more = if reason.count > lines.len() as u64 { ", …" } else { "" };
     let noun = if reason.count == 1 { "row" } else { "rows" };
     let because = if reason.fate == Fate::Taken { "although" } else { "because" };
+    let fate = if reason.fate == Fate::StaysDeleted { "left deleted" } else { reason.fate.as_str() };
     let field = if reason.field.is_empty() { "the row" } else { reason.field };
-    format!(
-        "{} {noun} {} {because} {field} {} (line {}{more})",
-        reason.count,
-        reason.fate.as_str(),
-        reason.reason,
-        lines.join(", ")
-    )
+    format!("{} {noun} {fate} {because} {field} {} (line {}{more})", reason.count, reason.reason, lines.join(", "))
 }
 
 const NO_COPY: &str = "--dry-run judges the rows on a copy of the database, and a PostgreSQL is not copied for that: restore a `pg_dump` of it \
@@ -186,35 +197,31 @@ const NO_COPY: &str = "--dry-run judges the rows on a copy of the database, and 
 /// The database the rows go into: the real one, or a scratch copy that goes away with this value.
 struct Place {
     config: Config,
-    scratch: Option<PathBuf>,
+    _scratch: Option<Scratch>,
 }
+
+/// With the number of the process behind it.
+pub(super) const SCRATCH_PREFIX: &str = ".dry-run-";
 
 impl Place {
     fn of(config: Config, dry_run: bool) -> Result<Self, Failure> {
         if !dry_run {
             prepare(&config, Database::MayCreate)?;
-            return Ok(Self { config, scratch: None });
+            return Ok(Self { config, _scratch: None });
         }
         // Chunks judged one by one and rolled back would not see each other: every reference to an earlier chunk would dangle.
         let real = config.sqlite_path().ok_or_else(|| Failure::failed(NO_COPY))?;
         let beside = real.parent().filter(|dir| dir.is_dir()).map_or_else(std::env::temp_dir, Path::to_owned);
-        let scratch = beside.join(format!(".dry-run-{}", std::process::id()));
-        std::fs::create_dir(&scratch).map_err(|error| Failure::failed(format!("cannot create {}: {error}", scratch.display())))?;
-        let copy = scratch.join("knurl.db");
+        scratch::sweep(&scratch::abandoned_dirs(&beside, SCRATCH_PREFIX));
+        let dir = beside.join(format!("{SCRATCH_PREFIX}{}", std::process::id()));
+        let scratch = Scratch::dir(&dir)?;
+        let copy = dir.join("knurl.db");
         let place =
-            Self { config: Config { database: config::Database::Sqlite(Some(copy.clone())), ..config }, scratch: Some(scratch) };
+            Self { config: Config { database: config::Database::Sqlite(Some(copy.clone())), ..config }, _scratch: Some(scratch) };
         if real.exists() {
             sqlite::backup(&real, &copy, &mut |_| ())?;
         }
         Ok(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(scratch) = &self.scratch {
-            let _ = std::fs::remove_dir_all(scratch);
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! `knurl link stats`: a link's clicks by day or hour, with a bar for each.
+//! `knurl link stats`: a link's clicks by day or hour, with a bar for each. Counted are the whole units that touch `[from, to)`, as by
+//! the API.
 
 use clap::{Args, ValueEnum};
 use knurl_core::{
@@ -22,7 +23,7 @@ pub(super) struct StatsArgs {
     /// From this instant, or this long ago
     #[arg(long, value_name = "WHEN", default_value = "13d")]
     from: When,
-    /// Up to this instant (now where it is not given)
+    /// Up to this instant, itself not included (now where it is not given)
     #[arg(long, value_name = "WHEN")]
     to: Option<When>,
     #[arg(long, value_enum, default_value_t = UnitName::Day, help = "The length of one line")]
@@ -87,8 +88,8 @@ pub(super) async fn run(store: &dyn Store, out: Out, link: &Link, args: &StatsAr
     };
     let from = args.from.before(now);
     let to = args.to.map_or(UnixMillis(now.0 + 1), |when| when.before(now));
-    if to <= from {
-        return Err(Failure::usage("--from is not before --to"));
+    if to < from {
+        return Err(Failure::usage("--from is later than --to"));
     }
     let query = StatsQuery { link: Some(link.id), from, to, unit };
     let buckets = store.buckets(query).await?;

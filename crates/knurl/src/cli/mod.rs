@@ -1,7 +1,7 @@
 //! The command line: parse, call, print.
 //!
 //! Promised: results on standard output and nothing else there; `--json` in shapes that do not change; a failure is one line on standard
-//! error and an exit code: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration. Every command works on the data directory, beside a
+//! error (with `--json` an object: `{"error":{"code","message"},"exit_code"}`) and an exit code: 0 done, 1 failed, 2 wrong usage, 78 wrong configuration. Every command works on the data directory, beside a
 //! running server or without one. Whatever is written (database, backups, exports) only its owner may read. What strangers typed (titles, agents) never reaches a terminal unescaped.
 
 mod args;
@@ -15,10 +15,12 @@ mod import;
 mod key;
 mod link;
 mod link_stats;
+mod moving;
 mod open;
 mod out;
 mod reference;
 mod restore;
+mod scratch;
 mod serve;
 mod shape;
 mod table;
@@ -36,24 +38,38 @@ use out::Out;
 
 /// Everything the binary does.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = match Args::try_parse_from(args) {
+    let given: Vec<OsString> = args.into_iter().collect();
+    let args = match Args::try_parse_from(&given) {
         Ok(args) => args,
-        Err(answer) => {
-            // Help and version are answers too, on standard output; clap knows which.
-            let _ = answer.print();
-            return ExitCode::from(if answer.use_stderr() { Failure::USAGE } else { 0 });
-        }
+        Err(answer) => return answered(&answer, asks_for_json(&given)),
     };
     keep_private();
+    let json = args.global.json;
     match dispatch(args) {
         Ok(code) => code,
         Err(failure) => {
-            if !failure.is_silent() {
-                eprintln!("knurl: {failure}");
-            }
+            failure.tell(json);
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// What clap says by itself. Help and version are answers too, on standard output; it knows which.
+fn answered(answer: &clap::Error, json: bool) -> ExitCode {
+    if answer.use_stderr() && json {
+        let said = answer.to_string();
+        // Then come usage and hints, for people.
+        let sentence = said.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        Failure::usage(sentence.split_whitespace().collect::<Vec<_>>().join(" ")).tell(json);
+    } else {
+        let _ = answer.print();
+    }
+    ExitCode::from(if answer.use_stderr() { Failure::USAGE } else { 0 })
+}
+
+/// Where the line could not be parsed as a whole.
+fn asks_for_json(given: &[OsString]) -> bool {
+    given.iter().take_while(|word| *word != "--").any(|word| word == "--json")
 }
 
 fn dispatch(args: Args) -> Result<ExitCode, Failure> {
@@ -67,9 +83,10 @@ fn dispatch(args: Args) -> Result<ExitCode, Failure> {
         Command::Import(import) => import::run(global, out, &import),
         Command::Export(export) => export::run(global, out, &export),
         Command::Backup(backup) => backup::run(global, out, &backup),
+        Command::Move(args) => moving::run(global, out, &args),
         Command::Restore(restore) => restore::run(global, out, &restore),
         Command::Doctor => doctor::run(global, out),
-        Command::Audit => audit::run(global, out),
+        Command::Audit(audit) => audit::run(global, out, &audit),
         Command::Config(config) => config::run(global, out, &config),
         Command::Reference { page } => reference::run(out, page),
     }

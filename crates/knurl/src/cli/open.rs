@@ -2,12 +2,12 @@
 
 use std::{future::Future, path::PathBuf, sync::Arc};
 
-use knurl_store::Store;
+use knurl_store::{Store, sqlite};
 
 use super::{args::Global, failure::Failure};
 use crate::{
     app,
-    config::{Config, Layers, Loaded},
+    config::{self, Config, Layers, Loaded},
 };
 
 /// One flag that sets an option: (key, text, flag).
@@ -18,13 +18,18 @@ pub(super) fn load(global: &Global, mut flags: Vec<Flag>) -> Result<Loaded, Fail
         let dir = dir.to_str().ok_or_else(|| Failure::usage("--data-dir is not UTF-8"))?;
         flags.push(("data_dir", dir.to_owned(), "--data-dir"));
     }
-    Ok(Layers::of_process(global.config.clone(), flags).load()?)
+    let mut loaded = Layers::of_process(global.config.clone(), flags).load()?;
+    // `serve` replaces these by its own once it has bound.
+    loaded.config.know_served();
+    Ok(loaded)
 }
 
 /// Whether a command may bring the database into being.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Database {
     MustExist,
+    /// And is of this Knurl's schema: a command that only looks brings none up to date.
+    MustBeCurrent,
     MayCreate,
 }
 
@@ -37,11 +42,29 @@ where
     let config = load(global, Vec::new())?.config;
     prepare(&config, database)?;
     runtime()?.block_on(async {
+        if database == Database::MustBeCurrent {
+            refuse_other_schema(&config).await?;
+        }
         let store = app::Database::open(&config).await?.store;
         let done = work(Arc::clone(&store), config).await;
         store.close().await;
         done
     })
+}
+
+async fn refuse_other_schema(config: &Config) -> Result<(), Failure> {
+    let (found, known) = match &config.database {
+        config::Database::Sqlite(_) => (sqlite::schema_version(&config.sqlite_path().unwrap_or_default())?, sqlite::schema_known()),
+        config::Database::Postgres(options) => options.look().await.map(|looked| (looked.schema_version, looked.schema_known))?,
+    };
+    if found >= known {
+        // A newer one is refused when it is opened.
+        return Ok(());
+    }
+    Err(Failure::failed(format!(
+        "the database has schema version {found}, this knurl's is {known}, and this command changes nothing: `knurl serve`, or any command \
+         that writes, brings it up to date"
+    )))
 }
 
 /// Makes a place for an embedded database that may be created. A PostgreSQL is there or not, which opening it shows.
@@ -54,7 +77,7 @@ pub(super) fn existing(path: PathBuf, database: Database) -> Result<PathBuf, Fai
     if path.exists() {
         return Ok(path);
     }
-    if database == Database::MustExist {
+    if database != Database::MayCreate {
         return Err(Failure::failed(format!(
             "there is no database at {} (name its directory with --data-dir; `knurl serve` creates one)",
             path.display()

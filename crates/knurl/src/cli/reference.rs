@@ -45,7 +45,7 @@ a file that holds it, and is never printed. An unknown option, an unknown `KNURL
 error and exit code 78. A `.env` file is not read.
 
 Where nothing sets `database_url`, `DATABASE_HOST`, `DATABASE_NAME` and `DATABASE_USER` (with `DATABASE_PORT` and `DATABASE_PASSWORD`) name a
-PostgreSQL. `REDIS_URL` is seen, reported in the log and not used.
+PostgreSQL; where nothing sets `redis_url`, `REDIS_URL` counts.
 ";
 
 fn cli() -> String {

@@ -1,7 +1,7 @@
 //! `knurl restore`: a verified backup takes the database's place in one step, and what it replaces is kept.
 //!
 //! Promised: at every instant the database's path names either the old one or the restored one, whole. Refused: a backup that does not
-//! verify; a directory a server (or another command) has open.
+//! verify; a directory a server (or another command) has open, or a database that any other program holds.
 
 use std::{
     fs::File,
@@ -19,6 +19,7 @@ use super::{
     failure::{Failure, chain},
     open::{Database, load, prepare, runtime},
     out::Out,
+    scratch::{self, Scratch},
 };
 use crate::config::Config;
 
@@ -52,7 +53,10 @@ pub(super) fn run(global: &Global, out: Out, args: &RestoreArgs) -> Result<ExitC
     let promised =
         sqlite::verify(&args.source).map_err(|error| Failure::failed(format!("{}: {}", args.source.display(), chain(&error))))?;
     prepare(&config, Database::MayCreate)?;
-    let fresh = beside(&database, &format!("restoring-{}", std::process::id()));
+    let dir = database.parent().unwrap_or(Path::new("."));
+    scratch::sweep(&scratch::abandoned_copies(dir, |name| is_unfinished(&database, name)));
+    let fresh = beside(&database, &format!("{FRESH_PREFIX}{}", std::process::id()));
+    let scratch = Scratch::databases(&[&fresh, &backup::partial(&fresh)])?;
     let copied = backup::copy(&args.source, &fresh);
     let placed = copied.and_then(|copied| {
         if copied != promised {
@@ -60,9 +64,7 @@ pub(super) fn run(global: &Global, out: Out, args: &RestoreArgs) -> Result<ExitC
         }
         Ok((place(&config, &database, &fresh)?, copied))
     });
-    if placed.is_err() {
-        let _ = std::fs::remove_file(&fresh);
-    }
+    drop(scratch);
     let (replaced, copied) = placed?;
     let shape = RestoreShape {
         restored: CopyShape::new(&database, &copied, began)?,
@@ -73,6 +75,19 @@ pub(super) fn run(global: &Global, out: Out, args: &RestoreArgs) -> Result<ExitC
         format!("{}{}", shape.restored.text(out), kept.unwrap_or_default())
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// With the number of the process behind it, until the copy takes the database's place.
+const FRESH_PREFIX: &str = "restoring-";
+
+/// Whether a file beside the database is called as what a restore leaves when it is killed.
+pub(super) fn is_unfinished(database: &Path, name: &str) -> bool {
+    let of_database = database.file_name().and_then(|database| name.strip_prefix(database.to_str()?));
+    let number = of_database.and_then(|rest| rest.strip_prefix('.')?.strip_prefix(FRESH_PREFIX));
+    number.is_some_and(|number| {
+        let number = number.strip_suffix(".partial").unwrap_or(number);
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
 /// The lock a server holds on its spool, taken until the restore is over.
@@ -120,12 +135,14 @@ fn place(config: &Config, database: &Path, fresh: &Path) -> Result<Option<PathBu
 /// Brings everything of the old database into its one file. The last to close it removes the journals: if they stay, somebody else has
 /// it open. A database too damaged to be opened has its journals moved aside with it.
 fn settle(config: &Config, database: &Path, suffix: &str) -> Result<(), Failure> {
+    let in_use = || Failure::failed("another process has the database open; stop it first");
     match SqliteStore::open(database, &config.store.sqlite_options()) {
         Ok(store) => runtime()?.block_on(async { store.close().await }),
+        Err(error) if sqlite::is_locked(&error) => return Err(in_use()),
         Err(_) => return set_aside_journals(database, suffix),
     }
     if journals(database).iter().any(|journal| journal.exists()) {
-        return Err(Failure::failed("another process has the database open; stop it first"));
+        return Err(in_use());
     }
     Ok(())
 }

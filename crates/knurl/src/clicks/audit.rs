@@ -63,7 +63,7 @@ async fn look_once(store: &dyn Store, disk: &Arc<dyn Disk>) -> Result<(Figures, 
     let before = store.cursor(id).await?;
     let delivered = before.map(position);
     let first = inspection(disk, delivered).await?;
-    let ledger = store.click_ledger().await?;
+    let (ledger, undecodable) = (store.click_ledger().await?, store.undecodable_of(id).await?);
     let second = inspection(disk, delivered).await?;
     let after = store.cursor(id).await?;
     let settled = before == after && first == second;
@@ -73,7 +73,7 @@ async fn look_once(store: &dyn Store, disk: &Arc<dyn Disk>) -> Result<(Figures, 
         written: second.written.seq,
         backlog: second.backlog_records,
     };
-    Ok((Figures { spool, cursor: before.map_or(0, |cursor| cursor.seq), store: ledger }, settled))
+    Ok((Figures { spool, cursor: before.map_or(0, |cursor| cursor.seq), undecodable, store: ledger }, settled))
 }
 
 async fn inspection(disk: &Arc<dyn Disk>, delivered: Option<knurl_spool::Position>) -> Result<Inspection, AuditError> {

@@ -7,8 +7,10 @@ mod build;
 mod database;
 mod error;
 mod load;
+mod machine;
 pub mod manual;
 pub mod redis_url;
+mod served;
 mod values;
 
 use std::{
@@ -29,6 +31,7 @@ use knurl_core::{
     target::{OwnHost, TargetRules},
 };
 use knurl_store::sqlite::SqliteOptions;
+use machine::Machine;
 
 /// The options `knurl serve` and the other commands run with.
 #[derive(Clone, Debug)]
@@ -228,8 +231,14 @@ pub struct LinksConfig {
 
 impl LinksConfig {
     fn know_own_hosts(&mut self, base_url: &BaseUrl, listen: SocketAddr) {
+        self.target_rules.set_own_hosts(self.more_own_hosts.iter().cloned());
+        self.know_more_own_hosts(base_url, listen);
+    }
+
+    fn know_more_own_hosts(&mut self, base_url: &BaseUrl, listen: SocketAddr) {
         let base = OwnHost::parse(base_url.authority()).ok();
-        self.target_rules.set_own_hosts(base.into_iter().chain([OwnHost::from(listen)]).chain(self.more_own_hosts.iter().cloned()));
+        let hosts = base.into_iter().chain([OwnHost::from(listen)]).chain(Machine::here().hosts(listen));
+        self.target_rules.add_own_hosts(hosts);
     }
 }
 

@@ -28,12 +28,19 @@ use super::{
 
 /// Connections the kernel completes for us ahead of `accept`; it cuts this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+/// Descriptors kept from the visitors: 64 for the metrics listener, [`REFUSALS_LINGERING_MAX`], and the rest for the database, the spool and
+/// logs.
+/// Of each connection, what the kernel takes of an answer that is not being read (it doubles this for its own needs); by itself it would take
+/// megabytes, and a thousand peers that never read would have gigabytes. Enough for 2 MB a second to the other side of the world.
+const SEND_BUFFER_BYTES: usize = 128 << 10;
 /// Descriptors kept for the database, the spool, logs and the metrics listener.
 const FDS_RESERVED: u64 = 256;
+/// With fewer there is no serving: a browser alone opens half a dozen connections.
+const FDS_MIN: u64 = FDS_RESERVED + 64;
 /// Of `connections_max = 0`: what one process serves at most even where descriptors abound (about 20 KB each).
 const CONNECTIONS_MAX: usize = 65_536;
 /// Refused connections that are given a moment to read why; beyond it they are closed at once.
-const REFUSALS_LINGERING_MAX: usize = 128;
+const REFUSALS_LINGERING_MAX: usize = 64;
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 
@@ -55,6 +62,7 @@ impl Listener {
     /// One that was listening before us and will be after us.
     pub fn handed_over(socket: std::net::TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES)?;
         Ok(Self { socket: TcpListener::from_std(socket)?, outlives_us: true })
     }
 }
@@ -65,13 +73,31 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     // A restart must not wait for the last process's closed connections to be forgotten.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Connections have it from their listener: no call for each.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
 
-/// Raises the soft limit of descriptors to the hard one and returns how many connections fit under it; `asked` 0 means as many as do.
-pub fn connections_max(asked: usize) -> usize {
+/// The limit of open files leaves too few connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "only {0} files may be open at once and at least {FDS_MIN} are needed, one for each connection among them; raise the limit (`ulimit -n`, LimitNOFILE=)"
+)]
+pub struct TooFewFiles(u64);
+
+/// Refuses a limit of open files under which accepting would fail for want of them.
+pub fn enough_files() -> Result<(), TooFewFiles> {
+    enough(files_max())
+}
+
+fn enough(files_max: u64) -> Result<(), TooFewFiles> {
+    if files_max < FDS_MIN { Err(TooFewFiles(files_max)) } else { Ok(()) }
+}
+
+/// Raises the soft limit of descriptors to the hard one and returns it.
+fn files_max() -> u64 {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -80,9 +106,16 @@ pub fn connections_max(asked: usize) -> usize {
             limit = raised;
         }
     }
-    let fds = limit.current.unwrap_or(u64::MAX);
-    // Half of a limit so small that the reserve would eat it.
-    let fit = usize::try_from(fds.saturating_sub(FDS_RESERVED).max(fds / 2)).unwrap_or(usize::MAX);
+    limit.current.unwrap_or(u64::MAX)
+}
+
+/// How many connections fit under the limit of open files; `asked` 0 means as many as do.
+pub fn connections_max(asked: usize) -> usize {
+    connections_of(files_max(), asked)
+}
+
+fn connections_of(files_max: u64, asked: usize) -> usize {
+    let fit = usize::try_from(files_max.saturating_sub(FDS_RESERVED)).unwrap_or(usize::MAX);
     if asked == 0 { fit.min(CONNECTIONS_MAX) } else { asked.min(fit) }
 }
 
@@ -197,11 +230,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cap_stays_below_the_descriptors_there_are() {
-        let fds = usize::try_from(rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum.unwrap_or(u64::MAX));
-        let fds = fds.unwrap_or(usize::MAX);
-        assert!(connections_max(0) < fds);
-        assert!(connections_max(usize::MAX) < fds);
-        assert_eq!(connections_max(10), 10.min(fds / 2));
+    fn the_cap_leaves_the_reserve_under_every_limit_that_is_not_refused() {
+        for files in (0..5_000).chain([65_536, 1 << 20, u64::MAX]) {
+            let most = connections_of(files, usize::MAX);
+            match enough(files) {
+                Err(refused) => assert!(files < FDS_MIN && refused.to_string().contains(&files.to_string()), "{files}"),
+                Ok(()) => assert!(most >= 64 && most as u64 + FDS_RESERVED <= files, "{files}: {most}"),
+            }
+            assert_eq!(connections_of(files, 0), most.min(CONNECTIONS_MAX));
+            assert_eq!(connections_of(files, 10), 10.min(most));
+        }
+    }
+
+    #[test]
+    fn the_reserve_has_room_for_all_that_is_kept_beside_connections() {
+        assert!((super::super::observe::CONNECTIONS_MAX + REFUSALS_LINGERING_MAX) as u64 + 128 <= FDS_RESERVED);
     }
 }

@@ -45,6 +45,8 @@ struct Parts {
     code: Code,
     detail: Option<Cow<'static, str>>,
     fields: Vec<FieldError>,
+    /// Of a request for many, what became of each: [`Error::to_item`].
+    results: Vec<serde_json::Value>,
     allow: Option<HeaderValue>,
     retry_after_s: Option<u32>,
     source: Option<Source>,
@@ -52,7 +54,15 @@ struct Parts {
 
 impl Error {
     pub fn new(code: Code) -> Self {
-        Self(Box::new(Parts { code, detail: None, fields: Vec::new(), allow: None, retry_after_s: None, source: None }))
+        Self(Box::new(Parts {
+            code,
+            detail: None,
+            fields: Vec::new(),
+            results: Vec::new(),
+            allow: None,
+            retry_after_s: None,
+            source: None,
+        }))
     }
 
     /// One field is wrong: 400 `invalid_field`, and the field's sentence is the answer's.
@@ -94,6 +104,13 @@ impl Error {
             self.0.detail = Some(first.message.clone());
         }
         self.0.fields = fields;
+        self
+    }
+
+    /// The verdicts on each item of a request for many, all of them failures.
+    #[must_use]
+    pub fn with_results(mut self, results: Vec<serde_json::Value>) -> Self {
+        self.0.results = results;
         self
     }
 
@@ -158,6 +175,8 @@ impl Error {
             error: self.detail(),
             request_id: request_id.as_str(),
             errors: &self.0.fields,
+            failed: (!self.0.results.is_empty()).then_some(self.0.results.len()),
+            results: &self.0.results,
         };
         // A struct of strings and numbers always serialises; an empty body would still carry the status.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
@@ -202,6 +221,10 @@ struct Problem<'a> {
     request_id: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failed: Option<usize>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    results: &'a [serde_json::Value],
 }
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {
@@ -236,7 +259,10 @@ impl From<StoreError> for Error {
             StoreError::Overloaded => Self::new(Code::Overloaded).caused_by(error),
             StoreError::Unavailable(_) => Self::new(Code::Unavailable).caused_by(error),
             StoreError::Full(_) => Self::new(Code::DiskFull).caused_by(error),
-            StoreError::TooNew { .. } | StoreError::Corrupt(_) | StoreError::Internal(_) => Self::internal(error),
+            StoreError::Moving => Self::new(Code::Moving),
+            StoreError::TooNew { .. } | StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Internal(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

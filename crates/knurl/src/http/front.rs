@@ -12,7 +12,7 @@
 //! # Caching
 //! 302 and 307: `private, no-store`, so every visit is seen. 301 and 308 say "permanent", which a browser takes as "for ever" unless
 //! told otherwise: `private, max-age=90` lets it skip the repeated question, and an edited or disabled link is right again, and its
-//! clicks seen, within a minute and a half. `Referrer-Policy` is left to the target and the page the visitor comes from.
+//! clicks seen, within a minute and a half; a link that expires sooner is remembered no longer than it lives. `Referrer-Policy` is left to the target and the page the visitor comes from.
 
 use std::{net::IpAddr, time::Instant};
 
@@ -29,6 +29,7 @@ use super::{
     HttpState,
     client::{self, Peer},
     error::{Code, Error, RequestId},
+    host::{self, Hosts},
     limits::{self, Network},
 };
 use crate::{
@@ -74,6 +75,7 @@ struct Asked<'a> {
     referrer: Option<&'a [u8]>,
     user_agent: Option<&'a [u8]>,
     purpose: Purpose,
+    hosts: Hosts,
     started: Instant,
     now: UnixMillis,
 }
@@ -87,12 +89,14 @@ impl<'a> Asked<'a> {
             referrer: None,
             user_agent: None,
             purpose: Purpose::Visit,
+            hosts: Hosts::default(),
             started: Instant::now(),
             now: now(),
         };
         // One walk instead of five lookups: each of those hashes its name.
         for (name, value) in headers {
             match name.as_str() {
+                "host" => asked.hosts.see(value),
                 "user-agent" if asked.user_agent.is_none() => asked.user_agent = Some(cut(value)),
                 "referer" if asked.referrer.is_none() => asked.referrer = Some(cut(value)),
                 "sec-purpose" | "purpose" | "x-moz" if announces_prefetch(value) => asked.purpose = Purpose::Prefetch,
@@ -162,6 +166,10 @@ pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Kn
     let path = parts.uri.path();
     let code = &path[1..=code.0];
     let asked = Asked::of(&parts.method, &parts.headers, peer);
+    if asked.hosts.are_refused(parts.version) {
+        state.metrics.connections.malformed.inc();
+        return Ok(host::refused(&parts.headers, path));
+    }
     let verdict = Verdict::of(state.resolver.cached(code, asked.now).ok_or(Open::Everything)?, asked.now);
     let outcome = match &verdict {
         Verdict::Redirect(link, _) if !asked.is_head => {
@@ -172,12 +180,12 @@ pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Kn
         Verdict::NotFound if asked.guesser(state).is_some() => return Err(Open::Miss),
         verdict => outcome_of(verdict),
     };
-    let (is_head, started) = (asked.is_head, asked.started);
+    let (is_head, started, now) = (asked.is_head, asked.started, asked.now);
     let response = match verdict {
         Verdict::Redirect(link, status) => {
             // The request's map becomes the answer's: no allocation.
             let headers = std::mem::take(&mut parts.headers);
-            found(link, status, is_head, headers)
+            found(link, status, now, is_head, headers)
         }
         verdict => refusal(verdict, &parts.headers, path),
     };
@@ -202,7 +210,7 @@ pub(super) async fn settle(state: &HttpState, parts: &Parts, code: &str, open: O
         (Open::Everything, Err(_)) | (Open::Miss, _) => Verdict::NotFound,
     };
     let verdict = match (verdict, guesser) {
-        (Verdict::NotFound, Some(network)) => missed(state, network),
+        (Verdict::NotFound, Some(network)) => missed(state, network).await,
         (verdict, _) => verdict,
     };
     let outcome = match &verdict {
@@ -213,7 +221,7 @@ pub(super) async fn settle(state: &HttpState, parts: &Parts, code: &str, open: O
         verdict => outcome_of(verdict),
     };
     let response = match verdict {
-        Verdict::Redirect(link, status) => found(link, status, asked.is_head, HeaderMap::with_capacity(4)),
+        Verdict::Redirect(link, status) => found(link, status, asked.now, asked.is_head, HeaderMap::with_capacity(4)),
         verdict => refusal(verdict, &parts.headers, parts.uri.path()),
     };
     state.metrics.redirects.answered(outcome, asked.started.elapsed());
@@ -243,8 +251,8 @@ async fn look_up(state: &HttpState, code: &ShortCode, now: UnixMillis, guesser: 
     }
 }
 
-fn missed(state: &HttpState, network: Network) -> Verdict {
-    match limits::count_miss(state, network) {
+async fn missed(state: &HttpState, network: Network) -> Verdict {
+    match limits::count_miss(state, network).await {
         Some(counted) if !counted.verdict.allowed => Verdict::Limited(counted),
         _ => Verdict::NotFound,
     }
@@ -267,16 +275,17 @@ fn outcome_of(verdict: &Verdict) -> Outcome {
     }
 }
 
-fn found(link: Resolved, status: RedirectStatus, is_head: bool, mut headers: HeaderMap) -> Response<Body> {
-    let (status, caching) = match status {
-        RedirectStatus::MovedPermanently301 => (StatusCode::MOVED_PERMANENTLY, "private, max-age=90"),
-        RedirectStatus::Found302 => (StatusCode::FOUND, "private, no-store"),
-        RedirectStatus::Temporary307 => (StatusCode::TEMPORARY_REDIRECT, "private, no-store"),
-        RedirectStatus::Permanent308 => (StatusCode::PERMANENT_REDIRECT, "private, max-age=90"),
+fn found(link: Resolved, status: RedirectStatus, now: UnixMillis, is_head: bool, mut headers: HeaderMap) -> Response<Body> {
+    let (status, is_permanent) = match status {
+        RedirectStatus::MovedPermanently301 => (StatusCode::MOVED_PERMANENTLY, true),
+        RedirectStatus::Found302 => (StatusCode::FOUND, false),
+        RedirectStatus::Temporary307 => (StatusCode::TEMPORARY_REDIRECT, false),
+        RedirectStatus::Permanent308 => (StatusCode::PERMANENT_REDIRECT, true),
     };
+    let caching = if is_permanent { remembered(link.expires_at, now) } else { UNREMEMBERED };
     headers.clear();
     headers.insert(header::LOCATION, link.location.into_header());
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    headers.insert(header::CACHE_CONTROL, caching);
     if is_head {
         // hyper writes it for an empty answer to GET by itself.
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -285,6 +294,19 @@ fn found(link: Resolved, status: RedirectStatus, is_head: bool, mut headers: Hea
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+const UNREMEMBERED: HeaderValue = HeaderValue::from_static("private, no-store");
+/// How long a browser may skip the question where the link is said to be permanent.
+const REMEMBERED_S: i64 = 90;
+
+/// `Cache-Control` of a permanent redirect: never beyond the link's expiry.
+fn remembered(expires_at: Option<UnixMillis>, now: UnixMillis) -> HeaderValue {
+    match expires_at.map_or(REMEMBERED_S, |at| at.0.saturating_sub(now.0).div_euclid(1_000)) {
+        REMEMBERED_S.. => HeaderValue::from_static("private, max-age=90"),
+        left_s @ 1..REMEMBERED_S => HeaderValue::try_from(format!("private, max-age={left_s}")).unwrap_or(UNREMEMBERED),
+        _ => UNREMEMBERED,
+    }
 }
 
 fn refusal(verdict: Verdict, headers: &HeaderMap, path: &str) -> Response<Body> {
@@ -349,6 +371,25 @@ mod tests {
         for route in ROOT_ROUTES {
             assert!(ShortCode::custom(route).is_err(), "{route}");
         }
+    }
+
+    #[test]
+    fn a_permanent_redirect_is_not_remembered_beyond_its_links_expiry() {
+        let now = UnixMillis(1_000_000);
+        let caching = |left_ms: Option<i64>| remembered(left_ms.map(|ms| UnixMillis(now.0 + ms)), now);
+        for (left_ms, said) in [
+            (None, "private, max-age=90"),
+            (Some(i64::MAX - now.0), "private, max-age=90"),
+            (Some(90_000), "private, max-age=90"),
+            (Some(89_999), "private, max-age=89"),
+            (Some(1_000), "private, max-age=1"),
+            (Some(999), "private, no-store"),
+            (Some(0), "private, no-store"),
+            (Some(i64::MIN + 1), "private, no-store"),
+        ] {
+            assert_eq!(caching(left_ms), said, "{left_ms:?}");
+        }
+        assert_eq!(REMEMBERED_S, 90, "the constant and the header that is written without formatting");
     }
 
     #[test]

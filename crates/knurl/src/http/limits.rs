@@ -53,14 +53,14 @@ impl Caller {
         }
     }
 
-    pub(super) fn count(self, state: &HttpState) -> Option<Counted> {
-        state.limits.count(self.limit, self.subject)
+    pub(super) async fn count(self, state: &HttpState) -> Option<Counted> {
+        state.limits.count(self.limit, self.subject).await
     }
 }
 
 /// One code that led nowhere.
-pub(super) fn count_miss(state: &HttpState, network: Network) -> Option<Counted> {
-    state.limits.count(Limit::Misses, network.0)
+pub(super) async fn count_miss(state: &HttpState, network: Network) -> Option<Counted> {
+    state.limits.count(Limit::Misses, network.0).await
 }
 
 /// The refusal that the network's next miss will get, once it has had its share.

@@ -9,6 +9,7 @@ mod drain;
 pub mod error;
 pub mod front;
 pub mod health;
+mod host;
 mod limits;
 mod observe;
 mod raw;

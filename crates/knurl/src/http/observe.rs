@@ -13,7 +13,7 @@ use super::{
     client::Peer,
     connection::{Answering, Handler},
     error::{Code, Error, RequestId},
-    health,
+    health, host,
 };
 use crate::telemetry::metrics;
 
@@ -30,6 +30,9 @@ pub(super) struct Observe {
 impl Handler for Observe {
     fn handle(&self, _peer: Peer, request: Request<Incoming>) -> Answering {
         let path = request.uri().path();
+        if let Some(refusal) = host::refusal(request.version(), request.headers(), path) {
+            return Answering::Now(refusal);
+        }
         let refuse = |error: Error| Answering::Now(error.answer(&RequestId::of(request.headers()), path));
         if !matches!(*request.method(), Method::GET | Method::HEAD) && PATHS.contains(&path) {
             return refuse(Error::new(Code::MethodNotAllowed).with_allow(HeaderValue::from_static("GET, HEAD")));

@@ -21,6 +21,7 @@ use super::{
     drain::Drain,
     error::{Code, Error, RequestId},
     front::{self, Route},
+    host,
     observe::{self, Observe},
 };
 use crate::telemetry::metrics::ConnectionMetrics;
@@ -121,7 +122,15 @@ impl Handler for Front {
             let error = Error::new(Code::UriTooLong);
             return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
         }
-        let code = match front::classify(&parts.method, parts.uri.path()) {
+        let route = front::classify(&parts.method, parts.uri.path());
+        // A redirect's are looked at on its way through the headers.
+        if !matches!(route, Route::Redirect(_))
+            && let Some(refusal) = host::refusal(parts.version, &parts.headers, parts.uri.path())
+        {
+            self.state.metrics.connections.malformed.inc();
+            return Answering::Now(refusal);
+        }
+        let code = match route {
             Route::Redirect(code) => front::Known(code.len()),
             Route::WrongMethod => return Answering::Now(front::wrong_method(&parts)),
             Route::Api => {

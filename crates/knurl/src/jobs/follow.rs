@@ -1,7 +1,8 @@
 //! Follows the database's changes: brings them into this node's replica, where it has one, and forgets what they make outdated.
 //!
 //! Promised: a look is begun as soon as the server says that links have changed, and every [`POLL`] besides; looks are [`APART`] from each
-//! other however often it says so. While the database is away it is looked for at the same pace, and the log hears of it once.
+//! other however often it says so. While the database is away it is looked for at the same pace, and the log hears of it once. While it is
+//! there and only its changes cannot be read, memory is not believed: nobody would tell it what to forget.
 
 use std::{error::Error, future::Future, sync::Arc, time::Duration};
 
@@ -29,6 +30,10 @@ const POLL: Duration = Duration::from_secs(1);
 /// A look costs the server some tenths of a millisecond: a stream of edits must not become a stream of looks.
 const APART: Duration = Duration::from_millis(25);
 
+/// A database that goes away takes its feed with it, a moment before it is known to be away: that is no reason to doubt memory. And each
+/// time memory is not believed, all of it is looked up again.
+const DEAF_MAX: Duration = Duration::from_secs(3);
+
 /// Where changes come from, and where they go besides memory.
 #[derive(Clone, Debug)]
 pub struct Feeding {
@@ -42,20 +47,25 @@ pub(super) struct FollowJob {
     follower: Follower<Feed>,
     heard: Arc<Notify>,
     began: Option<Instant>,
+    postgres: PostgresStore,
+    resolver: Resolver,
     metrics: Arc<Metrics>,
-    away: bool,
+    /// Since when changes cannot be read, or when memory was last forgotten for it; `None`: they can.
+    deaf_since: Option<Instant>,
 }
 
 impl FollowJob {
     pub(super) fn new(feeding: &Feeding, resolver: Resolver, metrics: Arc<Metrics>) -> Self {
         let feed = feeding.postgres.feed(feeding.woken);
         let heard = feed.heard();
-        let forget = Box::new(move |outdated: Outdated<'_>| resolver.outdated(outdated));
+        let told = resolver.clone();
+        let forget = Box::new(move |outdated: Outdated<'_>| told.outdated(&outdated));
         let follower = match &feeding.replica {
             Some(replica) => Follower::new(feed, replica.clone(), forget),
             None => Follower::telling(feed, forget),
         };
-        Self { follower, heard, began: None, metrics, away: false }
+        let postgres = feeding.postgres.clone();
+        Self { follower, heard, began: None, postgres, resolver, metrics, deaf_since: None }
     }
 
     fn done(&mut self, stepped: Stepped) -> Pause {
@@ -64,7 +74,7 @@ impl FollowJob {
         if stepped.compares.is_some() {
             counted.comparisons.inc();
         }
-        if std::mem::take(&mut self.away) {
+        if self.deaf_since.take().is_some() {
             tracing::info!("the database's changes are followed again");
         }
         match stepped.next {
@@ -77,13 +87,18 @@ impl FollowJob {
         }
     }
 
-    fn failed(&mut self, error: &StoreError) -> Pause {
+    fn failed(&mut self, error: &StoreError, now: Instant) -> Pause {
         self.metrics.tiers.replica.look_errors.inc();
-        if !std::mem::replace(&mut self.away, true) {
+        if self.deaf_since.is_none() {
             tracing::warn!(
                 error = error as &dyn Error,
                 "the database's changes cannot be followed: links answer as this node knows them"
             );
+        }
+        let since = *self.deaf_since.get_or_insert(now);
+        if self.postgres.is_up() && now.duration_since(since) >= DEAF_MAX {
+            self.resolver.forget_all();
+            self.deaf_since = Some(now);
         }
         Pause::For(POLL)
     }
@@ -101,7 +116,7 @@ impl Job for FollowJob {
         self.metrics.tiers.replica.looks.inc();
         match self.follower.step(now.into_std()).await {
             Ok(stepped) => self.done(stepped),
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error, now),
         }
     }
 

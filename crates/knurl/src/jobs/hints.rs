@@ -4,15 +4,15 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use knurl_core::link::DEFAULT_DOMAIN;
 
 use super::supervisor::{Job, Pause};
 use crate::{redis::Hints, resolve::Resolver};
 
-/// A stop waits for it at most.
-const TURN: Duration = Duration::from_millis(200);
-/// Nobody tells this one anything any more.
-const NEVER: Duration = Duration::from_secs(3_600);
+/// Hints wake the job; this is for one that was dropped between.
+const PAUSE: Duration = Duration::from_secs(60);
+/// Of one step: stops and other tasks have their turn between.
+const HINTS_A_STEP: usize = 256;
 
 pub(super) struct HintsJob {
     pub(super) hints: Hints,
@@ -23,11 +23,16 @@ impl Job for HintsJob {
     const NAME: &'static str = "hints";
 
     async fn step(&mut self) -> Pause {
-        match timeout(TURN, self.hints.next()).await {
-            Ok(Some(hint)) => self.resolver.told(hint.code.as_str()),
-            Ok(None) => return Pause::For(NEVER),
-            Err(_) => {}
+        for _ in 0..HINTS_A_STEP {
+            let Some(hint) = self.hints.take() else { return Pause::Until(PAUSE) };
+            if hint.domain == DEFAULT_DOMAIN {
+                self.resolver.told(hint.code.as_str(), hint.version);
+            }
         }
         Pause::No
+    }
+
+    async fn wanted(&self) {
+        self.hints.arrived().await;
     }
 }

@@ -42,6 +42,7 @@ pub struct Needs<'a> {
     pub on_foreign_change: Arc<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>,
     /// Tells which links others have changed. `None`: that is not known, only that they have; then nothing remembered is believed.
     pub feeding: Option<Feeding>,
+    /// Where there is one, other nodes' edits are heard of through it.
     pub redis: Option<Redis>,
 }
 

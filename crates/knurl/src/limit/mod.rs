@@ -1,6 +1,8 @@
 //! Limits: how often a key, a network, or somebody who guesses short codes may ask.
 //!
-//! Promised: the arithmetic is [`knurl_core::rate`]'s; a client is counted by its key or by its network (IPv4 address, IPv6 /64); memory is bounded whoever asks; a limit that is off costs nothing. Refused: deciding what a
+//! Promised: the arithmetic is [`knurl_core::rate`]'s; a client is counted by its key or by its network (IPv4 address, IPv6 /64), with a
+//! Redis by all nodes together, while it is away by each node alone, from where they left off; memory is bounded whoever asks; a limit
+//! that is off costs nothing. Refused: deciding what a
 //! refusal looks like (that is http's), and refusing a redirect to a link that exists: misses are counted after the fact.
 //!
 //! # Layout
@@ -12,6 +14,7 @@ mod table;
 
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
+use knurl_core::rate::Mark;
 pub use knurl_core::rate::{Quota, Verdict};
 pub use lanes::Lane;
 pub use subject::Subject;
@@ -21,7 +24,8 @@ use table::{Table, Whom};
 
 use crate::{
     config::{IpNet, LimitsConfig},
-    telemetry::Metrics,
+    redis::SharedLimits,
+    telemetry::{Metrics, limits::By},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +68,8 @@ pub struct Limits {
 struct Inner {
     quotas: [Option<Quota>; 3],
     exempt: Vec<IpNet>,
+    /// `None`: each node for itself.
+    shared: Option<SharedLimits>,
     table: Table,
     lanes: Lanes,
     metrics: Arc<Metrics>,
@@ -71,7 +77,13 @@ struct Inner {
 }
 
 impl Limits {
+    /// Counted by this node alone.
     pub fn new(config: &LimitsConfig, metrics: &Arc<Metrics>) -> Self {
+        Self::sharing(config, None, metrics)
+    }
+
+    /// Counted by all who share the Redis.
+    pub fn sharing(config: &LimitsConfig, shared: Option<SharedLimits>, metrics: &Arc<Metrics>) -> Self {
         let quota = |per_minute| Quota::new(per_minute, config.burst_s);
         let quotas = [config.api_per_minute, config.anonymous_per_minute, config.misses_per_minute].map(quota);
         if quotas.iter().all(Option::is_none) {
@@ -80,6 +92,7 @@ impl Limits {
         let inner = Arc::new(Inner {
             quotas,
             exempt: config.exempt.clone(),
+            shared,
             table: Table::new(),
             lanes: Lanes::default(),
             metrics: Arc::clone(metrics),
@@ -103,12 +116,13 @@ impl Limits {
             .is_some_and(|inner| inner.quota(limit).is_some() && !inner.exempt.iter().any(|net| net.contains(client)))
     }
 
-    /// Counts one request; `None` where the limit is off. Whoever asks has looked at [`Limits::concerns`].
-    pub fn count(&self, limit: Limit, subject: Subject) -> Option<Counted> {
+    /// Counts one request; `None` where the limit is off. Whoever asks has looked at [`Limits::concerns`]. With a Redis it takes a round
+    /// trip, or `redis.timeout_ms` at the longest.
+    pub async fn count(&self, limit: Limit, subject: Subject) -> Option<Counted> {
         let inner = self.inner.as_deref()?;
         let quota = inner.quota(limit)?;
-        let verdict = inner.table.take(Whom { limit, subject }, &quota, inner.now_us());
-        inner.metrics.limits.counted(limit as usize, verdict.allowed);
+        let (verdict, by) = inner.take(Whom { limit, subject }, &quota).await;
+        inner.metrics.limits.counted(limit as usize, verdict.allowed, by);
         Some(Counted { limit, quota, verdict })
     }
 
@@ -131,6 +145,20 @@ impl Limits {
 }
 
 impl Inner {
+    async fn take(&self, whom: Whom, quota: &Quota) -> (Verdict, By) {
+        let seen = self.table.look(whom, quota, self.now_us());
+        // A refusal moves no mark, so nobody else need hear of it: who hammers does not hammer Redis.
+        if seen.allowed
+            && let Some(shared) = &self.shared
+            && let Ok(counted) = shared.take((whom.limit.name(), whom.subject.number()), quota).await
+        {
+            // For looks, and for going on alone.
+            self.table.learn(whom, Mark(self.now_us().saturating_add(counted.ahead_us)), self.now_us());
+            return (counted.verdict, By::Fleet);
+        }
+        (self.table.take(whom, quota, self.now_us()), By::Node)
+    }
+
     fn quota(&self, limit: Limit) -> Option<Quota> {
         self.quotas[limit as usize]
     }

@@ -15,6 +15,13 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// Names it among its limit's subjects, to whoever counts for several nodes.
+    pub(super) fn number(self) -> u64 {
+        match self {
+            Self::Network(number) | Self::Key(number) => number,
+        }
+    }
+
     pub fn key(hash: &KeyHash) -> Self {
         let [a, b, c, d, e, f, g, h, ..] = hash.0;
         Self::Key(u64::from_be_bytes([a, b, c, d, e, f, g, h]))

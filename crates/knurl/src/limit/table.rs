@@ -55,6 +55,12 @@ impl Table {
         verdict
     }
 
+    /// Takes over what others say of `whom`.
+    pub(super) fn learn(&self, whom: Whom, mark: Mark, now_us: u64) {
+        let mut shelf = self.shelf(whom);
+        *self.slot(&mut shelf, whom, now_us) = Some((whom, mark));
+    }
+
     fn shelf(&self, whom: Whom) -> MutexGuard<'_, Shelf> {
         let index = (self.hasher.hash_one(whom) % SHELVES as u64) as usize;
         // A thread that panicked inside left whole slots behind: each change is one assignment.
@@ -103,6 +109,16 @@ mod tests {
         assert!(entries(&table) > ENTRIES_MAX * 9 / 10, "the room there is is used");
         assert!(!table.look(scanner, &quota, 999_999).allowed);
         assert!(table.forgotten.get() > 900_000);
+    }
+
+    #[test]
+    fn what_others_counted_is_gone_on_from() {
+        let (table, quota) = (Table::new(), Quota::new(60, 10).unwrap());
+        table.take(whom(1), &quota, 5);
+        table.learn(whom(1), Mark(5 + quota.depth_us()), 5);
+        assert!(!table.look(whom(1), &quota, 5).allowed);
+        assert!(!table.take(whom(1), &quota, 5).allowed);
+        assert!(table.take(whom(1), &quota, 5 + quota.interval_us()).allowed);
     }
 
     #[test]

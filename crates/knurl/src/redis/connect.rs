@@ -73,7 +73,7 @@ impl Live {
             // One that is away must not make the others look away.
             Wire::Many(connection) => {
                 let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::RandomPrimary);
-                connection.clone().route_command(ping, any).await?.extract_error().map_err(Into::into)
+                connection.clone().route_command(ping, any).await?.extract_error()
             }
         }
     }

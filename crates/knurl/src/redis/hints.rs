@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use knurl_core::ShortCode;
 use redis::{PushInfo, PushKind, Value};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::telemetry::{Metrics, redis::Hint as Counted};
 
@@ -27,12 +27,18 @@ pub struct Hint {
 #[derive(Debug)]
 pub struct Hints {
     received: mpsc::Receiver<Hint>,
+    arrived: Arc<Notify>,
 }
 
 impl Hints {
-    /// `None`: somebody else listens now.
-    pub async fn next(&mut self) -> Option<Hint> {
-        self.received.recv().await
+    /// The oldest that has not been taken.
+    pub fn take(&mut self) -> Option<Hint> {
+        self.received.try_recv().ok()
+    }
+
+    /// Resolves when there may be some.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
     }
 }
 
@@ -44,10 +50,16 @@ pub(super) struct Pushes {
 
 #[derive(Debug)]
 pub(super) struct Taking {
-    listener: ArcSwapOption<mpsc::Sender<Hint>>,
+    listener: ArcSwapOption<Listener>,
     /// Tells our own news from others'.
     node: u64,
     metrics: Arc<Metrics>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    sender: mpsc::Sender<Hint>,
+    arrived: Arc<Notify>,
 }
 
 impl Pushes {
@@ -57,8 +69,9 @@ impl Pushes {
 
     pub(super) fn listen(&self) -> Hints {
         let (sender, received) = mpsc::channel(HINTS_MAX);
-        self.inner.listener.store(Some(Arc::new(sender)));
-        Hints { received }
+        let arrived = Arc::new(Notify::new());
+        self.inner.listener.store(Some(Arc::new(Listener { sender, arrived: Arc::clone(&arrived) })));
+        Hints { received, arrived }
     }
 
     pub(super) fn channel(&self, prefix: &str) -> String {
@@ -89,8 +102,13 @@ impl Taking {
     }
 
     fn pass(&self, hint: Hint) -> Counted {
-        let sent = self.listener.load().as_ref().is_some_and(|listener| listener.try_send(hint).is_ok());
-        if sent { Counted::Received } else { Counted::Dropped }
+        match self.listener.load().as_ref() {
+            Some(listener) if listener.sender.try_send(hint).is_ok() => {
+                listener.arrived.notify_one();
+                Counted::Received
+            }
+            _ => Counted::Dropped,
+        }
     }
 }
 
@@ -110,8 +128,8 @@ mod tests {
         PushInfo { kind: PushKind::Message, data: data.iter().map(|part| Value::BulkString(part.to_vec())).collect() }
     }
 
-    #[tokio::test]
-    async fn news_of_others_arrives_our_own_does_not_and_nothing_else_passes() {
+    #[test]
+    fn news_of_others_arrives_our_own_does_not_and_nothing_else_passes() {
         let (ours, theirs) = (Pushes::new(Arc::default()), Pushes::new(Arc::default()));
         let mut hints = ours.listen();
         let code = ShortCode::parse("abc").unwrap();
@@ -124,7 +142,7 @@ mod tests {
         ours.inner.take(&push(&[]));
         let expected = [("sho.rt", 7), ("", 8)];
         for (domain, version) in expected {
-            assert_eq!(hints.next().await, Some(Hint { domain: domain.to_owned(), code: code.clone(), version }));
+            assert_eq!(hints.take(), Some(Hint { domain: domain.to_owned(), code: code.clone(), version }));
         }
         let metrics = &ours.inner.metrics.redis;
         assert_eq!((metrics.hints(Counted::Received), metrics.hints(Counted::Unreadable)), (2, 6));

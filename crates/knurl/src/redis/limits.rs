@@ -11,7 +11,7 @@ use super::{
 };
 use crate::telemetry::redis::Asked;
 
-const TEXT: &str = include_str!("scripts/limit.lua");
+const TEXT: &str = include_str!("lua/limit.lua");
 static TAKE: Script = Script::new(TEXT, || redis::Script::new(TEXT).get_hash().to_owned());
 
 #[derive(Clone, Debug)]

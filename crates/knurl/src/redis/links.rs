@@ -22,7 +22,7 @@ use super::{
     Inner, Redis, Unavailable, record,
     script::{Arg, Run, script},
 };
-use crate::telemetry::redis::{Asked, Found};
+use crate::telemetry::redis::{Asked, Came, Found};
 
 /// How long a look-up may take to be cached, and how long a version is remembered without a value. Several times the database's deadline.
 const LEASE: Duration = Duration::from_secs(10);
@@ -79,6 +79,10 @@ impl Links {
         let inner = &*self.redis.inner;
         let before = inner.trust.seen();
         let Some(since_us) = before.since_us else {
+            if !self.redis.is_connected() {
+                inner.metrics.redis.called(Asked::Get, Came::NotAsked);
+                return Err(Unavailable::Away);
+            }
             inner.metrics.redis.looked(Found::Miss);
             return Ok(Looked::Miss(None));
         };

@@ -30,7 +30,7 @@ pub(super) struct Run<'a> {
 macro_rules! script {
     ($name:ident, $file:literal) => {
         static $name: $crate::redis::script::Script = {
-            const TEXT: &str = concat!(include_str!("scripts/record.lua"), include_str!(concat!("scripts/", $file, ".lua")));
+            const TEXT: &str = concat!(include_str!("lua/record.lua"), include_str!(concat!("lua/", $file, ".lua")));
             $crate::redis::script::Script::new(TEXT, || ::redis::Script::new(TEXT).get_hash().to_owned())
         };
     };

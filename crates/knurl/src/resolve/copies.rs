@@ -106,11 +106,12 @@ impl Replicated {
 }
 
 fn judge(found: Found, mark: Mark, looked_at: Option<Instant>) -> Copy {
-    let unseen = |changed: Option<Instant>| changed.is_some_and(|at| looked_at.is_none_or(|looked| looked <= at));
+    let Found { id, version, facts, trust } = found;
+    let unseen =
+        |changed: Option<Instant>| mark.precedes(version) && changed.is_some_and(|at| looked_at.is_none_or(|looked| looked <= at));
     if unseen(mark.here) {
         return Copy::Unknown;
     }
-    let Found { id, version, facts, trust } = found;
     let link = match facts.map(|facts| Resolved::of(&Copied { id, version, facts })) {
         None => None,
         Some(Ok(link)) => Some(link),

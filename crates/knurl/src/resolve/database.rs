@@ -73,9 +73,9 @@ impl Database {
             Err(error) => {
                 // What is damaged, or our own mistake, is an answer all the same.
                 if error.is_transient() {
-                    call.failed()
+                    call.failed();
                 } else {
-                    call.ok()
+                    call.ok();
                 }
                 self.observed.metrics.store.failed(error);
                 Said::Failed

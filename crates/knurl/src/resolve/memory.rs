@@ -185,9 +185,9 @@ impl Memory {
     }
 
     /// The link was changed.
-    pub(super) fn changed(&self, code: &str, by: By, now: Instant) {
+    pub(super) fn changed(&self, code: &str, by: By, version: Option<i64>, now: Instant) {
         let mut stripe = lock(&self.stripes.0[self.stripe(code)]);
-        stripe.marks.set(code, by, now);
+        stripe.marks.set(code, by, version, now);
         self.drop_from(&mut stripe, code);
     }
 

@@ -187,7 +187,7 @@ impl Resolver {
     /// To be called after every change of a link through this process, before it is acknowledged. `version`: which it has become, where
     /// that is known.
     pub fn changed(&self, code: &str, version: Option<i64>) {
-        self.inner.memory.changed(code, By::ThisProcess, Instant::now());
+        self.inner.memory.changed(code, By::ThisProcess, version, Instant::now());
         if let (Some(shared), Some(version)) = (self.inner.below.shared(), version) {
             shared.forget(&[Changed { code: code.to_owned(), version }], true);
         }
@@ -199,13 +199,13 @@ impl Resolver {
     }
 
     /// Another node says that it has changed this link. The database's feed will say so too: this may come sooner.
-    pub fn told(&self, code: &str) {
-        self.inner.memory.changed(code, By::Told, Instant::now());
+    pub fn told(&self, code: &str, version: i64) {
+        self.inner.memory.changed(code, By::Told, Some(version), Instant::now());
     }
 
     /// What the database's feed says is outdated. The replica, where there is one, has the changes already.
-    pub fn outdated(&self, outdated: Outdated<'_>) {
-        match outdated {
+    pub fn outdated(&self, outdated: &Outdated<'_>) {
+        match *outdated {
             Outdated::Codes(codes) => self.changed_by_anybody(codes),
             Outdated::Absence(codes) => codes.iter().for_each(|created| self.created(&created.code)),
             Outdated::All => self.forget_all(),
@@ -215,7 +215,7 @@ impl Resolver {
     fn changed_by_anybody(&self, codes: &[Changed]) {
         let now = Instant::now();
         for changed in codes {
-            self.inner.memory.changed(&changed.code, By::Anybody, now);
+            self.inner.memory.changed(&changed.code, By::Anybody, Some(changed.version), now);
         }
         if let Some(shared) = self.inner.below.shared() {
             shared.forget(codes, false);
@@ -274,6 +274,7 @@ fn same(error: &Arc<StoreError>) -> StoreError {
         StoreError::Unavailable(_) => StoreError::Unavailable(shared()),
         StoreError::Full(_) => StoreError::Full(shared()),
         StoreError::Overloaded => StoreError::Overloaded,
+        StoreError::Moving => StoreError::Moving,
         StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
         _ => StoreError::Internal(shared()),
     }

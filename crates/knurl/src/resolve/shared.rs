@@ -1,7 +1,7 @@
 //! The cache that all nodes share, as a tier: Redis.
 //!
-//! Promised: without it nothing is missing but speed. Refused: what it says of a code that was changed a moment ago: a node that heard
-//! of the change later may not have forgotten the link there yet.
+//! Promised: without it nothing is missing but speed. Refused: what it says of a link in an older version than this node has heard of,
+//! and of one that was changed a moment ago to a version nobody has told: it may not have been forgotten there yet.
 //!
 //! Deadline and breaker are [`crate::redis`]'s own, which has other callers too; so is the proof that what was looked up before a change is
 //! not put there after it.
@@ -118,10 +118,11 @@ impl SharedTier {
     pub(super) async fn ask(&self, code: &ShortCode, mark: Mark, at_least: i64) -> Looked {
         let began = Instant::now();
         let looked = self.shared.get(code).await;
-        // Asked even where it is not believed: for the leave.
         let (said, looked) = match looked {
             None => (Said::Failed, Looked::Miss(None)),
-            Some(Looked::Hit(link)) if link.version >= at_least && !mark.is_recent(began) => (Said::Known, Looked::Hit(link)),
+            Some(Looked::Hit(link)) if link.version >= at_least && !mark.outdates(link.version, began) => {
+                (Said::Known, Looked::Hit(link))
+            }
             Some(Looked::Hit(_)) => (Said::Doubtful, Looked::Miss(None)),
             Some(miss) => (Said::Unknown, miss),
         };

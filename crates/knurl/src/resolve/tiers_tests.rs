@@ -334,12 +334,19 @@ async fn a_link_changed_here_is_not_answered_as_it_was_even_in_an_outage() {
 async fn a_change_another_node_tells_of_is_asked_after_and_believed_when_nobody_can_be_asked() {
     let node = Node::new(Row::Link(1), Row::Link(1), Row::Link(2));
     node.leads_to("replica.example/1").await;
-    node.resolver.told("abc");
+    node.resolver.told("abc", 2);
     node.leads_to("database.example/2").await;
-    node.resolver.told("abc");
+    node.resolver.told("abc", 2);
     node.database.set(Row::Down);
     node.leads_to("replica.example/1").await;
     assert_eq!(node.counted(Tier::Doubtful), 1);
+    node.redis.set(Row::Link(2));
+    node.leads_to("redis.example/2").await;
+    // The feed was there before the hint.
+    node.replica.set(Row::Link(3));
+    node.resolver.told("abc", 3);
+    node.leads_to("replica.example/3").await;
+    assert_eq!(node.counted(Tier::Replica), 2);
 }
 
 #[tokio::test]
@@ -348,17 +355,17 @@ async fn what_the_feed_says_is_outdated_is_forgotten_everywhere() {
     node.leads_to("replica.example/1").await;
     node.replica.set(Row::Link(2));
     let changed = [("abc", 2), ("xyz", 7)].map(|(code, version)| Changed { code: code.to_owned(), version });
-    node.resolver.outdated(Outdated::Codes(&changed));
+    node.resolver.outdated(&Outdated::Codes(&changed));
     node.leads_to("replica.example/2").await;
     assert_eq!(*node.redis.forgotten.lock().unwrap(), ["abc 2 false", "xyz 7 false"]);
-    // A node without a replica does not believe what it finds in Redis just now.
+    // A node without a replica does not believe what it finds in Redis in an older version.
     node.replica.set(Row::None);
-    node.resolver.outdated(Outdated::Codes(&changed));
+    node.resolver.outdated(&Outdated::Codes(&changed));
     node.leads_to("database.example/3").await;
     // That a code came to be is nothing to Redis.
-    node.resolver.outdated(Outdated::Absence(&changed));
+    node.resolver.outdated(&Outdated::Absence(&changed));
     assert_eq!(node.redis.forgotten.lock().unwrap().len(), 4);
-    node.resolver.outdated(Outdated::All);
+    node.resolver.outdated(&Outdated::All);
     assert_eq!(node.redis.forgotten.lock().unwrap().last().unwrap(), "*");
 }
 

@@ -125,12 +125,10 @@ impl RedisMetrics {
     }
 
     pub(super) fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        if !self.used.load(Relaxed) {
-            return Ok(());
-        }
+        let used = self.used.load(Relaxed);
         let help = "Calls to Redis, by what was asked and what came of it.";
         let mut family = out.encode_descriptor("knurl_redis_calls", help, None, MetricType::Counter)?;
-        for (asked, call) in Asked::ALL {
+        for (asked, call) in Asked::ALL.into_iter().filter(|_| used) {
             for (came, outcome) in Came::ALL {
                 let labels = [("call", call), ("outcome", outcome)];
                 ConstCounter::new(self.calls(asked, came)).encode(family.encode_family(&labels)?)?;
@@ -138,27 +136,28 @@ impl RedisMetrics {
         }
         let help = "Looks for a link cached in Redis, by what was found.";
         let mut family = out.encode_descriptor("knurl_redis_links", help, None, MetricType::Counter)?;
-        for (found, name) in Found::ALL {
+        for (found, name) in Found::ALL.into_iter().filter(|_| used) {
             ConstCounter::new(self.found(found)).encode(family.encode_family(&[("found", name)])?)?;
         }
         let help = "News of edits by way of Redis, by what became of them.";
         let mut family = out.encode_descriptor("knurl_redis_hints", help, None, MetricType::Counter)?;
-        for (hint, name) in Hint::ALL {
+        for (hint, name) in Hint::ALL.into_iter().filter(|_| used) {
             ConstCounter::new(self.hints(hint)).encode(family.encode_family(&[("hint", name)])?)?;
         }
         let help = "1 while there is a connection to Redis.";
         let family = out.encode_descriptor("knurl_redis_connected", help, None, MetricType::Gauge)?;
-        ConstGauge::new(self.connected.get()).encode(family)?;
+        if used {
+            ConstGauge::new(self.connected.get()).encode(family)?;
+        }
         for (name, help, count) in [
             ("knurl_redis_connects", "Connections made to Redis.", &self.connects),
-            (
-                "knurl_redis_puts_refused",
-                "Links not cached, because a change came between or the leave had lapsed.",
-                &self.puts_refused,
-            ),
+            ("knurl_redis_puts_refused", "Links not cached: a change came between, or the leave had lapsed.", &self.puts_refused),
             ("knurl_redis_distrusted", "Times cached links were set aside: a change may not have reached Redis.", &self.distrusted),
         ] {
-            ConstCounter::new(count.get()).encode(out.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+            let family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+            if used {
+                ConstCounter::new(count.get()).encode(family)?;
+            }
         }
         Ok(())
     }

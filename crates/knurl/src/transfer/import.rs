@@ -3,18 +3,21 @@
 //! Promised: memory is one chunk being written and one being parsed, whatever the file; a chunk is in the store as a whole or not at
 //! all; the same file again inserts nothing and says so, so an import that was cut off is continued by running it again.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use knurl_core::{Event, Link, User};
+use knurl_core::{
+    Event, Link, ShortCode, User,
+    target::{TargetError, TargetRules},
+};
 use knurl_store::{ImportMode, Imported, Numbered, Store, StoreError};
 use tokio::task::JoinHandle;
 
 use super::{
-    kind::{Kind, Row},
+    kind::{Kind, Refusal, Row},
     parser::{HeaderError, Parser},
-    report::{Remark, Report},
+    report::{Fate, Remark, Report},
     row::Parsed,
 };
 
@@ -58,15 +61,16 @@ where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    import(store, body, mode, Some(Kind::Users), &mut ()).await
+    import(store, body, mode, Some(Kind::Users), &TargetRules::default(), &mut ()).await
 }
 
-/// Imports one file. `expected`: refuse another kind than this.
+/// Imports one file. `expected`: refuse another kind than this. `rules`: what a link may lead to.
 pub async fn import<S, E>(
     store: &Arc<dyn Store>,
     mut body: S,
     mode: ImportMode,
     expected: Option<Kind>,
+    rules: &TargetRules,
     watcher: &mut dyn Watcher,
 ) -> Result<Report, ImportError>
 where
@@ -74,7 +78,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut parser = Parser::default();
-    let mut run = Run { store, mode, report: Report::default(), filling: Chunk::default(), writing: None };
+    let mut run = Run { store, mode, rules, report: Report::default(), filling: Chunk::default(), writing: None };
     while let Some(piece) = body.next().await.transpose().map_err(|error| ImportError::Input(error.into()))? {
         for piece in piece.chunks(PIECE_BYTES_MAX) {
             let rows_before = run.report.rows;
@@ -105,9 +109,16 @@ fn check_kind(expected: Option<Kind>, found: Option<Kind>) -> Result<(), ImportE
 struct Run<'s> {
     store: &'s Arc<dyn Store>,
     mode: ImportMode,
+    rules: &'s TargetRules,
     report: Report,
     filling: Chunk,
-    writing: Option<JoinHandle<Result<Imported, StoreError>>>,
+    writing: Option<Writing>,
+}
+
+struct Writing {
+    task: JoinHandle<Result<Imported, StoreError>>,
+    /// Lines of the links whose code is a reserved word.
+    reserved: Vec<u64>,
 }
 
 /// Rows of one kind; the other two lists stay empty.
@@ -116,6 +127,7 @@ struct Chunk {
     users: Vec<Numbered<User>>,
     links: Vec<Numbered<Link>>,
     events: Vec<Numbered<Event>>,
+    reserved: Vec<u64>,
     bytes: usize,
 }
 
@@ -143,9 +155,18 @@ impl Run<'_> {
     fn take(&mut self, line: u64, size: usize, row: Parsed<Row>, watcher: &mut dyn Watcher) {
         self.report.rows += 1;
         self.filling.bytes += size;
+        let row = row.and_then(|row| match &row {
+            Row::Link(link) => servable(link, self.rules).map(|()| row),
+            Row::User(_) | Row::Event(_) => Ok(row),
+        });
         match row {
             Ok(Row::User(row)) => self.filling.users.push(Numbered { line, row }),
-            Ok(Row::Link(row)) => self.filling.links.push(Numbered { line, row: *row }),
+            Ok(Row::Link(row)) => {
+                if ShortCode::custom(row.short_code.as_str()).is_err() {
+                    self.filling.reserved.push(line);
+                }
+                self.filling.links.push(Numbered { line, row: *row });
+            }
             Ok(Row::Event(row)) => self.filling.events.push(Numbered { line, row }),
             Err(refusal) => {
                 let remark = Remark::refused(line, refusal);
@@ -158,21 +179,35 @@ impl Run<'_> {
     /// Waits for the chunk before, then hands this one to the store and goes on parsing.
     async fn flush(&mut self, watcher: &mut dyn Watcher) -> Result<(), StoreError> {
         self.settle(watcher).await?;
-        let chunk = std::mem::take(&mut self.filling);
+        let mut chunk = std::mem::take(&mut self.filling);
         if chunk.rows() > 0 {
-            self.writing = Some(tokio::spawn(chunk.write(Arc::clone(self.store), self.mode)));
+            let reserved = std::mem::take(&mut chunk.reserved);
+            let task = tokio::spawn(chunk.write(Arc::clone(self.store), self.mode));
+            self.writing = Some(Writing { task, reserved });
         }
         Ok(())
     }
 
     async fn settle(&mut self, watcher: &mut dyn Watcher) -> Result<(), StoreError> {
-        let Some(writing) = self.writing.take() else { return Ok(()) };
-        let imported = writing.await.map_err(|died| StoreError::Internal(Box::new(died)))??;
+        let Some(Writing { task, reserved }) = self.writing.take() else { return Ok(()) };
+        let imported = task.await.map_err(|died| StoreError::Internal(Box::new(died)))??;
         self.report.count(&imported);
-        for remark in imported.notes.iter().map(Remark::noted) {
+        let noted: Vec<Remark> = imported.notes.iter().map(Remark::noted).collect();
+        let left_out: HashSet<u64> = noted.iter().filter(|remark| remark.fate != Fate::Taken).map(|remark| remark.line).collect();
+        let reserved = reserved.into_iter().filter(|line| !left_out.contains(line)).map(Remark::reserved);
+        for remark in noted.iter().copied().chain(reserved) {
             self.report.remark(remark);
             watcher.remark(remark);
         }
         Ok(())
+    }
+}
+
+/// The one thing that is judged as for a new link: whatever else is odd about a row, a visitor is never sent to a script or in a circle.
+fn servable(link: &Link, rules: &TargetRules) -> Parsed<()> {
+    match rules.permit(&link.target) {
+        Err(TargetError::Scheme) => Err(Refusal::of("original_url", "has a scheme that `links.target_schemes` does not allow")),
+        Err(TargetError::Loop) => Err(Refusal::of("original_url", "leads back to this shortener")),
+        _ => Ok(()),
     }
 }

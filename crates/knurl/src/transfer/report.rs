@@ -13,12 +13,18 @@ pub struct Report {
     pub inserted: u64,
     /// Not inserted because the same row is there already.
     pub already_there: u64,
+    /// Not inserted because the same row is there with other content, and was left as it is.
+    pub kept: u64,
+    /// Not inserted because the same row was there and was deleted since.
+    pub stays_deleted: u64,
     /// Not inserted: malformed, or another row has the id.
     pub refused: u64,
     /// How often each reason occurred, and its first rows.
     pub reasons: Vec<Reason>,
     /// Columns of the file that were not read.
     pub ignored_columns: Vec<String>,
+    /// The line of the last row that was kept: each of its fields is a remark, and it is one row.
+    pub(super) kept_line: u64,
 }
 
 /// One reason for which rows were refused, skipped or remarked upon.
@@ -45,6 +51,10 @@ pub enum Fate {
     Refused,
     /// Not inserted, because it is there.
     AlreadyThere,
+    /// Not inserted, because it is there with other content, which was left as it is.
+    Kept,
+    /// Not inserted, because it was deleted here.
+    StaysDeleted,
     /// Inserted, although odd.
     Taken,
 }
@@ -54,6 +64,8 @@ impl Fate {
         match self {
             Self::Refused => "refused",
             Self::AlreadyThere => "already_there",
+            Self::Kept => "kept",
+            Self::StaysDeleted => "stays_deleted",
             Self::Taken => "taken",
         }
     }
@@ -73,13 +85,22 @@ impl Remark {
         Self { line, fate: Fate::Refused, field: refusal.field, reason: refusal.reason }
     }
 
+    pub(super) fn reserved(line: u64) -> Self {
+        let reason =
+            "is a reserved word: where an address of ours has that name, the link answers at /urls/{short_code}/redirect only";
+        Self { line, fate: Fate::Taken, field: "short_code", reason }
+    }
+
     pub(super) fn noted(note: &RowNote) -> Self {
         let (fate, reason) = match note.kind {
             RowNoteKind::AlreadyThere => (Fate::AlreadyThere, "is there already, with the same row"),
+            RowNoteKind::LeftAsIs => (Fate::Kept, "is another here, and was left as it is"),
+            RowNoteKind::StaysDeleted => (Fate::StaysDeleted, "is a row's that was deleted here since"),
             RowNoteKind::IdTaken => (Fate::Refused, "is another row's already"),
             RowNoteKind::IdOutOfRange => (Fate::Refused, "is not between 1 and 2^53 - 1"),
             RowNoteKind::Duplicate => (Fate::Taken, "is the same as an earlier row's"),
             RowNoteKind::DanglingReference => (Fate::Taken, "names a row that does not exist"),
+            RowNoteKind::LinkStillActive => (Fate::Taken, "says that the link was deleted, and it is active"),
             RowNoteKind::OlderThanParent => (Fate::Taken, "is older than what it belongs to"),
         };
         Self { line: note.line, fate, field: note.field, reason }
@@ -95,6 +116,11 @@ impl Report {
         match remark.fate {
             Fate::Refused => self.refused += 1,
             Fate::AlreadyThere => self.already_there += 1,
+            Fate::Kept => {
+                self.kept += u64::from(self.kept_line != remark.line);
+                self.kept_line = remark.line;
+            }
+            Fate::StaysDeleted => self.stays_deleted += 1,
             Fate::Taken => {}
         }
         let same = |r: &&mut Reason| (r.fate, r.field, r.reason) == (remark.fate, remark.field, remark.reason);

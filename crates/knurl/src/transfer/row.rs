@@ -1,7 +1,7 @@
 //! What makes a row acceptable: the same for CSV and JSON Lines, decided purely.
 //!
 //! Values are kept to the letter. Refused is only what could never be served or referred to: no id, a code that is no code, a target
-//! that could never be a `Location`, a time that is none.
+//! that could never be a `Location`, a time that is none. Where targets may lead is the operator's to say: `import` asks for it.
 
 use knurl_core::{
     Event, EventId, EventType, Link, LinkId, ShortCode, Target, UnixMillis, User, UserId,

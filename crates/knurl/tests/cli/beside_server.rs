@@ -82,10 +82,33 @@ fn a_running_server_notices_what_commands_change_and_commands_see_its_clicks() {
     eventually("the click is delivered", || knurl.json(&["link", "stats", "hello"])["total"].as_u64() >= Some(1));
     let stats = knurl.ok(&["link", "stats", "hello", "--unit", "hour", "--from", "2h"]);
     assert!(stats.contains('█'), "{stats}");
+    let day = knurl.json(&["link", "stats", "hello"])["buckets"][0]["at"].as_str().unwrap()[..10].to_owned();
+    let of = |from: &str, to: &str| knurl.json(&["link", "stats", "hello", "--from", from, "--to", to])["total"].as_u64();
+    assert_eq!(of("2020-01-01", &day), Some(0), "the range ends before its last instant, as the API's does");
+    assert!(of("2020-01-01", &format!("{day}T00:00:01Z")) >= Some(1), "and counts the whole of a day it touches");
     let audit = knurl.json(&["audit"]);
     assert_eq!((&audit["verdict"], &audit["dropped"], &audit["lost"]), (&"holds".into(), &0.into(), &0.into()), "{audit}");
     assert!(knurl.fails(1, &["restore", "any.db", "--force"]).contains("a server is running"));
     assert_eq!(served.stop().0, 0);
+}
+
+#[test]
+fn no_command_makes_a_link_that_leads_back_to_a_server_whose_address_only_its_flags_know() {
+    let knurl = Knurl::new();
+    let served = Served::start(&knurl, &["--base-url", "https://sho.rt.example"]);
+    let back = [format!("http://{}/self", served.addr), "https://SHO.rt.example./self".to_owned()];
+    let refused = |when: &str| {
+        for target in &back {
+            let said = knurl.fails(2, &["link", "create", target, "--code", "self"]);
+            assert!(said.contains("leads back to this shortener"), "{when}: {target}: {said}");
+        }
+    };
+    refused("beside the server");
+    served.stop();
+    refused("after it, since it will be started so again");
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "hello"]);
+    knurl.write("data/served.json", "{\"listen\":");
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "again"]);
 }
 
 #[test]

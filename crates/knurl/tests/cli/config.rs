@@ -70,7 +70,9 @@ fn the_default_file_is_printed_as_it_is_and_changes_nothing_when_loaded() {
 #[case::short_secret("KNURL_ADMIN_KEY", "hunter2", "`admin_key` cannot be …; allowed: 16 to 256 visible ASCII characters")]
 #[case::postgres("KNURL_DATABASE_URL", "postgres://u:p@h/db?surprise=u:p@h", "`database_url`: is not well-formed")]
 #[case::other("KNURL_DATABASE_URL", "mysql://u:p@h/db", "`database_url`: names neither a SQLite file")]
-#[case::redis("KNURL_REDIS_URL", "http://h", "`redis_url` cannot be …")]
+#[case::redis("KNURL_REDIS_URL", "redis://u:p@h/x", "`redis_url` cannot be …; allowed: A Redis URL")]
+#[case::redis_of_the_seed("REDIS_URL", "http://u:p@h/", "REDIS_URL: `redis_url` cannot be …")]
+#[case::redis_prefix("KNURL_REDIS_PREFIX", "{a}", "`redis.prefix` cannot be \"{a}\"")]
 #[case::no_secret_file("KNURL_ADMIN_KEY_FILE", "absent", "cannot read absent (named by KNURL_ADMIN_KEY_FILE)")]
 #[case::no_file_for_others("KNURL_LISTEN_FILE", "x", "unknown option `KNURL_LISTEN_FILE`")]
 #[case::no_config("KNURL_CONFIG", "absent.toml", "cannot read absent.toml")]
@@ -117,7 +119,9 @@ fn the_seeds_own_variables_and_a_dot_env_file_break_nothing() {
     let ran = knurl.run(&["config"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.err.contains("DATABASE_HOST set but not used: DATABASE_HOST, DATABASE_NAME and DATABASE_USER together"), "{ran:?}");
-    assert!(!ran.err.contains("REDIS_URL"), "{ran:?}");
+    let settings = knurl.json(&["config"]);
+    let setting = settings.as_array().unwrap().iter().find(|s| s["key"] == "redis_url").unwrap();
+    assert_eq!((setting["value"].as_str(), setting["source"].as_str()), (Some("…"), Some("REDIS_URL")));
 }
 
 #[test]
@@ -133,4 +137,34 @@ fn a_database_url_may_name_a_sqlite_file() {
 fn without_keys_only_this_machine_is_served() {
     let line = Knurl::new().fails(CONFIG, &["serve", "--open", "--listen", "0.0.0.0:0"]);
     assert!(line.contains("--open-anyway"), "{line}");
+}
+
+#[test]
+fn the_defaults_are_json_where_json_is_asked_for() {
+    let knurl = Knurl::new().with("KNURL_AUTH", "open");
+    let defaults = knurl.json(&["config", "--default"]);
+    let of = |key: &str| defaults.as_array().unwrap().iter().find(|setting| setting["key"] == key).unwrap().clone();
+    assert_eq!(
+        (&of("auth")["value"], &of("auth")["source"], &of("auth")["env"]),
+        (&"required".into(), &"default".into(), &"KNURL_AUTH".into())
+    );
+    assert!(knurl.ok(&["config", "--default"]).starts_with('#'), "and the file of defaults where it is not");
+}
+
+#[test]
+fn a_failure_under_json_is_an_object_with_a_code_and_a_message() {
+    let cases: [(i32, &str, &str, &[&str]); 6] = [
+        (1, "failed", "there is no database", &["link", "list"]),
+        (2, "usage", "scheme is not allowed", &["link", "create", "ftp://example.com/"]),
+        (2, "usage", "unexpected argument '--wrong'", &["link", "list", "--wrong"]),
+        (2, "usage", "required arguments were not provided", &["link", "create"]),
+        (2, "usage", "requires a subcommand", &[]),
+        (78, "configuration", "nosuch.toml", &["config", "--config", "nosuch.toml"]),
+    ];
+    for (exit_code, code, message, args) in cases {
+        let said = Knurl::new().fails(exit_code, &[&["--json"], args].concat());
+        let told: serde_json::Value = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{args:?}: {error}: {said}"));
+        assert_eq!((&told["error"]["code"], &told["exit_code"]), (&code.into(), &exit_code.into()), "{args:?}: {said}");
+        assert!(told["error"]["message"].as_str().unwrap().contains(message), "{args:?}: {said}");
+    }
 }

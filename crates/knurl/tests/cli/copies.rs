@@ -1,6 +1,12 @@
 //! Backup and restore.
 
-use std::{fs, io::Write, os::unix::fs::PermissionsExt, process::Stdio};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    process::{Child, ChildStdin, Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use super::{
     knurl::Knurl,
@@ -80,6 +86,92 @@ fn a_damaged_database_can_be_replaced() {
     knurl.write("data/knurl.db", "damaged beyond recognition, as disks do");
     knurl.ok(&["restore", "copy.db", "--force"]);
     knurl.ok(&["link", "show", "here"]);
+}
+
+fn names(knurl: &Knurl, dir: &str) -> Vec<String> {
+    let entries = fs::read_dir(knurl.path(dir)).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// Until there is a name that contains this.
+fn wait_for_name(knurl: &Knurl, dir: &str, part: &str) {
+    let began = Instant::now();
+    while !knurl.path(dir).is_dir() || !names(knurl, dir).iter().any(|name| name.contains(part)) {
+        assert!(began.elapsed() < Duration::from_secs(60), "no {part} in {dir}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One that has begun, and waits for more rows as long as the pipe is open.
+fn dry_run(knurl: &Knurl) -> (Child, ChildStdin) {
+    let mut import = knurl.command(&["import", "-", "--dry-run"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut pipe = import.stdin.take().unwrap();
+    pipe.write_all(links_csv(1..=20_000).as_bytes()).unwrap();
+    wait_for_name(knurl, &format!("data/.dry-run-{}", import.id()), "lock");
+    (import, pipe)
+}
+
+#[test]
+fn a_command_that_is_asked_to_stop_leaves_no_copy_behind() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    for signal in ["-TERM", "-INT"] {
+        let (mut import, _pipe) = dry_run(&knurl);
+        assert!(Command::new("kill").args([signal, &import.id().to_string()]).status().unwrap().success());
+        let status = import.wait().unwrap();
+        assert_eq!(status.code(), Some(if signal == "-TERM" { 143 } else { 130 }), "{status:?}");
+        assert!(names(&knurl, "data").iter().all(|name| !name.starts_with(".dry-run-")), "{:?}", names(&knurl, "data"));
+    }
+}
+
+#[test]
+fn what_a_killed_command_left_is_named_by_the_doctor_and_swept_by_the_next() {
+    let knurl = Knurl::new().with("KNURL_LISTEN", "127.0.0.1:0").with("KNURL_METRICS_LISTEN", "127.0.0.1:0");
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "here"]);
+    let file = knurl.write("urls.csv", links_csv(1..=5));
+    let (mut living, pipe) = dry_run(&knurl);
+    let (mut killed, _pipe) = dry_run(&knurl);
+    let left = format!(".dry-run-{}", killed.id());
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    knurl.ok(&["backup", "copy.db"]);
+    for name in ["knurl.db.restoring-99", "knurl.db.restoring-98.partial", "knurl.db.restoring-98.partial-wal"] {
+        fs::copy(knurl.path("copy.db"), knurl.path(&format!("data/{name}"))).unwrap();
+    }
+    fs::create_dir(knurl.path("backups")).unwrap();
+    fs::copy(knurl.path("copy.db"), knurl.path("backups/knurl-20260101T000000.db.partial")).unwrap();
+    fs::copy(knurl.path("copy.db"), knurl.path("backups/knurl-20260101T000000.db.partial-shm")).unwrap();
+
+    let told = knurl.ok(&["doctor"]);
+    assert!(told.contains(&format!("{left}, knurl.db.restoring-98.partial, knurl.db.restoring-99\n")), "{told}");
+    assert!(!told.contains(&format!(".dry-run-{}", living.id())), "what is in use is nobody's leavings: {told}");
+    knurl.ok(&["import", &file, "--dry-run"]);
+    knurl.ok(&["backup", "backups"]);
+    knurl.ok(&["restore", "copy.db", "--force"]);
+    let names_left = names(&knurl, "data");
+    assert!(names_left.iter().all(|name| *name != left && !name.contains("restoring")), "{names_left:?}");
+    assert!(names_left.contains(&format!(".dry-run-{}", living.id())), "{names_left:?}");
+    assert!(names(&knurl, "backups").iter().all(|name| !name.contains("partial")));
+    drop(pipe);
+    living.wait().unwrap();
+    assert!(!knurl.ok(&["doctor"]).contains("leftovers"));
+}
+
+#[test]
+fn a_restore_is_refused_while_a_writer_holds_the_database_alone() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "here"]);
+    knurl.ok(&["backup", "copy.db"]);
+    let writer = rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap();
+    writer.pragma_update(None, "locking_mode", "exclusive").unwrap();
+    writer.execute_batch("begin immediate; update links set title = 'kept'").unwrap();
+    assert!(knurl.fails(1, &["restore", "copy.db", "--force"]).contains("another process has the database open"));
+    writer.execute_batch("commit").unwrap();
+    assert!(knurl.fails(1, &["restore", "copy.db", "--force"]).contains("another process has the database open"));
+    writer.close().unwrap();
+    assert_eq!(knurl.json(&["link", "show", "here"])["title"], "kept", "nothing was put in its place");
+    assert!(names(&knurl, "data").iter().all(|name| !name.contains("restoring")));
+    knurl.ok(&["restore", "copy.db", "--force"]);
 }
 
 #[test]

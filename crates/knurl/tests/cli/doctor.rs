@@ -2,6 +2,7 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
+use knurl_lab::servers::Redis;
 use serde_json::Value;
 
 use super::knurl::Knurl;
@@ -67,4 +68,84 @@ fn a_data_directory_that_is_none_and_a_key_others_can_read_are_found() {
     fs::set_permissions(knurl.path("data/admin.key"), fs::Permissions::from_mode(0o644)).unwrap();
     let report = knurl.json(&["doctor"]);
     assert_eq!((&report["health"], &check(&report, "admin key")["health"]), (&"warn".into(), &"warn".into()));
+}
+
+#[test]
+fn a_redis_that_answers_is_said_to_and_one_that_does_not_is_a_warning_without_its_password() {
+    let server = Redis::start_with(&["--requirepass", "hunter2"]).unwrap();
+    let url = |password: &str| format!("redis://:{password}@127.0.0.1:{}", server.port());
+    let report = healthy().with("KNURL_REDIS_URL", &url("hunter2")).json(&["doctor"]);
+    let found = check(&report, "redis")["found"].as_str().unwrap();
+    assert!(found.starts_with(&format!("127.0.0.1:{} answers (", server.port())), "{report}");
+    let report = healthy().with("KNURL_REDIS_URL", &url("wrong1")).json(&["doctor"]);
+    assert_eq!(check(&report, "redis")["health"], "warn", "{report}");
+    assert!(!report.to_string().contains("wrong1"), "{report}");
+    let report = healthy().with("KNURL_REDIS_URL", "redis://127.0.0.1:1").json(&["doctor"]);
+    assert_eq!(check(&report, "redis")["health"], "warn", "{report}");
+    assert!(check(&report, "redis")["remedy"].as_str().unwrap().contains("KNURL_REDIS_URL"));
+}
+
+#[test]
+fn redis_with_tls_is_believed_when_an_authority_of_this_machine_vouches_for_it() {
+    let certificates = super::knurl::repository().join("crates/knurl-store/tests/postgres/certificates").canonicalize().unwrap();
+    let file = |name: &str| certificates.join(name).to_str().unwrap().to_owned();
+    // Taken, and given back for the server.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (cert, key, authority) = (file("server.pem"), file("server.key"), file("authority.pem"));
+    let tls = ["--tls-port", &port.to_string(), "--tls-cert-file", &cert, "--tls-key-file", &key, "--tls-ca-cert-file", &authority];
+    let _server = Redis::start_with(&[&tls[..], &["--tls-auth-clients", "no"]].concat()).unwrap();
+    let doctor = |trusted: &str| {
+        let knurl = healthy().with("KNURL_REDIS_URL", &format!("rediss://localhost:{port}")).with("SSL_CERT_FILE", trusted);
+        check(&knurl.json(&["doctor"]), "redis")["health"].clone()
+    };
+    assert_eq!(doctor(&authority), "ok");
+    assert_eq!(doctor(&file("stranger.pem")), "warn");
+}
+
+/// As an older knurl would have left it: what matters is the number.
+fn of_an_older_schema(knurl: &Knurl) -> i64 {
+    let conn = rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap();
+    let known: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    conn.pragma_update(None, "user_version", known - 1).unwrap();
+    known
+}
+
+#[test]
+fn commands_that_only_look_bring_no_schema_up_to_date() {
+    let knurl = healthy();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    let known = of_an_older_schema(&knurl);
+    let report = knurl.json(&["doctor"]);
+    let found = check(&report, "database")["found"].as_str().unwrap();
+    assert!(found.contains(&format!("will be brought to schema {known} at the next start")), "{report}");
+    for args in [&["audit"][..], &["audit", "--accept", "a reason"]] {
+        let line = knurl.fails(1, args);
+        assert!(line.contains(&format!("schema version {}, this knurl's is {known}", known - 1)), "{line}");
+    }
+    let conn = rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap();
+    let version: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!(version, known - 1);
+}
+
+#[test]
+fn what_was_removed_by_hand_is_accepted_with_a_reason_that_later_audits_show() {
+    let knurl = healthy();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    // Roll-ups of clicks whose events somebody has removed.
+    let conn = rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap();
+    conn.execute_batch("insert into link_totals values (1, 3, 3, 0); insert into cursors values (x'01', 1, 0, 3)").unwrap();
+    drop(conn);
+    let broken = knurl.run(&["audit", "--json"]);
+    assert_eq!(broken.code, 1, "{broken:?}");
+    assert!(knurl.fails(2, &["audit", "--accept", " "]).contains("a reason of 1 to 256 characters"));
+    let audit = knurl.json(&["audit", "--accept", "a visitor asked for it"]);
+    assert_eq!(
+        (&audit["verdict"], &audit["accepted_events"], &audit["accepted_roll_ups"]),
+        (&"holds".into(), &3.into(), &3.into())
+    );
+    let later = knurl.json(&["audit", "--accept", "nothing is missing any more"]);
+    let acceptances = later["acceptances"].as_array().unwrap();
+    assert_eq!(acceptances.len(), 1, "{later}");
+    assert_eq!((&acceptances[0]["reason"], &acceptances[0]["events"]), (&"a visitor asked for it".into(), &3.into()));
+    assert!(knurl.ok(&["audit"]).contains("a visitor asked for it"));
 }

@@ -7,6 +7,8 @@ mod copies;
 mod doctor;
 mod knurl;
 mod links;
+mod moving;
+mod open_files;
 mod people;
 mod postgres;
 mod reference;

@@ -91,7 +91,8 @@ fn odd_rows_are_taken_to_the_letter_and_remarked_upon() {
     assert_eq!(link["click_count"], 1, "an imported click is counted");
     assert_eq!(knurl.json(&["link", "show", "abc123"])["id"], 3, "of two links with one code the earlier answers");
     assert!(export_of(&knurl, "events").contains("\"{\"\"short_code\"\":  \"\"abc123\"\"}\""), "details are kept as they are");
-    assert_eq!(knurl.json(&["user", "create", "new", "new@example.com"])["id"], 10, "ids go on after the imported ones");
+    let id = &knurl.json(&["user", "create", "new", "new@example.com"])["id"];
+    assert_eq!(id, 100, "ids go on after the imported ones, and after those that the rows name");
 }
 
 #[test]
@@ -139,6 +140,68 @@ fn rows_that_cannot_be_served_are_refused_one_by_one_and_reported() {
         "{}",
         text.out
     );
+}
+
+#[test]
+fn a_target_no_link_may_have_is_refused_and_a_reserved_code_is_taken_with_a_note() {
+    let knurl = Knurl::new().with("KNURL_LISTEN", "127.0.0.1:8123").with("KNURL_BASE_URL", "https://sho.rt");
+    let row = |id: u32, code: &str, target: &str| format!("{id},,{code},{target},,True,2025-01-01 00:00:00,2025-01-01 00:00:00\n");
+    let mut csv = "id,user_id,short_code,original_url,title,is_active,created_at,updated_at\n".to_owned();
+    csv.push_str(&row(1, "script", "JavaScript:alert(1)"));
+    csv.push_str(&row(2, "script2", &format!("javascript:{}", "a".repeat(3_000))));
+    csv.push_str(&row(3, "loop", "http://localhost:8123/loop"));
+    csv.push_str(&row(4, "loop2", "https:\\\\sho.rt\\loop2"));
+    csv.push_str(&row(5, "urls", "https://example.com/a b"));
+    csv.push_str(&row(6, "fine", "http:example.com"));
+    knurl.write("urls.csv", csv);
+    let ran = knurl.run(&["import", "urls.csv", "--json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&report["inserted"], &report["refused"]), (&2.into(), &4.into()), "{report}");
+    let expected = ["refused original_url 2 [2,3]", "refused original_url 2 [4,5]", "taken short_code 1 [6]"];
+    assert_eq!(reasons(&report, 0), expected);
+    assert!(ran.out.contains("links.target_schemes") && ran.out.contains("leads back to this shortener"), "{ran:?}");
+    assert!(ran.out.contains("/urls/{short_code}/redirect only"), "{ran:?}");
+    assert_eq!(knurl.json(&["link", "show", "--id", "5"])["original_url"], "https://example.com/a b", "kept to the letter");
+    knurl.fails(1, &["link", "show", "script"]);
+
+    let ran = knurl.run(&["import", "urls.csv", "--json"]);
+    assert!(!ran.out.contains("taken"), "what is there already is not taken: {ran:?}");
+    let allowed = knurl.with("KNURL_LINKS_TARGET_SCHEMES", "javascript,http,https");
+    let report: Value = serde_json::from_str(&allowed.run(&["import", "urls.csv", "--json"]).out).unwrap();
+    assert_eq!((&report["inserted"], &report["refused"]), (&2.into(), &2.into()), "{report}");
+}
+
+#[test]
+fn an_event_that_says_deleted_of_an_active_link_is_remarked_upon() {
+    let knurl = Knurl::new();
+    knurl.write("urls.csv", links_csv(1..=2));
+    let mut events = "id,url_id,user_id,event_type,timestamp,details\n".to_owned();
+    events.push_str("1,1,,deleted,2025-07-17 14:30:38,\n2,9,,deleted,2025-07-17 14:30:38,\n");
+    knurl.write("events.csv", events);
+    let report = knurl.json(&["import", "urls.csv", "events.csv"]);
+    assert_eq!(reasons(&report, 1), ["taken event_type 1 [2]", "taken url_id 1 [3]"], "{report}");
+}
+
+#[test]
+fn a_row_edited_or_deleted_here_is_left_as_it_is_and_the_report_says_so() {
+    let knurl = Knurl::new();
+    knurl.write("users.csv", USERS);
+    knurl.write("urls.csv", URLS);
+    knurl.ok(&["import", "users.csv", "urls.csv"]);
+    knurl.ok(&["link", "edit", "--id", "3", "--title", "other", "--status", "301"]);
+    knurl.ok(&["link", "delete", "--id", "4"]);
+    knurl.ok(&["user", "delete", "9"]);
+    let before = ["users", "urls"].map(|kind| export_of(&knurl, kind));
+    let again = knurl.json(&["import", "users.csv", "urls.csv"]);
+    let counts = ["inserted", "already_there", "kept", "stays_deleted", "refused"].map(|count| again[count].as_u64().unwrap());
+    assert_eq!(counts, [0, 4, 1, 2, 0], "{again}");
+    assert!(reasons(&again, 1).iter().any(|reason| reason == "kept title 1 [2]"), "{again}");
+    let text = knurl.ok(&["import", "users.csv", "urls.csv"]);
+    assert!(text.contains("1 row kept because title is another here, and was left as it is (line 2)"), "{text}");
+    assert!(text.contains("1 row left deleted because id is a row's that was deleted here since"), "{text}");
+    assert!(text.contains("nothing was changed"), "{text}");
+    assert_eq!(before, ["users", "urls"].map(|kind| export_of(&knurl, kind)));
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) async fn every_item_of_a_bulk_create_is_judged_by_itself(on: Backend)
     for path in ["/urls/bulk", "/api/v1/urls/bulk"] {
         let first = path == "/urls/bulk";
         let body = if first { items.clone() } else { json!({"urls": items}) };
-        let answer = app.post(path, body).await.is(201);
+        let answer = app.post(path, body).await.is(207);
         let results = answer["results"].as_array().unwrap();
         let statuses: Vec<_> = results.iter().map(|result| result["status"].as_u64().unwrap()).collect();
         assert_eq!(statuses, [201, 400, if first { 201 } else { 409 }, 409, 404, 400, 400, 201]);
@@ -35,6 +35,13 @@ pub(crate) async fn every_item_of_a_bulk_create_is_judged_by_itself(on: Backend)
         assert_eq!(results[5]["code"], "not_an_object");
         assert!(results.iter().filter(|r| r["status"] != 201).all(|r| r["error"].as_str().is_some_and(|e| !e.is_empty())));
     }
+    let none = app.post("/urls/bulk", json!([{"user_id": 424_242, "original_url": "https://example.org"}, 17])).await;
+    let problem = none.fails(422, "nothing_created");
+    assert_eq!(
+        (&problem["failed"], &problem["results"][0]["status"], &problem["results"][1]["status"]),
+        (&json!(2), &json!(404), &json!(400))
+    );
+    assert_eq!(problem["results"][1]["code"], "not_an_object");
     let full: Vec<_> = (0..1000).map(good).collect();
     assert_eq!(app.post("/urls/bulk", json!(full)).await.is(201)["count"], 1000);
     let too_many: Vec<_> = (0..1001).map(good).collect();

@@ -123,6 +123,12 @@ pub(crate) async fn shorten_needs_no_user_and_takes_either_name_of_the_target(on
     app.post("/shorten", json!({})).await.fails_for(400, "invalid_field", "url");
     app.post("/shorten", json!({"url": 7})).await.fails_for(400, "invalid_field", "url");
     app.post("/shorten", json!({"url": "ftp://example.org"})).await.fails_for(400, "invalid_field", "url");
+    let both = |other: serde_json::Value| json!({"url": "https://example.org/", "original_url": other});
+    for wrong in [json!(5), json!(null), json!("nonsense"), json!("https://example.com/")] {
+        app.post("/shorten", both(wrong)).await.fails_for(400, "invalid_field", "original_url");
+    }
+    app.post("/shorten", json!({"url": 5, "original_url": "https://example.org/"})).await.fails_for(400, "invalid_field", "url");
+    app.post("/shorten", both(json!("HTTPS://EXAMPLE.org"))).await.is(201);
     app.stop().await;
 }
 

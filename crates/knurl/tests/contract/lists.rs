@@ -120,6 +120,17 @@ pub(crate) async fn links_are_filtered_by_owner_state_code_title_and_target(on: 
     for (name, wrong) in [("is_active", "yes"), ("is_active", ""), ("is_active", "2"), ("user_id", "ada"), ("user_id", "")] {
         app.get(&format!("/urls?{name}={wrong}")).await.fails_for(400, "invalid_parameter", name);
     }
+    for name in ["title", "original_url", "short_code"] {
+        for text in ["%00", "p%00zzz"] {
+            app.get(&format!("/urls?{name}={text}")).await.fails_for(400, "invalid_parameter", name);
+        }
+    }
+    let several = app.get("/urls?is_active=x&page=y&title=%00&user_id=z").await.fails(400, "invalid_parameter");
+    assert_eq!(several["errors"].as_array().unwrap().len(), 4, "every wrong parameter is named: {several}");
+    let four = make(ada, "https://four.example/", Some("ÄPFEL und Birnen")).await;
+    assert_eq!(ask("?title=%C3%84pfel+UND").await, [id(&four)], "the case of a to z does not matter");
+    assert!(ask("?title=%C3%A4pfel").await.is_empty(), "that of other letters does");
+    app.delete(&format!("/urls/{}", four["id"])).await.is(204);
     let paged = app.get(&format!("/urls?user_id={ada}&page=1&per_page=1")).await;
     assert_eq!((paged.ids(), total(&paged)), (vec![all[0]], 2));
     assert_eq!(neighbour(&paged, "next"), Some(format!("/urls?user_id={ada}&page=2&per_page=1")), "filters are carried along");

@@ -41,6 +41,13 @@ pub(crate) async fn every_create_update_click_and_delete_leaves_its_event(on: Ba
     app.put(&path, json!({"title": "T", "is_active": true, "original_url": "https://example.org/2"})).await.is(200);
     app.click(&link).await;
     app.send("HEAD", &format!("/{}", link["short_code"].as_str().unwrap()), &[], b"").await;
+    for (reason, said) in [
+        ("%ff%00".to_owned(), "reason holds characters that are not text."),
+        ("x".repeat(257), "reason has at most 256 characters."),
+    ] {
+        let refused = app.delete(&format!("{path}?reason={reason}")).await.fails_for(400, "invalid_parameter", "reason");
+        assert_eq!(refused["error"], said);
+    }
     app.delete(&format!("{path}?reason=spam")).await.is(204);
 
     let events = app.events(&format!("url_id={}", link["id"])).await;

@@ -1,5 +1,6 @@
 //! Counts over time.
 
+use knurl_core::UnixMillis;
 use serde_json::json;
 
 use crate::test_app::Backend;
@@ -29,7 +30,7 @@ pub(crate) async fn a_links_clicks_are_counted_by_time_and_kind(on: Backend) {
         assert_eq!(stats["shares"], json!([{"value": "news.example", "total": 2}, {"value": "other.example", "total": 1}]));
         assert_eq!(stats["short_code"], link["short_code"]);
         assert!(stats["last_click_at"].is_string());
-        assert_eq!(stats["visitors"], 2);
+        assert_eq!(stats["visitors"], 1, "one person came twice, and a crawler is nobody");
     }
     for by in ["agent", "browser", "os"] {
         let stats = app.get(&format!("{of}?by={by}")).await.is(200);
@@ -39,6 +40,38 @@ pub(crate) async fn a_links_clicks_are_counted_by_time_and_kind(on: Backend) {
     let past = app.get(&format!("{of}?from=2020-01-01&to=2020-02-01T00:00:00%2B01:00")).await.is(200);
     assert_eq!((&past["total"], &past["click_count"], &past["buckets"]), (&json!(0), &json!(3), &json!([])));
     assert_eq!((&past["from"], &past["to"]), (&json!("2020-01-01T00:00:00"), &json!("2020-01-31T23:00:00")));
+    app.stop().await;
+}
+
+pub(crate) async fn a_range_ends_before_its_last_instant_so_that_neighbours_share_no_click(on: Backend) {
+    let app = on.app().await;
+    let user = app.user("ada").await;
+    let link = app.link(user, "https://example.org").await;
+    app.click(&link).await;
+    let of = format!("/urls/{}/stats", link["id"]);
+    for (unit, unit_ms) in [("day", 86_400_000), ("hour", 3_600_000)] {
+        let at = app.get(&format!("{of}?unit={unit}")).await.is(200)["buckets"][0]["at"].as_str().unwrap().to_owned();
+        let begin = UnixMillis::parse(&at).unwrap();
+        let at = |units: i64, ms: i64| UnixMillis(begin.0 + units * unit_ms + ms).to_contract();
+        for (from, to, total, what) in [
+            (at(-1, 0), at(0, 0), 0, "the unit before"),
+            (at(0, 0), at(1, 0), 1, "the unit"),
+            (at(1, 0), at(2, 0), 0, "the unit after"),
+            (at(-1, 0), at(0, 1_000), 1, "a range that touches the unit counts the whole of it"),
+            (at(1, -1_000), at(2, 0), 1, "at its end too"),
+            (at(0, 0), at(0, 0), 0, "an empty range"),
+        ] {
+            let asked = format!("unit={unit}&from={from}&to={to}&by=agent");
+            let stats = app.get(&format!("{of}?{asked}")).await.is(200);
+            assert_eq!(stats["total"], total, "{what}: {asked}");
+            let all = app.get(&format!("/stats?{asked}")).await.is(200);
+            assert_eq!(all["total"], total, "{what}: {asked}");
+            if unit == "day" {
+                assert_eq!(all["top_urls"].as_array().unwrap().len(), total, "{what}: {asked}");
+                assert_eq!(stats["shares"].as_array().unwrap().len(), total, "{what}: {asked}");
+            }
+        }
+    }
     app.stop().await;
 }
 
@@ -79,10 +112,16 @@ pub(crate) async fn a_wrong_question_is_refused_with_its_parameter(on: Backend) 
             ("to", "2001-01-01&from=2002-01-01"),
             ("from", "1000-01-01"),
             ("limit", "x"),
+            // Its nineteenth byte is half a character.
+            ("from", "aaaaaaaaaaaaaaaaaa%C3%A9+x"),
+            ("to", "aaaaaaaaaaaaaaaaaa%C3%A9+x"),
         ] {
             let expected = if wrong.contains('&') { "from" } else { name };
             app.get(&format!("{path}?{name}={wrong}")).await.fails_for(400, "invalid_parameter", expected);
         }
+        let all = app.get(&format!("{path}?from=x&to=y&unit=z&by=w&limit=v")).await.fails(400, "invalid_parameter");
+        let named: Vec<_> = all["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
+        assert_eq!(named, ["unit", "by", "limit", "to", "from"], "every wrong parameter is named");
     }
     app.stop().await;
 }

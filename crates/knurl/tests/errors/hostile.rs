@@ -167,7 +167,9 @@ fn no_query_makes_the_server_fail_or_answer_anything_but_json() {
         app.link(user, "https://example.org").await;
         app
     });
-    let argument = prop_oneof![text(), any::<i64>().prop_map(|n| n.to_string()), "[0-9:TZ. +-]{0,25}"];
+    // The last one: wide characters where a time ends and its zone begins.
+    let argument =
+        prop_oneof![text(), any::<i64>().prop_map(|n| n.to_string()), "[0-9:TZ. +-]{0,25}", "[0-9T:]{16,19}é[ +-]{0,3}[0-9]"];
     let query = vec((select(&PARAMETERS[..]), argument), 0..4);
     let mut runner = TestRunner::new(Config { cases: ROUNDS, failure_persistence: None, ..Config::default() });
     let outcome = runner.run(&(select(&LISTS[..]), query), |(path, query)| {

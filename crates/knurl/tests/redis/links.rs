@@ -164,3 +164,25 @@ async fn a_value_lives_no_longer_than_its_time() {
     assert!(links.put(&leave, &link(1)).await.unwrap());
     until("it has gone", async || version(&links, &code).await.is_none()).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_the_rights_the_guide_names_may_do_everything() {
+    let server = Server::start().unwrap();
+    let guide = include_str!("../../../../docs/guide/operate.md");
+    let rights =
+        guide.lines().find_map(|line| line.strip_prefix("acl setuser NAME on >PASSWORD ")).unwrap().replace("knurl:", "test:");
+    let rights = rights.split(' ').collect::<Vec<_>>();
+    server.command(&[&["acl", "setuser", "shortener", "on", ">pass word"][..], &rights].concat()).unwrap();
+    let (redis, _) = node(&format!("redis://shortener:pass%20word@127.0.0.1:{}", server.port())).await;
+    let (other, _) = node(&server.url()).await;
+    let (links, code, mut heard) = (redis.links(), code("abc"), other.hints());
+    let leave = lease(&links, &code).await;
+    assert!(links.put(&leave, &link(1)).await.unwrap());
+    assert_eq!(version(&links, &code).await, Some(1));
+    links.forget("", &code, 2, Tell::Everybody).await.unwrap();
+    assert_eq!(crate::next(&mut heard).await.version, 2);
+    let quota = knurl_core::rate::Quota::new(1, 60).unwrap();
+    assert!(redis.limits().take(("key", 1), &quota).await.unwrap().verdict.allowed);
+    links.distrust();
+    until("it trusts again", async || matches!(links.get("", &code).await, Ok(Looked::Miss(Some(_))))).await;
+}

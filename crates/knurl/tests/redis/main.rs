@@ -16,7 +16,7 @@ use std::{
 
 use knurl::{
     config::RedisConfig,
-    redis::{CachedLink, Lease, Links, Looked, Redis},
+    redis::{CachedLink, Hint, Hints, Lease, Links, Looked, Redis},
     telemetry::Metrics,
 };
 use knurl_core::{LinkId, ShortCode, Target, link::RedirectStatus};
@@ -75,5 +75,14 @@ async fn version(links: &Links, code: &ShortCode) -> Option<i64> {
     match links.get("", code).await.unwrap() {
         Looked::Hit(link) => Some(link.version),
         Looked::Miss(_) => None,
+    }
+}
+
+async fn next(hints: &mut Hints) -> Hint {
+    loop {
+        if let Some(hint) = hints.take() {
+            return hint;
+        }
+        tokio::time::timeout(Duration::from_secs(60), hints.arrived()).await.expect("no hint within a minute");
     }
 }

@@ -32,7 +32,7 @@ const INTERNAL: [&str; 12] = [
 
 impl Answer {
     pub(crate) fn parse(bytes: &[u8], method: &str, target: &str) -> Self {
-        let asked = format!("{method} {}", &target[..target.len().min(200)]);
+        let asked = format!("{method} {}", &target[..target.floor_char_boundary(200)]);
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);
         let parsed = response.parse(bytes).unwrap_or_else(|error| panic!("{asked}: {error}: {bytes:?}"));

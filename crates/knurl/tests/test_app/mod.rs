@@ -20,6 +20,7 @@ use knurl::{
     },
     jobs::{self, Jobs},
     limit::Limits,
+    redis::Redis,
     resolve::{Resolver, Tiers},
     telemetry::Metrics,
 };
@@ -80,11 +81,12 @@ impl TestApp {
             let admission = Arc::clone(&admission);
             move |_| admission.measure()
         });
+        let redis = config.redis.as_ref().map(|redis| Redis::start(redis, Arc::clone(&metrics)));
         let state = Arc::new(HttpState {
             resolver: Resolver::over(
                 Tiers {
                     replica: feeding.as_ref().and_then(|feeding| feeding.replica.clone()),
-                    shared: None,
+                    shared: redis.as_ref().map(|redis| Arc::new(redis.links()) as _),
                     database: Arc::clone(&shared),
                 },
                 &config.cache,
@@ -92,7 +94,7 @@ impl TestApp {
             ),
             recorder: clicks.recorder.clone(),
             keys: auth::KeyRing::default(),
-            limits: Limits::new(&config.limits, &metrics),
+            limits: Limits::sharing(&config.limits, redis.as_ref().map(Redis::limits), &metrics),
             store: shared,
             metrics,
             config,
@@ -109,7 +111,7 @@ impl TestApp {
             resolver: state.resolver.clone(),
             metrics: Arc::clone(&state.metrics),
             feeding,
-            redis: None,
+            redis,
             on_foreign_change: Arc::new(move || {
                 let state = Arc::clone(&refreshing);
                 async move { state.keys.refresh(&*state.store).await.map(drop) }.boxed()

@@ -138,3 +138,23 @@ async fn a_key_revoked_on_one_node_is_in_force_on_none() {
         node.stop().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_seen_although_the_feed_cannot_be_read() {
+    let fleet = Fleet::new();
+    let nodes = [fleet.node().await, fleet.node_with(|config| config.replica = false).await];
+    nodes[0].create("abc", "https://one.example/").await;
+    for node in &nodes {
+        node.until("it is there", async || node.target("abc").await == Ok("https://one.example/".to_owned())).await;
+    }
+    // What every look begins with, and nothing else needs.
+    fleet.sql("alter function knurl_database_id() rename to knurl_no_database_id");
+    fleet.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'knurl'");
+    fleet.sql("update links set target = 'https://two.example/', version = version + 1 where short_code = 'abc'");
+    for node in &nodes {
+        node.until("the edit", async || node.target("abc").await == Ok("https://two.example/".to_owned())).await;
+    }
+    for node in nodes {
+        node.stop().await;
+    }
+}

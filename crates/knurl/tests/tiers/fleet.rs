@@ -39,6 +39,7 @@ pub(crate) struct Node {
     pub(crate) proxy: Proxy,
     pub(crate) app: App,
     pub(crate) dir: TempDir,
+    config: Config,
 }
 
 pub(crate) struct Answer {
@@ -90,7 +91,7 @@ impl Fleet {
         // What is remembered for ever is not found out by waiting.
         config.cache.negative_ttl = Duration::from_secs(3_600);
         change(&mut config);
-        let node = Node { proxy, app: App::start(config).await.unwrap(), dir };
+        let node = Node { proxy, app: App::start(config.clone()).await.unwrap(), dir, config };
         node.until("it has caught up", async || node.is_current()).await;
         node
     }
@@ -180,9 +181,7 @@ impl Node {
     // -- faults of the way to the database --------------------------------------------------------------------------------
 
     pub(crate) fn hang(&self) {
-        for stream in [Direction::Upstream, Direction::Downstream] {
-            self.proxy.add(Toxic::new(stream, ToxicKind::Timeout { timeout: 0 })).unwrap();
-        }
+        hang(&self.proxy);
     }
 
     pub(crate) fn slow_down(&self, latency: u64) {
@@ -191,6 +190,15 @@ impl Node {
 
     pub(crate) async fn stop(self) {
         self.app.stop().await;
+    }
+
+    /// Another process on the same disk, after `meanwhile`. It may find nobody.
+    pub(crate) async fn restart(self, meanwhile: impl FnOnce(&Proxy)) -> Self {
+        let Self { proxy, app, dir, config } = self;
+        app.stop().await;
+        meanwhile(&proxy);
+        let app = tokio::time::timeout(IN_TIME, App::start(config.clone())).await.expect("a start that never ends").unwrap();
+        Self { proxy, app, dir, config }
     }
 }
 
@@ -204,6 +212,12 @@ impl Answer {
     pub(crate) fn is(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
         if self.body.is_empty() { Value::Null } else { serde_json::from_str(&self.body).unwrap() }
+    }
+}
+
+pub(crate) fn hang(proxy: &Proxy) {
+    for stream in [Direction::Upstream, Direction::Downstream] {
+        proxy.add(Toxic::new(stream, ToxicKind::Timeout { timeout: 0 })).unwrap();
     }
 }
 

@@ -8,3 +8,4 @@ mod damage;
 mod fleet;
 mod lanes;
 mod outages;
+mod restart;

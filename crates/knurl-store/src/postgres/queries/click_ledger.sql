@@ -7,4 +7,6 @@ select
     + (select count(*) from clicks_gone) - (select count(*) from clicks_gone where source = 1) as raw,
   knurl_total('clicks_purged') as purged,
   knurl_total('clicks_external') as external,
-  (select coalesce(sum(total), 0)::bigint from link_totals) as rolled_up
+  (select coalesce(sum(total), 0)::bigint from link_totals) as rolled_up,
+  (select coalesce(sum(events), 0)::bigint from audit_acceptances) as accepted_events,
+  (select coalesce(sum(roll_ups), 0)::bigint from audit_acceptances) as accepted_roll_ups

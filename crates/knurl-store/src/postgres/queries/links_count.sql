@@ -3,5 +3,5 @@ select count(*)
 from links
 where deleted_at is null
   and ($1::boolean is null or is_active = $1)
-  and ($2::text is null or title ilike $2 escape '\')
-  and ($3::text is null or target ilike $3 escape '\')
+  and ($2::text is null or title ilike $2 collate "C" escape '\')
+  and ($3::text is null or target ilike $3 collate "C" escape '\')

@@ -5,7 +5,7 @@ from links
 where id > $4
   and deleted_at is null
   and ($1::boolean is null or is_active = $1)
-  and ($2::text is null or title ilike $2 escape '\')
-  and ($3::text is null or target ilike $3 escape '\')
+  and ($2::text is null or title ilike $2 collate "C" escape '\')
+  and ($3::text is null or target ilike $3 collate "C" escape '\')
 order by id
 limit $5 offset $6

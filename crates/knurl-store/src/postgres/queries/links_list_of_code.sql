@@ -7,8 +7,8 @@ where domain = ''
   and id > $5
   and deleted_at is null
   and ($2::boolean is null or is_active = $2)
-  and ($3::text is null or title ilike $3 escape '\')
-  and ($4::text is null or target ilike $4 escape '\')
+  and ($3::text is null or title ilike $3 collate "C" escape '\')
+  and ($4::text is null or target ilike $4 collate "C" escape '\')
   and ($8::bigint is null or owner = $8)
 order by id
 limit $6 offset $7

@@ -45,7 +45,16 @@ async fn sqlite_checks(config: &Config) -> Vec<Check> {
         Err(error) => return vec![Check::fail("database", chain(&error), broken)],
     };
     let rows: u64 = verified.tables.iter().map(|table| table.rows).sum();
-    let mut checks = vec![Check::ok("database", format!("whole, schema {}, {rows} rows", verified.schema_version))];
+    let (found, known) = (verified.schema_version, sqlite::schema_known());
+    let whole = format!("whole, schema {found}, {rows} rows");
+    if found < known {
+        // Opening brings the schema up to date, which is not the doctor's to do.
+        return vec![Check::ok(
+            "database",
+            format!("{whole}: will be brought to schema {known} at the next start or command that writes"),
+        )];
+    }
+    let mut checks = vec![Check::ok("database", whole)];
     match SqliteStore::open(&path, &config.store.sqlite_options()) {
         Ok(store) => checks.extend(clicks_through(&store, config).await),
         Err(error) => checks.push(Check::fail("database", chain(&error), broken)),

@@ -180,7 +180,10 @@ where
         let class = boundary.class(&request);
         let handled = admitted.map(|()| catching(self.inner.call(request)));
         Box::pin(async move {
-            let counted = caller.and_then(|caller| caller.count(&boundary.state));
+            let counted = match caller {
+                Some(caller) => caller.count(&boundary.state).await,
+                None => None,
+            };
             let refused = counted.as_ref().filter(|counted| !counted.verdict.allowed).map(limits::refusal);
             let outcome = match refused.map_or(handled, Err) {
                 Ok(handled) => boundary.answer(class, handled).await,

@@ -10,7 +10,15 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{
-    body::JsonBody, clicks::Freshness, fields::Fields, form::Form, now, paging::Paging, path_id::PathId, query::Query, reply,
+    body::JsonBody,
+    clicks::Freshness,
+    fields::Fields,
+    form::Form,
+    now,
+    paging::Paging,
+    path_id::PathId,
+    query::{Parameters, Query},
+    reply,
 };
 use crate::http::{
     HttpState,
@@ -60,8 +68,9 @@ impl<'a> EventOut<'a> {
 }
 
 pub(super) async fn list(State(state): State<Arc<HttpState>>, form: Form, query: Query) -> Result<Response<Body>, Error> {
-    let link = query.integer("url_id")?.map(LinkId);
-    answer(&state, form, &query, link).await
+    let mut asked = query.parameters();
+    let link = asked.integer("url_id").map(LinkId);
+    answer(&state, form, &query, asked, link).await
 }
 
 /// A deleted link is 404 here as everywhere; its events stay in `GET /events?url_id=`.
@@ -72,13 +81,20 @@ pub(super) async fn of_link(
     query: Query,
 ) -> Result<Response<Body>, Error> {
     let link = state.store.link(id.link()?).await?.ok_or_else(Error::link_not_found)?;
-    answer(&state, form, &query, Some(link.id)).await
+    answer(&state, form, &query, query.parameters(), Some(link.id)).await
 }
 
-async fn answer(state: &HttpState, form: Form, query: &Query, link: Option<LinkId>) -> Result<Response<Body>, Error> {
-    let filter =
-        EventFilter { link, user: query.integer("user_id")?.map(UserId), event_type: query.text("event_type").map(Into::into) };
-    let paging = Paging::of(query)?;
+async fn answer(
+    state: &HttpState,
+    form: Form,
+    query: &Query,
+    mut asked: Parameters<'_>,
+    link: Option<LinkId>,
+) -> Result<Response<Body>, Error> {
+    let (user, event_type) = (asked.integer("user_id").map(UserId), asked.text("event_type").map(Into::into));
+    let filter = EventFilter { link, user, event_type };
+    let paging = Paging::of(&mut asked);
+    asked.finish()?;
     let freshness = Freshness::reach(state).await;
     let Listed { rows, total } = state.store.list_events(filter, paging.page()).await?;
     let shown: Vec<_> = rows.iter().map(|event| EventOut::of(event, form)).collect();

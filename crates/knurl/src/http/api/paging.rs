@@ -8,8 +8,7 @@ use axum::body::Body;
 use http::{HeaderName, HeaderValue, Response, header};
 use knurl_core::Page;
 
-use super::query::Query;
-use crate::http::error::Error;
+use super::query::{Parameters, Query};
 
 const TOTAL: HeaderName = HeaderName::from_static("x-total-count");
 /// Rows of a numbered page where `per_page` is not given.
@@ -33,22 +32,22 @@ pub(super) enum Paging {
 }
 
 impl Paging {
-    pub(super) fn of(query: &Query) -> Result<Self, Error> {
-        let (number, per_page) = (query.integer("page")?, query.integer("per_page")?);
-        let (limit, offset) = (query.integer("limit")?, query.integer("offset")?);
-        let after_id = query.integer("after_id")?;
+    pub(super) fn of(asked: &mut Parameters<'_>) -> Self {
+        let (number, per_page) = (asked.integer("page"), asked.integer("per_page"));
+        let (limit, offset) = (asked.integer("limit"), asked.integer("offset"));
+        let after_id = asked.integer("after_id");
         let rows_max = i64::from(Page::PER_PAGE_MAX);
         if number.is_some() || per_page.is_some() {
             let per_page = per_page.unwrap_or(PER_PAGE_DEFAULT).clamp(1, rows_max);
             // So far on that the rows before it can still be counted.
             let number = number.unwrap_or(1).clamp(1, i64::MAX / rows_max);
-            return Ok(Self::Numbered { number, per_page });
+            return Self::Numbered { number, per_page };
         }
         if limit.is_some() || offset.is_some() {
             let limit = limit.unwrap_or(i64::from(Page::UNPAGED_MAX)).clamp(1, i64::from(Page::UNPAGED_MAX));
-            return Ok(Self::Slice { offset: offset.unwrap_or(0).max(0), limit });
+            return Self::Slice { offset: offset.unwrap_or(0).max(0), limit };
         }
-        Ok(Self::Whole { after_id: after_id.unwrap_or(0).max(0) })
+        Self::Whole { after_id: after_id.unwrap_or(0).max(0) }
     }
 
     pub(super) fn page(self) -> Page {

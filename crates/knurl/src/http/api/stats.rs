@@ -30,7 +30,7 @@ const DAYS_DEFAULT: i64 = 30;
 const ROWS_DEFAULT: i64 = 10;
 const ROWS_MAX: i64 = 100;
 
-/// What is asked, parsed.
+/// What is asked, parsed: the whole units that touch `[from, to)`.
 struct Range {
     from: UnixMillis,
     to: UnixMillis,
@@ -41,20 +41,28 @@ struct Range {
 
 impl Range {
     fn of(query: &Query, now: UnixMillis) -> Result<Self, Error> {
-        let unit = match query.text("unit").as_deref() {
+        let mut asked = query.parameters();
+        let unit = match asked.text("unit").as_deref() {
             None | Some("day") => Unit::Day,
             Some("hour") => Unit::Hour,
-            Some(_) => return Err(Error::parameter("unit", "unit must be hour or day.")),
-        };
-        let by = match query.text("by") {
-            None => None,
-            Some(name) => {
-                let known = Dimension::from_name(&name);
-                Some(known.ok_or_else(|| Error::parameter("by", "by must be referrer, agent, browser or os."))?)
+            Some(_) => {
+                asked.fail("unit", "unit must be hour or day.");
+                Unit::Day
             }
         };
-        let to = query.time("to")?.unwrap_or(now);
-        let from = query.time("from")?.unwrap_or(UnixMillis(to.0 - DAYS_DEFAULT * DAY_MS));
+        let by = asked.text("by").and_then(|name| {
+            let known = Dimension::from_name(&name);
+            if known.is_none() {
+                asked.fail("by", "by must be referrer, agent, browser or os.");
+            }
+            known
+        });
+        let rows = asked.integer("limit").unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX);
+        let (to, from) = (asked.time("to"), asked.time("from"));
+        asked.finish()?;
+        // Up to and with this very moment, so that a click just made is in it.
+        let to = to.unwrap_or(UnixMillis(now.0 + 1));
+        let from = from.unwrap_or(UnixMillis(to.0 - DAYS_DEFAULT * DAY_MS));
         if from > to {
             return Err(Error::parameter("from", "from must not be later than to."));
         }
@@ -65,13 +73,11 @@ impl Range {
         if (to.0 - from.0) / unit_ms >= BUCKETS_MAX {
             return Err(Error::parameter("from", format!("A range holds at most {BUCKETS_MAX} hours or days.")));
         }
-        let rows = query.integer("limit")?.unwrap_or(ROWS_DEFAULT).clamp(1, ROWS_MAX);
         Ok(Self { from, to, unit, by, rows: rows as u32 })
     }
 
     fn ask(&self, link: Option<&Link>) -> StatsQuery {
-        // The range asked for includes its last instant; the store's does not.
-        StatsQuery { link: link.map(|link| link.id), from: self.from, to: UnixMillis(self.to.0 + 1), unit: self.unit }
+        StatsQuery { link: link.map(|link| link.id), from: self.from, to: self.to, unit: self.unit }
     }
 }
 

@@ -61,6 +61,7 @@ codes! {
     UriTooLong = "uri_too_long", 414, "URI too long", "The address asked for is too long.", None;
     UnsupportedMediaType = "unsupported_media_type", 415, "Unsupported media type", "Send JSON as 'Content-Type: application/json'.", None;
     IdempotencyKeyReused = "idempotency_key_reused", 422, "Key used before", "This Idempotency-Key was sent with another request; take a new one for each.", None;
+    NothingCreated = "nothing_created", 422, "Nothing created", "None of the links could be created; results says why of each.", None;
     RateLimited = "rate_limited", 429, "Too many requests", "You have asked too often; wait as long as Retry-After says.", Some(1);
     HeaderTooLarge = "header_too_large", 431, "Header too large", "The header of the request is too large.", None;
     Internal = "internal", 500, "Internal error", "Something went wrong on our side; the request id helps to find out what.", None;
@@ -68,6 +69,7 @@ codes! {
     Unavailable = "unavailable", 503, "Unavailable", "The database cannot be reached just now; try again shortly.", Some(1);
     Overloaded = "overloaded", 503, "Overloaded", "Too many requests are waiting; try again shortly.", Some(1);
     Deadline = "deadline", 503, "Deadline passed", "The request could not be answered in time; try again shortly.", Some(1);
+    Moving = "moving", 503, "Moving house", "The database is being moved: nothing can be created or changed until that is over; try again shortly.", Some(5);
     NoFreeCode = "no_free_code", 503, "No free short code", "No free short code was found; try again shortly.", Some(1);
     DiskFull = "disk_full", 507, "Disk full", "The disk is full: nothing can be created or changed until space is freed.", Some(5);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, extract::State};
-use http::Response;
+use http::{Response, StatusCode};
 use knurl_core::{Link, UnixMillis};
 use knurl_store::{Conflict, StoreError};
 use serde::Serialize;
@@ -68,6 +68,10 @@ pub(in crate::http::api) async fn create(
         }
     };
     let done: Vec<_> = items.into_iter().map(Item::outcome).collect();
+    let count = done.iter().filter(|outcome| outcome.is_ok()).count();
+    if count == 0 {
+        return Err(none_created(&done));
+    }
     let results: Vec<_> = done
         .iter()
         .map(|outcome| match outcome {
@@ -75,9 +79,17 @@ pub(in crate::http::api) async fn create(
             Err(error) => Outcome::Failed(error.to_item()),
         })
         .collect();
-    let count = done.iter().filter(|outcome| outcome.is_ok()).count();
-    let response = reply::created(&Answer { count, failed: results.len() - count, results })?;
+    let failed = results.len() - count;
+    let status = if failed == 0 { StatusCode::CREATED } else { StatusCode::MULTI_STATUS };
+    let response = reply::json(status, &Answer { count, failed, results })?;
     Ok(if is_replay { replayed(response) } else { response })
+}
+
+/// A failure as any other, with the verdicts beside it. Where one of them is ours, so is the whole: trying again may help.
+fn none_created(done: &[Result<Link, Error>]) -> Error {
+    let errors = || done.iter().filter_map(|outcome| outcome.as_ref().err());
+    let ours = errors().find(|error| error.status().is_server_error()).map(Error::code);
+    Error::new(ours.unwrap_or(Code::NothingCreated)).with_results(errors().map(Error::to_item).collect())
 }
 
 /// Whether it was done before.

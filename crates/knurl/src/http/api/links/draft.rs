@@ -64,12 +64,10 @@ impl Draft {
             Way::Urls => fields.required_integer(USER_ID),
             Way::Shorten => fields.integer(USER_ID).value(),
         };
-        let target_field = match way {
-            Way::Shorten if fields.has(URL) || !fields.has(ORIGINAL_URL) => URL,
-            _ => ORIGINAL_URL,
+        let target = match way {
+            Way::Urls => target(&mut fields, ORIGINAL_URL, rules),
+            Way::Shorten => target_of_two(&mut fields, rules),
         };
-        let target = fields.required_string(target_field);
-        let target = target.and_then(|text| parse_target(&mut fields, target_field, &text, rules));
         let code = code(&mut fields);
         let title = title(&mut fields, TITLE).value();
         let is_active = fields.boolean(IS_ACTIVE).unwrap_or(true);
@@ -94,6 +92,26 @@ impl Draft {
             expires_at: self.expires_at,
         }
     }
+}
+
+fn target(fields: &mut DraftFields<'_>, index: usize, rules: &TargetRules) -> Option<Target> {
+    let text = fields.required_string(index)?;
+    parse_target(fields, index, &text, rules)
+}
+
+/// `url` and `original_url` are one field under two names; both may be given where they agree.
+fn target_of_two(fields: &mut DraftFields<'_>, rules: &TargetRules) -> Option<Target> {
+    if !fields.has(ORIGINAL_URL) {
+        return target(fields, URL, rules);
+    }
+    if !fields.has(URL) {
+        return target(fields, ORIGINAL_URL, rules);
+    }
+    let (one, other) = (target(fields, URL, rules), target(fields, ORIGINAL_URL, rules));
+    if one.is_some() && other.is_some() && one != other {
+        fields.fail(ORIGINAL_URL, "invalid", "url and original_url differ; send one of them.");
+    }
+    one
 }
 
 pub(super) fn parse_target<const N: usize>(

@@ -13,7 +13,7 @@ use super::{
         form::Form,
         paging::Paging,
         path_id::PathId,
-        query::Query,
+        query::{Parameters, Query},
         reply,
     },
     shape::LinkOut,
@@ -28,8 +28,9 @@ pub(in crate::http::api) async fn all(
     form: Form,
     query: Query,
 ) -> Result<Response<Body>, Error> {
-    let owner = query.integer("user_id")?.map(UserId);
-    answer(&state, form, &query, owner).await
+    let mut asked = query.parameters();
+    let owner = asked.integer("user_id").map(UserId);
+    answer(&state, form, &query, asked, owner).await
 }
 
 pub(in crate::http::api) async fn of_user(
@@ -39,18 +40,25 @@ pub(in crate::http::api) async fn of_user(
     query: Query,
 ) -> Result<Response<Body>, Error> {
     let user = state.store.user(id.user()?).await?.ok_or_else(|| Error::new(Code::UserNotFound))?;
-    answer(&state, form, &query, Some(user.id)).await
+    answer(&state, form, &query, query.parameters(), Some(user.id)).await
 }
 
-async fn answer(state: &HttpState, form: Form, query: &Query, owner: Option<UserId>) -> Result<Response<Body>, Error> {
+async fn answer(
+    state: &HttpState,
+    form: Form,
+    query: &Query,
+    mut asked: Parameters<'_>,
+    owner: Option<UserId>,
+) -> Result<Response<Body>, Error> {
     let filter = LinkFilter {
         owner,
-        is_active: query.boolean("is_active")?,
-        short_code: query.text("short_code").map(Into::into),
-        title: query.text("title").map(Into::into),
-        target: query.text("original_url").map(Into::into),
+        is_active: asked.boolean("is_active"),
+        short_code: asked.text("short_code").map(Into::into),
+        title: asked.text("title").map(Into::into),
+        target: asked.text("original_url").map(Into::into),
     };
-    let paging = Paging::of(query)?;
+    let paging = Paging::of(&mut asked);
+    asked.finish()?;
     let Listed { rows, total } = state.store.list_links(filter, paging.page()).await?;
     let freshness = Freshness::reach(state).await;
     let totals = totals(state, &rows).await?;

@@ -95,10 +95,12 @@ pub(in crate::http::api) async fn delete(
     query: Query,
     IfMatch(expected): IfMatch,
 ) -> Result<Response<Body>, Error> {
-    let reason = query.text("reason").map_or_else(|| REASON_DEFAULT.to_owned(), Into::into);
-    if reason.chars().count() > REASON_CHARS_MAX || reason.contains('\0') {
-        return Err(Error::parameter("reason", format!("reason has at most {REASON_CHARS_MAX} characters.")));
+    let mut asked = query.parameters();
+    let reason = asked.text("reason").map_or_else(|| REASON_DEFAULT.to_owned(), Into::into);
+    if reason.chars().count() > REASON_CHARS_MAX {
+        asked.fail("reason", format!("reason has at most {REASON_CHARS_MAX} characters."));
     }
+    asked.finish()?;
     let id = id.link()?;
     whole(async move {
         let link = state.store.delete_link(id, expected, &reason, now()).await?.ok_or_else(Error::link_not_found)?;

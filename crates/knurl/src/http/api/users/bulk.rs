@@ -63,7 +63,7 @@ pub(in crate::http::api) async fn import(
         ImportError::Store(error) => error.into(),
     })?;
     reply::created(&Answer {
-        count: report.inserted + report.already_there,
+        count: report.inserted + report.already_there + report.kept,
         imported: report.inserted,
         skipped: remarks(&report, |fate| fate != Fate::Taken),
         notes: remarks(&report, |fate| fate == Fate::Taken),

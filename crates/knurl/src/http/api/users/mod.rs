@@ -42,7 +42,9 @@ fn not_found() -> Error {
 }
 
 pub(super) async fn list(State(state): State<Arc<HttpState>>, form: Form, query: Query) -> Result<Response<Body>, Error> {
-    let paging = Paging::of(&query)?;
+    let mut asked = query.parameters();
+    let paging = Paging::of(&mut asked);
+    asked.finish()?;
     let Listed { rows, total } = state.store.list_users(paging.page()).await?;
     let shown: Vec<_> = rows.iter().map(|user| UserOut::of(user, form)).collect();
     let mut response = reply::ok(&shown)?;

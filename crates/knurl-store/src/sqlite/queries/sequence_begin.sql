@@ -1,3 +1,3 @@
--- ?1 id
+-- ?1 table, ?2 id
 insert into sqlite_sequence (name, seq)
-values ('links', ?1)
+values (?1, ?2)

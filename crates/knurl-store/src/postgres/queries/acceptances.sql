@@ -1,0 +1,3 @@
+select at, reason, events, roll_ups
+from audit_acceptances
+order by id

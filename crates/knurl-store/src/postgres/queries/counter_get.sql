@@ -1,0 +1,2 @@
+-- $1 name
+select knurl_total($1)

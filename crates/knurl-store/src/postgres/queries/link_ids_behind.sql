@@ -1,0 +1,4 @@
+-- $1 id: one row where links created from now on might not come after it.
+select last_value
+from links_id_seq
+where last_value - (not is_called)::integer < $1

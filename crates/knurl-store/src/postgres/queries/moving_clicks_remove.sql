@@ -1,0 +1,3 @@
+-- Arrays: $1 id
+delete from clicks
+where id = any($1::bigint[])

@@ -1,0 +1,3 @@
+-- Arrays: $1 spool
+delete from cursors
+where spool_id = any($1::bytea[])

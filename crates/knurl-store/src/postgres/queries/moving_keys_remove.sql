@@ -1,0 +1,4 @@
+-- Arrays: $1 id
+delete from keys as was
+using unnest($1::bigint[]) as gone (id)
+where was.id = gone.id

@@ -1,0 +1,2 @@
+-- Whatever was noted is compared row by row
+delete from moving_notes

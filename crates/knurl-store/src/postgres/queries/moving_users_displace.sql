@@ -1,0 +1,8 @@
+-- Arrays: $1 username key, $2 its twin, $3 e-mail key, $4 its twin: whoever bears them bears nothing that can be in the way, until told
+-- anew. Not deleted: a table that is empty for a moment is taken for one that somebody has emptied.
+update users
+set username_twin = -id,
+  email_twin = -id
+where (username_key, username_twin) in (select * from unnest($1::text[], $2::bigint[]))
+  or (email_key, email_twin) in (select * from unnest($3::text[], $4::bigint[]))
+returning id

@@ -1,0 +1,3 @@
+-- ?1 id
+delete from audit_acceptances
+where id = ?1

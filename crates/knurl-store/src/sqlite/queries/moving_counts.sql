@@ -1,0 +1,31 @@
+-- Rows of each part, for who waits
+select 1 as part, count(*) as rows
+from users
+union all
+select 2, count(*)
+from links
+union all
+select 3, count(*)
+from events
+union all
+select 4, count(*)
+from keys
+union all
+select 5, count(*)
+from link_hours
+union all
+select 6, count(*)
+from link_days
+union all
+select 7, count(*)
+from link_totals
+union all
+select 8, count(*)
+from link_shares
+where dimension = 0
+union all
+select 9, count(*)
+from onces
+union all
+select 14, count(*)
+from deleted_users

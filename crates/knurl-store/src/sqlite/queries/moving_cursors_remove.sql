@@ -1,0 +1,3 @@
+-- ?1 spool
+delete from cursors
+where spool_id = ?1

@@ -1,0 +1,5 @@
+-- ?1 and so on: the columns
+insert into deleted_users (id, created_at)
+values (?1, ?2)
+on conflict (id) do update
+set created_at = excluded.created_at

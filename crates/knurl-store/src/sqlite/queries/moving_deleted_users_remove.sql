@@ -1,0 +1,3 @@
+-- ?1 id
+delete from deleted_users
+where id = ?1

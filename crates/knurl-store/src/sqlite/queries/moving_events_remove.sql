@@ -1,0 +1,3 @@
+-- ?1 id
+delete from events
+where id = ?1

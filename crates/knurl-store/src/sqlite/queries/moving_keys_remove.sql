@@ -1,0 +1,3 @@
+-- ?1 id
+delete from keys
+where id = ?1

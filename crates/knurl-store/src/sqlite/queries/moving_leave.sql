@@ -1,0 +1,3 @@
+-- ?1 role
+delete from moving
+where role = ?1

@@ -1,0 +1,3 @@
+-- ?1 id
+delete from links
+where id = ?1

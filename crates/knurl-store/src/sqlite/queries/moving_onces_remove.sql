@@ -1,0 +1,3 @@
+-- ?1 id
+delete from onces
+where id = ?1

@@ -1,0 +1,3 @@
+-- ?1 day
+delete from visitor_salts
+where day = ?1

@@ -1,0 +1,3 @@
+-- ?1 name
+delete from sqlite_sequence
+where name = ?1

@@ -1,0 +1,3 @@
+-- ?1 link_id
+delete from link_totals
+where link_id = ?1

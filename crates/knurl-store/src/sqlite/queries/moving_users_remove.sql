@@ -1,0 +1,3 @@
+-- ?1 id
+delete from users
+where id = ?1
