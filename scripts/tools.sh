@@ -57,6 +57,9 @@ need_servers() {
   [ -x /usr/sbin/nginx ] || need_debian nginx nginx
 }
 
+# What a clock that steps is made with: a library that is preloaded.
+need_clock() { need_debian faketime faketime; }
+
 # need_cargo_tool NAME VERSION: `cargo NAME`, from PyPI's builds of it; 1 where that cannot be had.
 need_cargo_tool() {
   local name=$1 version=$2

@@ -5,6 +5,7 @@ source "$(dirname "$0")/tools.sh"
 cd "$root_dir"
 need_compiler
 need_servers
+need_clock
 # Fail points in a release binary: a build of its own, so that the shipped one is never it.
 cargo build --release --locked --target-dir target/torture --features knurl/failpoints --bin knurl --bin knurl-lab --package knurl --package knurl-lab
 lab=target/torture/release/knurl-lab
@@ -15,4 +16,11 @@ failed=0
 "$lab" promise p9 --requests 1000000 --seed "$seed" || failed=1
 "$lab" promise p10 --seed "$seed" || failed=1
 "$lab" promise p14 --seed "$seed" || failed=1
+# Of each fault ten minutes, as it is promised.
+"$lab" promise p3 --seconds 600 --seed "$seed" || failed=1
+"$lab" promise p4 --seconds 120 --seed "$seed" || failed=1
+"$lab" promise p5 --links 10000000 --seed "$seed" || failed=1
+"$lab" promise p8 --rounds 5 --seed "$seed" || failed=1
+"$lab" promise p22 --changes 1000 --seed "$seed" || failed=1
+"$lab" promise ledger --kills 1000 --seed "$seed" || failed=1
 exit $failed

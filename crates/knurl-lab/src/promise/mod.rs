@@ -6,14 +6,23 @@
 //!
 //! # Layout
 //! One file a promise. What they share: [`report`], [`client`] (a client that keeps its connection or does not), [`books`] (what clients know
-//! against what the product shows), [`crate::fleet`] (the nodes and their servers).
+//! against what the product shows), [`traffic`] (clients that keep such books), [`stand`] (nodes with a fault proxy on each of their ways),
+//! [`crate::fleet`] (nodes behind nginx).
 
 pub mod books;
 pub mod client;
+pub mod ledger;
 pub mod p10;
 pub mod p14;
+pub mod p22;
+pub mod p3;
+pub mod p4;
+pub mod p5;
+pub mod p8;
 pub mod p9;
 pub mod report;
+pub mod stand;
+pub mod traffic;
 
 use std::path::PathBuf;
 
@@ -49,6 +58,18 @@ impl RunArgs {
 /// Which promise.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Promise {
+    /// PostgreSQL refuses, hangs, resets, is slow, loses replies to COMMIT: known links redirect, clicks are counted once
+    P3(p3::P3Args),
+    /// Redis is down, hangs, is slow, flaps, is flushed, is full: no request fails, limits go on
+    P4(p4::P4Args),
+    /// A change made on one node is seen on all, told or not
+    P22(p22::P22Args),
+    /// PostgreSQL and Redis away and the node started again: every link redirects
+    P5(p5::P5Args),
+    /// Nodes that deliver at once, are killed, lose replies to COMMIT, give their disks away: every click is counted once
+    Ledger(ledger::LedgerArgs),
+    /// The clock steps, by libfaketime: no id twice, nothing expires that lives
+    P8(p8::P8Args),
     /// Rolling restarts of nodes behind nginx, under load: no request fails
     P9(p9::P9Args),
     /// Ten times the load: who cannot be served is told at once, and it ends with the load
@@ -60,6 +81,12 @@ pub enum Promise {
 impl Promise {
     pub fn run(&self) -> Result<Report, FleetError> {
         match self {
+            Self::P3(args) => p3::run(args),
+            Self::P4(args) => p4::run(args),
+            Self::P22(args) => p22::run(args),
+            Self::P5(args) => p5::run(args),
+            Self::Ledger(args) => ledger::run(args),
+            Self::P8(args) => p8::run(args),
             Self::P9(args) => p9::run(args),
             Self::P10(args) => p10::run(args),
             Self::P14(args) => p14::run(args),
@@ -68,6 +95,12 @@ impl Promise {
 
     pub fn wants_json(&self) -> bool {
         match self {
+            Self::P3(args) => args.run.json,
+            Self::P4(args) => args.run.json,
+            Self::P22(args) => args.run.json,
+            Self::P5(args) => args.run.json,
+            Self::Ledger(args) => args.run.json,
+            Self::P8(args) => args.run.json,
             Self::P9(args) => args.run.json,
             Self::P10(args) => args.run.json,
             Self::P14(args) => args.run.json,
