@@ -76,7 +76,8 @@ impl Stand {
         let here = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let mut ways = Vec::new();
         for number in 1..=spec.nodes {
-            let to = |what: &str, port| Proxy::start(&format!("{what}-{number}"), here(port), spec.seed).map_err(broken);
+            let to =
+                |what: &str, port| Proxy::start(&format!("{what}-{number}"), here(port), spec.seed).map_err(|error| broken(&error));
             let redis = redis.as_ref().map(|redis| to("redis", redis.port())).transpose()?;
             ways.push(Ways { postgres: to("postgres", postgres.port())?, redis });
         }
@@ -130,7 +131,7 @@ impl Stand {
 
     pub fn heal(&self) -> Result<(), FleetError> {
         let ways = self.ways.iter().flat_map(|ways| [Some(&ways.postgres), ways.redis.as_ref()]).flatten();
-        ways.into_iter().try_for_each(|way| way.heal().map_err(broken))
+        ways.into_iter().try_for_each(|way| way.heal().map_err(|error| broken(&error)))
     }
 
     /// Connections to PostgreSQL that a toxic has ended so far.
@@ -251,7 +252,7 @@ impl Fault {
             Self::Refused => way.disable(),
             Self::Toxics(toxics) => {
                 for toxic in toxics {
-                    way.add(toxic.clone()).map_err(broken)?;
+                    way.add(toxic.clone()).map_err(|error| broken(&error))?;
                 }
             }
         }
@@ -259,7 +260,7 @@ impl Fault {
     }
 }
 
-fn broken(error: crate::proxy::ProxyError) -> FleetError {
+fn broken(error: &crate::proxy::ProxyError) -> FleetError {
     FleetError::Io(std::io::Error::other(error.to_string()))
 }
 

@@ -219,9 +219,9 @@ queries! { OF_MOVES:
 
 /// What a move makes and unmakes beside the schema: scripts, which take no parameters.
 pub(super) mod scripts {
-    pub(crate) const WATCH: &str = include_str!("scripts/moving_watch.sql");
-    pub(crate) const UNWATCH: &str = include_str!("scripts/moving_unwatch.sql");
-    pub(crate) const FENCE_CLICKS: &str = include_str!("scripts/moving_fence_clicks.sql");
-    pub(crate) const FENCE_WRITES: &str = include_str!("scripts/moving_fence_writes.sql");
-    pub(crate) const UNFENCE: &str = include_str!("scripts/moving_unfence.sql");
+    pub(crate) const WATCH: &str = include_str!("fences/moving_watch.sql");
+    pub(crate) const UNWATCH: &str = include_str!("fences/moving_unwatch.sql");
+    pub(crate) const FENCE_CLICKS: &str = include_str!("fences/moving_fence_clicks.sql");
+    pub(crate) const FENCE_WRITES: &str = include_str!("fences/moving_fence_writes.sql");
+    pub(crate) const UNFENCE: &str = include_str!("fences/moving_unfence.sql");
 }
