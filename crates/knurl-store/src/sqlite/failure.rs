@@ -64,7 +64,7 @@ fn class(error: &rusqlite::Error) -> Class {
     match failure.code {
         ErrorCode::DiskFull => Class::Full,
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Class::Corrupt,
-        // A trigger of the fence (scripts/moving_fence_writes.sql) says so.
+        // A trigger of the fence (fences/moving_fence_writes.sql) says so.
         ErrorCode::ConstraintViolation if message.as_deref() == Some(FENCE) => Class::Moving,
         ErrorCode::ConstraintViolation => conflict(message.as_deref().unwrap_or_default()).map_or(Class::Internal, Class::Conflict),
         ErrorCode::SystemIoFailure
