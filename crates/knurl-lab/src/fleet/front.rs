@@ -118,8 +118,9 @@ mod tests {
             here.contains("listen 127.0.0.1:4711 default_server") && here.contains("access_log /tmp/here/knurl.log knurl;"),
             "{here}"
         );
+        let said = || here.lines().filter(|line| !line.trim_start().starts_with('#'));
         for gone in ["/run/", "/var/", "/etc/", "443", "www-data"] {
-            assert!(!here.contains(gone), "{gone}: {here}");
+            assert!(said().all(|line| !line.contains(gone)), "{gone}: {here}");
         }
         let kept = |text: &str| text.lines().filter(|line| line.contains("include ") || line.contains("worker")).count();
         assert_eq!(kept(&here), kept(SITE));
