@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use knurl_core::{
@@ -52,6 +55,7 @@ struct Faults {
     by_method: Mutex<BTreeMap<&'static str, Fault>>,
     refused: Mutex<Option<LinkId>>,
     healed: Notify,
+    held: AtomicUsize,
 }
 
 impl FaultyStore {
@@ -106,7 +110,13 @@ impl FaultyStore {
         }
     }
 
+    /// Calls that were ever held by [`Fault::Hang`].
+    pub fn held(&self) -> usize {
+        self.faults.held.load(Ordering::SeqCst)
+    }
+
     async fn wait_until_healed(&self, method: &str) {
+        self.faults.held.fetch_add(1, Ordering::SeqCst);
         loop {
             let healed = self.faults.healed.notified();
             if self.fault(method) != Some(Fault::Hang) {

@@ -125,7 +125,13 @@ pub fn run(args: &P14Args) -> Result<Report, FleetError> {
         report.note(&format!("visitors_{name}_p99_ms"), f64::from(per_mille(times, 990)) / 1e3);
     }
     drop(stalled);
-    let open = node.metric("knurl_connections_open")?;
+    // Those that were just dropped are noticed a moment later.
+    let until = Instant::now() + patience.max(Duration::from_secs(5));
+    let mut open = node.metric("knurl_connections_open")?;
+    while open > VISITORS as f64 && Instant::now() < until {
+        thread::sleep(Duration::from_millis(50));
+        open = node.metric("knurl_connections_open")?;
+    }
     if open > VISITORS as f64 {
         report.find(format!("{open} connections are still open"));
     }
