@@ -1,18 +1,20 @@
 //! Creates: one durable link a request, and a thousand.
 
-use std::fmt::Write;
-
 use serde_json::json;
 
 use super::{
-    BenchError, Rig, grouped, median,
-    redirect::{addr, wait_until_idle},
-    spread,
+    BenchError, Rig, SERVER_CORE,
+    abreast::wait_until_idle,
+    grouped, machine, median,
+    redirect::addr,
+    spread, stand,
+    wrk::{self, Load},
 };
 use crate::{
     http::{Connection, Request},
     load::{self, LoadArgs, LoadKind},
-    process::Launch,
+    process::{Launch, Server},
+    servers::Postgres,
 };
 
 /// `POST /urls` with another target each time, as a client of the contract sends it.
@@ -27,6 +29,8 @@ end
 "#;
 const BULK_ROWS: u64 = 1000;
 const BULK_CONNECTIONS: u64 = 4;
+/// Times as many connections, for larger groups.
+const MANY: u64 = 4;
 
 fn user(launch_addr: std::net::SocketAddr) -> Result<String, BenchError> {
     let failed = |said: String| BenchError::Failed { what: "creating a user", said };
@@ -36,75 +40,145 @@ fn user(launch_addr: std::net::SocketAddr) -> Result<String, BenchError> {
     made.map(|id| id.to_string()).ok_or_else(|| failed(answer.status.to_string()))
 }
 
-struct Figures {
-    per_second: Vec<f64>,
-    cpu_us: Vec<f64>,
-    p99_us: Vec<f64>,
+/// Where links are created: a server started anew, and the database's process where that is another one.
+struct Subject {
+    server: Server,
+    postgres: Option<Postgres>,
+    user: String,
 }
 
-fn single(rig: &Rig, launch: &Launch) -> Result<Figures, BenchError> {
+impl Subject {
+    fn start(launch: &Launch, postgres: Option<Postgres>) -> Result<Self, BenchError> {
+        let server = launch.start()?;
+        let user = user(addr(&server)?)?;
+        Ok(Self { server, postgres, user })
+    }
+
+    fn sqlite(rig: &Rig, cores: Option<String>) -> Result<Self, BenchError> {
+        let mut launch = rig.launch("create", &[])?;
+        launch.cores = cores;
+        std::fs::remove_dir_all(&launch.dir)?;
+        std::fs::create_dir_all(&launch.dir)?;
+        Self::start(&launch, None)
+    }
+
+    fn postgres(rig: &Rig) -> Result<Self, BenchError> {
+        let postgres = stand::postgres()?;
+        rig.spread(postgres.pid())?;
+        let mut launch = rig.launch("create-postgres", &[("KNURL_DATABASE_URL", &postgres.url())])?;
+        launch.cores = rig.both_cores();
+        Self::start(&launch, Some(postgres))
+    }
+
+    fn watched(&self) -> Vec<u32> {
+        std::iter::once(self.server.pid()).chain(self.postgres.as_ref().and_then(Postgres::pid)).collect()
+    }
+}
+
+/// One run: links a second, CPU of the server and the database a link, 99th percentile where it is known.
+struct Run {
+    per_second: f64,
+    cpu_us: Vec<f64>,
+    p99_us: Option<f64>,
+}
+
+fn single(rig: &Rig, subject: &Subject, connections: u64) -> Result<Vec<Run>, BenchError> {
     let script = rig.dir.path().join("create.lua");
     std::fs::write(&script, SCRIPT)?;
-    let server = launch.start()?;
-    let user = user(addr(&server)?)?;
-    let mut figures = Figures { per_second: Vec::new(), cpu_us: Vec::new(), p99_us: Vec::new() };
-    for _ in 0..rig.pairs {
-        let run = super::wrk::run(rig, addr(&server)?, server.pid(), "/urls", Some((&script, &[("BENCH_USER", &user)])))?;
-        figures.per_second.push(run.per_second);
-        figures.cpu_us.push(run.cpu_us());
-        figures.p99_us.push(run.p99_us);
-        wait_until_idle(server.pid())?;
-    }
-    Ok(figures)
+    let load = Load::script("/urls", &script, vec![("BENCH_USER", subject.user.clone())]);
+    let watched = subject.watched();
+    let run = |_| {
+        let run = wrk::run(rig, addr(&subject.server)?, &load, connections, &watched)?;
+        wait_until_idle(subject.server.pid())?;
+        let cpu_us = (0..watched.len()).map(|place| run.cpu_us_of(place)).collect();
+        Ok(Run { per_second: run.per_second, cpu_us, p99_us: Some(run.p99_us) })
+    };
+    (0..rig.rounds).map(run).collect()
 }
 
-fn bulk(rig: &Rig, launch: &Launch) -> Result<Figures, BenchError> {
-    let server = launch.start()?;
-    let user = user(addr(&server)?)?;
+fn bulk(rig: &Rig, subject: &Subject) -> Result<Vec<Run>, BenchError> {
     let args = LoadArgs {
         kind: LoadKind::Bulk,
-        addr: addr(&server)?,
+        addr: addr(&subject.server)?,
         connections: BULK_CONNECTIONS,
-        seconds: rig.duration().as_secs(),
+        seconds: rig.seconds,
         codes: None,
         zipf: 0.0,
         rows: BULK_ROWS,
-        user: user.parse().unwrap_or(1),
+        user: subject.user.parse().unwrap_or(1),
         seed: 1,
     };
-    let mut figures = Figures { per_second: Vec::new(), cpu_us: Vec::new(), p99_us: Vec::new() };
-    for round in 0..rig.pairs {
-        let before = super::machine::cpu_time(server.pid())?;
+    let watched = subject.watched();
+    let run = |round| {
+        let before = watched.iter().map(|pid| machine::cpu_time(*pid)).collect::<Result<Vec<_>, _>>()?;
         let report = load::run(&LoadArgs { seed: round, ..args.clone() })?;
         if report.unexpected > 0 {
             return Err(BenchError::Failed { what: "a bulk create", said: report.to_string() });
         }
-        let cpu = super::machine::cpu_time(server.pid())?.since(&before);
-        figures.per_second.push(report.links as f64 / report.seconds);
-        figures.cpu_us.push(cpu.whole_us / report.links as f64);
-        wait_until_idle(server.pid())?;
-    }
-    Ok(figures)
+        let mut cpu_us = Vec::new();
+        for (pid, before) in watched.iter().zip(&before) {
+            cpu_us.push(machine::cpu_time(*pid)?.since(before).whole_us / report.links as f64);
+        }
+        wait_until_idle(subject.server.pid())?;
+        Ok(Run { per_second: report.links as f64 / report.seconds, cpu_us, p99_us: None })
+    };
+    (0..rig.rounds).map(run).collect()
+}
+
+fn row(name: &str, runs: &[Run]) -> String {
+    let of = |figure: &dyn Fn(&Run) -> Option<f64>| runs.iter().filter_map(figure).collect::<Vec<_>>();
+    let thousands = of(&|run| Some(run.per_second / 1000.0));
+    // Not measured is not nothing.
+    let shown = |figures: Vec<f64>, decimals: usize| {
+        if figures.is_empty() { "-".to_owned() } else { format!("{:.decimals$}", median(figures)) }
+    };
+    format!(
+        "| {name} | {} | {} k | {} | {} | {} |\n",
+        grouped(median(of(&|run| Some(run.per_second)))),
+        spread(&thousands),
+        shown(of(&|run| run.cpu_us.first().copied()), 1),
+        shown(of(&|run| run.cpu_us.get(1).copied()), 1),
+        shown(of(&|run| run.p99_us), 0),
+    )
 }
 
 pub(super) fn measure(rig: &Rig) -> Result<String, BenchError> {
     let mut out = String::from(
-        "## Creating links, each durable before its answer\n\n| | links/s | range | CPU us a link | p99 us |\n|---|---:|---:|---:|---:|\n",
+        "## Creating links, each durable before its answer\n\n\
+         SQLite: the server on core 0, or on both; PostgreSQL: node and database on both. Clients are on core 1.\n\n\
+         | | links/s | range | server CPU us a link | PostgreSQL CPU us a link | p99 us |\n|---|---:|---:|---:|---:|---:|\n",
     );
-    let mut row = |name: &str, figures: &Figures| {
-        let range: Vec<f64> = figures.per_second.iter().map(|n| n / 1000.0).collect();
-        let p99 = if figures.p99_us.is_empty() { "-".to_owned() } else { format!("{:.0}", median(figures.p99_us.clone())) };
-        let (links, cpu) = (grouped(median(figures.per_second.clone())), median(figures.cpu_us.clone()));
-        let _ = writeln!(out, "| {name} | {links} | {} k | {cpu:.1} | {p99} |", spread(&range));
-    };
-    row(&format!("`POST /urls`, {} connections, server on one core", rig.connections), &single(rig, &rig.launch("create", &[])?)?);
+    let connections = rig.connections;
+    let server_core = || rig.two_cores.then(|| SERVER_CORE.to_string());
+    let one = Subject::sqlite(rig, server_core())?;
+    out += &row(&format!("SQLite: `POST /urls`, {connections} connections, server on one core"), &single(rig, &one, connections)?);
+    drop(one);
     if rig.two_cores {
-        let mut launch = rig.launch("create-free", &[])?;
-        launch.cores = Some("0,1".to_owned());
-        row(&format!("`POST /urls`, {} connections, server and client share two cores", rig.connections), &single(rig, &launch)?);
+        let two = Subject::sqlite(rig, rig.both_cores())?;
+        let name = format!("SQLite: `POST /urls`, {connections} connections, server and client share two cores");
+        out += &row(&name, &single(rig, &two, connections)?);
     }
-    let name = format!("`POST /urls/bulk`, {BULK_ROWS} links a request, {BULK_CONNECTIONS} connections, server on one core");
-    row(&name, &bulk(rig, &rig.launch("bulk", &[])?)?);
+    let in_bulk = format!("`POST /urls/bulk`, {BULK_ROWS} links a request, {BULK_CONNECTIONS} connections");
+    out += &row(&format!("SQLite: {in_bulk}, server on one core"), &bulk(rig, &Subject::sqlite(rig, server_core())?)?);
+    for connections in [connections, connections * MANY] {
+        let name = format!("PostgreSQL: `POST /urls`, {connections} connections");
+        out += &row(&name, &single(rig, &Subject::postgres(rig)?, connections)?);
+    }
+    out += &row(&format!("PostgreSQL: {in_bulk}"), &bulk(rig, &Subject::postgres(rig)?)?);
     out.push('\n');
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_says_what_was_not_measured() {
+        let run = |per_second, cpu_us: &[f64]| Run { per_second, cpu_us: cpu_us.to_vec(), p99_us: None };
+        assert_eq!(
+            row("bulk", &[run(61_000.0, &[12.0]), run(59_000.0, &[14.0]), run(60_000.0, &[13.0])]),
+            "| bulk | 60 000 | 59.00 to 61.00 k | 13.0 | - | - |\n"
+        );
+    }
 }

@@ -28,7 +28,7 @@ pub(super) fn measure(rig: &Rig) -> Result<String, BenchError> {
     let files = rig.dir.path().join("sample");
     sample::write(&SampleSpec { users: USERS, links: LINKS, events: EVENTS, seed: 1, odd: true }, &files)?;
     let mut rows_per_second = Vec::new();
-    for round in 0..rig.pairs.min(3) {
+    for round in 0..rig.rounds.min(3) {
         let launch = rig.launch(&format!("import{round}"), &[])?;
         rows_per_second.push((USERS + LINKS + EVENTS) as f64 / import(&launch, &files)?);
         std::fs::remove_dir_all(&launch.dir)?;
@@ -36,11 +36,18 @@ pub(super) fn measure(rig: &Rig) -> Result<String, BenchError> {
     let mut out = String::from("## Importing\n\n| | rows/s |\n|---|---:|\n");
     let _ = writeln!(
         out,
-        "| `knurl import` of {} users, {} links and {} events, start to end, one core | {} |\n",
+        "| `knurl import` of {} users, {} links and {} events into SQLite, start to end, one core | {} |",
         grouped(USERS as f64),
         grouped(LINKS as f64),
         grouped(EVENTS as f64),
         grouped(median(rows_per_second))
+    );
+    let stand = rig.stand()?;
+    let _ = writeln!(
+        out,
+        "| of {} users and links into PostgreSQL, once, start to end, both cores | {} |\n",
+        grouped(stand.rows as f64),
+        grouped(stand.imported_per_second)
     );
     Ok(out)
 }

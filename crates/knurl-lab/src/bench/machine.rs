@@ -8,54 +8,92 @@ pub(super) fn cores() -> usize {
 }
 
 pub(super) fn pin_to(core: usize) -> io::Result<()> {
+    Ok(rustix::thread::sched_setaffinity(None, &set_of(&[core]))?)
+}
+
+fn set_of(cores: &[usize]) -> rustix::thread::CpuSet {
     let mut set = rustix::thread::CpuSet::new();
-    set.set(core);
-    rustix::thread::sched_setaffinity(None, &set)?;
+    cores.iter().for_each(|core| set.set(*core));
+    set
+}
+
+/// A process, its children and all their threads; those that they start later inherit it.
+pub(super) fn move_to(cores: &[usize], pid: u32) -> io::Result<()> {
+    for pid in family(pid) {
+        for thread in threads(pid)? {
+            let id = i32::try_from(thread).ok().and_then(rustix::process::Pid::from_raw);
+            match rustix::thread::sched_setaffinity(id, &set_of(cores)) {
+                // It has ended meanwhile.
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
     Ok(())
 }
 
-/// CPU time of a process, by the name of its threads without their numbers.
+fn family(pid: u32) -> Vec<u32> {
+    std::iter::once(pid).chain(crate::servers::descendants(pid)).collect()
+}
+
+/// None where the process has ended.
+fn threads(pid: u32) -> io::Result<Vec<u32>> {
+    match fs::read_dir(format!("/proc/{pid}/task")) {
+        Ok(tasks) => Ok(tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// What each thread has used, by its number: its name and its nanoseconds.
 #[derive(Clone, Debug, Default)]
-pub(super) struct CpuTime {
+pub(super) struct CpuTime(BTreeMap<u32, (String, u64)>);
+
+/// CPU time between two looks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spent {
     /// Microseconds, user and system.
     pub(super) whole_us: f64,
+    /// By the names of the threads without their numbers.
     pub(super) threads_us: BTreeMap<String, f64>,
 }
 
-/// Clock ticks of `/proc`: 100 a second on every Linux we know of.
-const TICK_US: f64 = 10_000.0;
-
-/// (name, user + system ticks) of a `stat` file. The name may hold spaces and parentheses.
-fn parse_stat(stat: &str) -> Option<(&str, f64)> {
-    let (open, close) = (stat.find('(')?, stat.rfind(')')?);
-    let mut fields = stat.get(close + 2..)?.split(' ').skip(11);
-    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
-    Some((stat.get(open + 1..close)?, ticks))
+/// Nanoseconds on a CPU: the first number of a `schedstat` file. (`stat` counts in ticks of 10 ms.)
+fn parse_schedstat(schedstat: &str) -> Option<u64> {
+    schedstat.split(' ').next()?.parse().ok()
 }
 
+/// `knurl-writer-3` is `knurl-writer`.
+fn without_number(name: &str) -> &str {
+    name.trim_end().trim_end_matches(|c: char| c.is_ascii_digit() || c == '-' || c == ' ')
+}
+
+/// Of the process and its children. A thread that has ended takes its time with it: those that matter live as long as their process.
 pub(super) fn cpu_time(pid: u32) -> io::Result<CpuTime> {
-    let whole = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, ticks) = parse_stat(&whole).ok_or_else(|| io::Error::other("a stat file of an unknown form"))?;
-    let mut time = CpuTime { whole_us: ticks * TICK_US, threads_us: BTreeMap::new() };
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may end while we look.
-        let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else { continue };
-        if let Some((name, ticks)) = parse_stat(&stat) {
-            let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '-' || c == ' ').to_owned();
-            *time.threads_us.entry(name).or_default() += ticks * TICK_US;
+    let mut time = CpuTime::default();
+    for pid in family(pid) {
+        for thread in threads(pid)? {
+            let read = |what: &str| fs::read_to_string(format!("/proc/{pid}/task/{thread}/{what}")).ok();
+            if let (Some(name), Some(ns)) = (read("comm"), read("schedstat").as_deref().and_then(parse_schedstat)) {
+                time.0.insert(thread, (without_number(&name).to_owned(), ns));
+            }
         }
+    }
+    if time.0.is_empty() {
+        return Err(io::Error::other(format!("process {pid} has ended, or this kernel does not count what threads use")));
     }
     Ok(time)
 }
 
 impl CpuTime {
-    pub(super) fn since(&self, earlier: &Self) -> Self {
-        let threads_us = self
-            .threads_us
-            .iter()
-            .map(|(name, us)| (name.clone(), us - earlier.threads_us.get(name).copied().unwrap_or_default()))
-            .collect();
-        Self { whole_us: self.whole_us - earlier.whole_us, threads_us }
+    pub(super) fn since(&self, earlier: &Self) -> Spent {
+        let mut spent = Spent::default();
+        for (thread, (name, ns)) in &self.0 {
+            let us = ns.saturating_sub(earlier.0.get(thread).map_or(0, |(_, ns)| *ns)) as f64 / 1e3;
+            spent.whole_us += us;
+            *spent.threads_us.entry(name.clone()).or_default() += us;
+        }
+        spent
     }
 }
 
@@ -75,20 +113,18 @@ fn said_by(program: &str, args: &[&str]) -> String {
 }
 
 /// The page's first part: on what, by what, when.
-pub(super) fn page_head(command: &str, pairs: u64, seconds: u64, connections: u64, two_cores: bool) -> String {
+pub(super) fn page_head(command: &str, runs: &str) -> String {
     let model = first_value("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown".to_owned());
     let memory = first_value("/proc/meminfo", "MemTotal").unwrap_or_else(|| "unknown".to_owned());
     let online = cores_online();
-    let pinned = if two_cores { "server on core 0, clients on core 1" } else { "not pinned: one core" };
     format!(
         "# Performance\n\n\
-         Written by `{command}`; change nothing here by hand. What the columns mean: \"CPU\" is user plus system time of the server's\n\
-         process over the requests it completed; ratios are medians of pairs taken in turn, so that a machine that slows down slows both.\n\n\
+         Written by `{command}`. \"CPU\" is user plus system time of all threads of the server's process over the requests it completed.\n\n\
          | | |\n|---|---|\n\
          | machine | {model}, {online} cores, {memory} |\n\
          | kernel | Linux {kernel} |\n\
          | date | {date}, load average {load} when it began |\n\
-         | runs | {pairs} pairs of {seconds} s, {connections} keep-alive connections, loopback, {pinned} |\n\n",
+         | runs | {runs} |\n\n",
         kernel = said_by("uname", &["-r"]),
         load =
             fs::read_to_string("/proc/loadavg").ok().and_then(|text| text.split(' ').next().map(str::to_owned)).unwrap_or_default(),
@@ -101,10 +137,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_name_with_parentheses_does_not_shift_the_fields() {
-        let stat = "42 (a (b) c) S 1 42 42 0 -1 4194560 100 0 0 0 700 55 0 0 20 0 1 0 100 0 0";
-        assert_eq!(parse_stat(stat), Some(("a (b) c", 755.0)));
-        assert_eq!(parse_stat("42 nothing"), None);
+    fn the_first_number_of_a_schedstat_is_what_the_thread_has_run() {
+        assert_eq!(parse_schedstat("1234567 89 10\n"), Some(1_234_567));
+        assert_eq!(parse_schedstat(""), None);
+    }
+
+    #[test]
+    fn threads_of_a_name_are_added_up_and_one_that_is_new_has_its_whole_time() {
+        let of =
+            |threads: &[(u32, &str, u64)]| CpuTime(threads.iter().map(|(id, name, ns)| (*id, ((*name).to_owned(), *ns))).collect());
+        let earlier = of(&[(1, "knurl", 5_000), (2, "knurl-writer", 1_000), (3, "gone", 9_000)]);
+        let later = of(&[(1, "knurl", 8_000), (2, "knurl-writer", 1_000), (4, "knurl", 2_000)]);
+        let spent = later.since(&earlier);
+        assert_eq!((spent.whole_us, spent.threads_us["knurl"], spent.threads_us["knurl-writer"]), (5.0, 5.0, 0.0));
+        assert_eq!([without_number("knurl-reader-12\n"), without_number("tokio 3")], ["knurl-reader", "tokio"]);
     }
 
     #[test]
@@ -112,9 +158,17 @@ mod tests {
         let before = cpu_time(std::process::id()).unwrap();
         let mut dice = crate::dice::Dice::new(1, &[]);
         let mut turned = 0_u64;
-        while cpu_time(std::process::id()).unwrap().since(&before).whole_us <= 0.0 {
+        let spent = || cpu_time(std::process::id()).unwrap().since(&before).whole_us;
+        while spent() <= 1_000.0 {
             turned = (0..100_000).fold(turned, |sum, _| sum ^ dice.throw());
         }
-        assert!(cpu_time(std::process::id()).unwrap().whole_us > before.whole_us, "{turned}");
+        assert!(spent() > 1_000.0, "{turned}");
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_no_figure() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert!(cpu_time(child.id()).is_err());
     }
 }

@@ -1,28 +1,39 @@
 //! The bench: what the performance page says, measured.
 //!
-//! Promised: figures come in pairs taken in turn (so that a machine that slows down slows both), medians over the pairs, the server on
-//! one core and everything else on another where there are two. Everything stays on loopback and ends by itself. Refused: a verdict; a
-//! benchmark prints, a person judges.
+//! Promised: what is compared runs abreast ([`abreast`]): both on one core at the same time, everything else on another where there are two;
+//! figures are medians over rounds. PostgreSQL, Redis and nginx are real ones. Everything stays on loopback and ends by itself. Refused: a
+//! verdict; a benchmark prints, a person judges.
 
+mod abreast;
+mod codes;
 mod create;
 mod import;
 mod machine;
 mod nginx;
 mod redirect;
 mod scale;
+mod stand;
+mod tiers;
 mod wrk;
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{cell::OnceCell, io, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::process::{self, Launch, ProcessError};
+use self::stand::Stand;
+use crate::{
+    fleet::FleetError,
+    process::{self, Launch, ProcessError},
+    servers::ServerError,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
     /// A redirect against nginx `return 302`, and what recording the click costs
     Redirect,
-    /// Single durable creates, and bulk ones
+    /// A redirect from memory, replica, Redis and database, each against nginx `return 302`
+    Tiers,
+    /// Single durable creates, and bulk ones, on SQLite and PostgreSQL
     Create,
     /// `knurl import`
     Import,
@@ -30,6 +41,19 @@ pub enum Part {
     Scale,
 }
 
+impl Part {
+    fn measure(self, rig: &Rig) -> Result<String, BenchError> {
+        match self {
+            Self::Redirect => redirect::measure(rig),
+            Self::Tiers => tiers::measure(rig),
+            Self::Create => create::measure(rig),
+            Self::Import => import::measure(rig),
+            Self::Scale => scale::measure(rig),
+        }
+    }
+}
+
+/// Takes some half an hour on two cores, most of it the ten million links of the scale part; with --quick four minutes.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
     /// The binary, a release build [default: KNURL_BIN, or knurl beside this program]
@@ -38,21 +62,22 @@ pub struct BenchArgs {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Part>,
-    /// Interleaved pairs; the medians are over these
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=99))]
-    pub pairs: u64,
-    /// Of each run
-    #[arg(long, default_value_t = 3)]
+    /// The medians are over these
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=20))]
+    pub rounds: u64,
+    /// Of each round
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=10))]
     pub seconds: u64,
-    #[arg(long, default_value_t = 64)]
+    /// Where two servers are compared each has half of them
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(2..=256))]
     pub connections: u64,
-    /// Link counts of the scale part
+    /// Link counts of the scale part, ascending; the parts on PostgreSQL have the largest of them, at most a million
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000, 10_000_000])]
     pub links: Vec<u64>,
     /// Populated data directories are kept here between runs [default: made anew each time]
     #[arg(long)]
     pub populated: Option<PathBuf>,
-    /// A minute instead of a quarter of an hour: one-second runs, three pairs, at most a million links
+    /// One-second rounds, three of them, at most a hundred thousand links
     #[arg(long)]
     pub quick: bool,
     /// Also write the page here
@@ -71,6 +96,10 @@ pub enum BenchError {
     Sample(#[from] crate::sample::SampleError),
     #[error(transparent)]
     Load(#[from] crate::load::LoadError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
     #[error("{0}: {1}")]
     Run(&'static str, io::Error),
     #[error("{what} failed: {said}")]
@@ -83,15 +112,23 @@ pub enum BenchError {
 const SERVER_CORE: usize = 0;
 const CLIENT_CORE: usize = 1;
 
+/// Links of the parts on PostgreSQL.
+const STAND_LINKS_MAX: u64 = 1_000_000;
+const QUICK_LINKS_MAX: u64 = 100_000;
+const QUICK_ROUNDS: u64 = 3;
+
 /// What the parts need to know.
 #[derive(Debug)]
 struct Rig {
     binary: PathBuf,
+    // Before the directory: dropped first.
+    stand: OnceCell<Stand>,
     dir: tempfile::TempDir,
     populated: Option<PathBuf>,
-    pairs: u64,
+    rounds: u64,
     seconds: u64,
     connections: u64,
+    /// Ascending.
     links: Vec<u64>,
     two_cores: bool,
 }
@@ -103,15 +140,19 @@ impl Rig {
             // Children inherit it; servers are pinned to theirs by taskset.
             machine::pin_to(CLIENT_CORE)?;
         }
-        let at_most = if args.quick { 1_000_000 } else { u64::MAX };
+        let at_most = if args.quick { QUICK_LINKS_MAX } else { u64::MAX };
+        let mut links: Vec<u64> = args.links.iter().map(|&links| links.clamp(1, at_most)).collect();
+        links.sort_unstable();
+        links.dedup();
         Ok(Self {
             binary: args.knurl.clone().map_or_else(process::find_binary, Ok)?,
+            stand: OnceCell::new(),
             dir: tempfile::Builder::new().prefix("knurl-bench-").tempdir()?,
             populated: args.populated.clone(),
-            pairs: if args.quick { args.pairs.min(3) } else { args.pairs },
+            rounds: if args.quick { args.rounds.min(QUICK_ROUNDS) } else { args.rounds },
             seconds: if args.quick { 1 } else { args.seconds },
             connections: args.connections,
-            links: args.links.iter().copied().filter(|&links| links <= at_most).collect(),
+            links,
             two_cores,
         })
     }
@@ -124,8 +165,49 @@ impl Rig {
         Ok(Launch { binary: self.binary.clone(), dir, env, cores: self.two_cores.then(|| SERVER_CORE.to_string()) })
     }
 
-    fn duration(&self) -> Duration {
-        Duration::from_secs(self.seconds)
+    /// As taskset writes them.
+    fn both_cores(&self) -> Option<String> {
+        self.two_cores.then(|| format!("{SERVER_CORE},{CLIENT_CORE}"))
+    }
+
+    /// A database that may use both cores.
+    fn spread(&self, pid: Option<u32>) -> Result<(), BenchError> {
+        self.move_to(&[SERVER_CORE, CLIENT_CORE], pid)
+    }
+
+    /// A database that leaves the servers' core to whatever is measured.
+    fn to_clients(&self, pid: Option<u32>) -> Result<(), BenchError> {
+        self.move_to(&[CLIENT_CORE], pid)
+    }
+
+    fn move_to(&self, cores: &[usize], pid: Option<u32>) -> Result<(), BenchError> {
+        match pid {
+            Some(pid) if self.two_cores => Ok(machine::move_to(cores, pid)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// Started by the first part that needs it.
+    fn stand(&self) -> Result<&Stand, BenchError> {
+        if let Some(stand) = self.stand.get() {
+            return Ok(stand);
+        }
+        let links = self.links.last().copied().unwrap_or(STAND_LINKS_MAX).min(STAND_LINKS_MAX);
+        let stand = Stand::start(self, links)?;
+        Ok(self.stand.get_or_init(|| stand))
+    }
+
+    /// For the page's head.
+    fn runs(&self) -> String {
+        let pinned = if self.two_cores {
+            "what is measured on core 0, clients on core 1, where a table says nothing else"
+        } else {
+            "not pinned: one core"
+        };
+        let Self { rounds, seconds, connections, .. } = self;
+        format!(
+            "{rounds} rounds of {seconds} s, {connections} keep-alive connections, half of them to each of two that are compared, loopback, {pinned}"
+        )
     }
 }
 
@@ -157,22 +239,11 @@ fn grouped(n: f64) -> String {
 pub fn run(args: &BenchArgs) -> Result<(), BenchError> {
     let rig = Rig::new(args)?;
     let wanted = |part: Part| args.only.is_empty() || args.only.contains(&part);
-    let mut page = machine::page_head(&args.command, rig.pairs, rig.seconds, rig.connections, rig.two_cores);
-    let mut add = |section: String| {
+    let mut page = machine::page_head(&args.command, &rig.runs());
+    for part in Part::value_variants().iter().copied().filter(|part| wanted(*part)) {
+        let section = part.measure(&rig)?;
         eprintln!("{section}");
         page.push_str(&section);
-    };
-    if wanted(Part::Redirect) {
-        add(redirect::measure(&rig)?);
-    }
-    if wanted(Part::Create) {
-        add(create::measure(&rig)?);
-    }
-    if wanted(Part::Import) {
-        add(import::measure(&rig)?);
-    }
-    if wanted(Part::Scale) {
-        add(scale::measure(&rig)?);
     }
     println!("{page}");
     if let Some(out) = &args.out {

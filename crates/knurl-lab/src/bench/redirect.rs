@@ -4,30 +4,33 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use super::{BenchError, Rig, median, nginx::Nginx, spread, wrk::WrkRun};
+use super::{
+    BenchError, Rig,
+    abreast::{self, Abreast, COLUMNS, Contender},
+    median,
+    nginx::Nginx,
+    wrk::{Load, WrkRun},
+};
 use crate::{
     http::{Connection, Request},
     process::{Launch, Server},
 };
 
-const TARGET: &str = "https://target.example/a/page/of/ordinary/length?and=a&query=string";
-/// Runs before the pairs, to fill caches and prepare segments.
-const WARM_UPS: usize = 1;
+pub(super) const TARGET: &str = "https://target.example/a/page/of/ordinary/length?and=a&query=string";
+const PATH: &str = "/bench01";
+/// Delivery put off shows what answering and recording cost by themselves; it is longer than the rounds of one comparison, for which each
+/// server is started anew.
+pub(super) const PUT_OFF: (&str, &str) = ("KNURL_CLICKS_DRAIN_INTERVAL_MS", "60000");
 
-/// One of the things compared.
-struct Contender {
-    name: &'static str,
-    server: Option<Server>,
-    path: String,
-    head: bool,
-    runs: Vec<WrkRun>,
+pub(super) fn addr(server: &Server) -> Result<std::net::SocketAddr, BenchError> {
+    server.addr().ok_or(BenchError::Failed { what: "the ready line", said: "no address".to_owned() })
 }
 
-/// A started server with one link in it; its path.
-pub(super) fn serve_one_link(launch: &Launch) -> Result<(Server, String), BenchError> {
+/// A started server with one link in it.
+fn serve_one_link(launch: &Launch) -> Result<Server, BenchError> {
     let server = launch.start()?;
     let mut connection = Connection::open(addr(&server)?)?;
-    let body = json!({ "url": TARGET, "custom_code": "bench01" }).to_string();
+    let body = json!({ "url": TARGET, "custom_code": PATH.trim_start_matches('/') }).to_string();
     let answer = connection
         .ask(&Request::post("/shorten", &body))
         .map_err(|error| BenchError::Failed { what: "creating a link", said: error.to_string() })?;
@@ -35,101 +38,71 @@ pub(super) fn serve_one_link(launch: &Launch) -> Result<(Server, String), BenchE
         let said = String::from_utf8_lossy(answer.body.as_deref().unwrap_or_default()).into_owned();
         return Err(BenchError::Failed { what: "creating a link", said });
     }
-    Ok((server, "/bench01".to_owned()))
+    Ok(server)
 }
 
-pub(super) fn addr(server: &Server) -> Result<std::net::SocketAddr, BenchError> {
-    server.addr().ok_or(BenchError::Failed { what: "the ready line", said: "no address".to_owned() })
+/// What is compared with another.
+#[derive(Clone, Copy, Debug)]
+enum Against {
+    Nginx,
+    Head,
 }
 
-const HEAD_SCRIPT: &str = "wrk.method = \"HEAD\"\n";
-const GET_SCRIPT: &str = "wrk.method = \"GET\"\n";
+/// (name, against what, whether it is a HEAD, options)
+type Comparison = (&'static str, Against, bool, &'static [(&'static str, &'static str)]);
+
+const MAPPED: &[(&str, &str)] = &[("KNURL_CLICKS_MEDIUM", "mapped"), PUT_OFF];
+const COMPARISONS: [Comparison; 5] = [
+    ("HEAD: answered, no click, of nginx `return 302`", Against::Nginx, true, MAPPED),
+    ("GET: answered, click recorded, of nginx `return 302`", Against::Nginx, false, MAPPED),
+    ("GET of HEAD: what recording adds", Against::Head, false, MAPPED),
+    (
+        "GET with `clicks.medium = written`, of nginx `return 302`",
+        Against::Nginx,
+        false,
+        &[("KNURL_CLICKS_MEDIUM", "written"), PUT_OFF],
+    ),
+    ("GET: answered, recorded, and delivered meanwhile, of nginx `return 302`", Against::Nginx, false, &[]),
+];
+
+fn compare(rig: &Rig, number: usize, (_, against, head, env): Comparison) -> Result<Abreast, BenchError> {
+    let (asks_get, asks_head) = (Load::get(PATH), Load::head(rig, PATH)?);
+    let (get, ask_head) = (|_| asks_get.clone(), |_| asks_head.clone());
+    let server = serve_one_link(&rig.launch(&format!("redirect-{number}"), env)?)?;
+    let other = Contender { addr: addr(&server)?, pid: server.pid(), beside: &[], load: if head { &ask_head } else { &get } };
+    match against {
+        Against::Nginx => {
+            // A GET always: wrk waits for the body that nginx announces to a HEAD.
+            let nginx = Nginx::start(rig, TARGET)?;
+            abreast::run(rig, &Contender { addr: nginx.addr, pid: nginx.pid(), beside: &[], load: &get }, &other)
+        }
+        Against::Head => {
+            let base = serve_one_link(&rig.launch(&format!("redirect-{number}-head"), env)?)?;
+            abreast::run(rig, &Contender { addr: addr(&base)?, pid: base.pid(), beside: &[], load: &ask_head }, &other)
+        }
+    }
+}
 
 pub(super) fn measure(rig: &Rig) -> Result<String, BenchError> {
-    let nginx = Nginx::start(rig, TARGET)?;
-    let (head_script, get_script) = (rig.dir.path().join("head.lua"), rig.dir.path().join("get.lua"));
-    std::fs::write(&head_script, HEAD_SCRIPT)?;
-    std::fs::write(&get_script, GET_SCRIPT)?;
-    // Options cannot be changed while it runs: a server for each. HEAD is answered alike and is not a click. Delivery put off shows what
-    // answering and recording cost by themselves; with it on, a run that leaves the drain behind looks cheaper than it is.
-    let put_off = ("KNURL_CLICKS_DRAIN_INTERVAL_MS", "60000");
-    let (mapped, path) = serve_one_link(&rig.launch("mapped", &[("KNURL_CLICKS_MEDIUM", "mapped"), put_off])?)?;
-    let (written, _) = serve_one_link(&rig.launch("written", &[("KNURL_CLICKS_MEDIUM", "written"), put_off])?)?;
-    let (delivering, _) = serve_one_link(&rig.launch("delivering", &[])?)?;
-    let (mapped_addr, mapped_pid) = (addr(&mapped)?, mapped.pid());
-    let contender = |name, server, head| Contender { name, server, path: path.clone(), head, runs: Vec::new() };
-    let mut contenders = [
-        contender("nginx `return 302`", None, false),
-        contender("knurl HEAD: answered, no click", None, true),
-        contender("knurl GET: answered, click recorded", Some(mapped), false),
-        contender("the same, `clicks.medium = written`", Some(written), false),
-        contender("knurl GET: answered, recorded, and clicks delivered to the database meanwhile", Some(delivering), false),
-    ];
-    for round in 0..WARM_UPS + rig.pairs as usize {
-        for contender in &mut contenders {
-            let (addr, pid) = match (&contender.server, contender.head) {
-                (Some(server), _) => (addr(server)?, server.pid()),
-                (None, true) => (mapped_addr, mapped_pid),
-                (None, false) => (nginx.addr, nginx.pid()),
-            };
-            let script = if contender.head { &head_script } else { &get_script };
-            let run = super::wrk::run(rig, addr, pid, &contender.path, Some((script, &[])))?;
-            if round >= WARM_UPS {
-                contender.runs.push(run);
-            }
-            // What it owes from this run must not be paid in another's.
-            if contender.server.is_some() {
-                wait_until_idle(pid)?;
-            }
-        }
+    let mut out = format!("## One redirect, always the same link\n\n| | {COLUMNS}\n|---|---:|---:|---:|---:|\n");
+    let mut last = Abreast::default();
+    for (number, comparison) in COMPARISONS.into_iter().enumerate() {
+        last = compare(rig, number, comparison)?;
+        let _ = writeln!(out, "| {} | {}", comparison.0, last.cells());
     }
-    Ok(table(&contenders))
+    out.push_str(&by_thread(&last));
+    Ok(out)
 }
 
-/// The drain goes on after the load: until the process uses no more time, or for a while.
-pub(super) fn wait_until_idle(pid: u32) -> Result<(), BenchError> {
-    const LOOK_MS: u64 = 250;
-    const LOOKS_MAX: usize = 240;
-    const IDLE_US: f64 = 20_000.0;
-    let mut last = super::machine::cpu_time(pid)?;
-    for _ in 0..LOOKS_MAX {
-        std::thread::sleep(std::time::Duration::from_millis(LOOK_MS));
-        let now = super::machine::cpu_time(pid)?;
-        if now.since(&last).whole_us <= IDLE_US {
-            break;
-        }
-        last = now;
-    }
-    Ok(())
-}
-
-fn table(contenders: &[Contender]) -> String {
-    let mut out = String::from(
-        "## One redirect, always the same link\n\n\
-         | | CPU us a request | of nginx (median of pairs) | range | requests/s | p99 us |\n|---|---:|---:|---:|---:|---:|\n",
-    );
-    let nginx = &contenders[0].runs;
-    for contender in contenders {
-        let of = |figure: fn(&WrkRun) -> f64| contender.runs.iter().map(figure).collect::<Vec<_>>();
-        let ratios: Vec<f64> = contender.runs.iter().zip(nginx).map(|(run, base)| run.cpu_us() / base.cpu_us()).collect();
-        let _ = writeln!(
-            out,
-            "| {} | {:.2} | {:.2} | {} | {} | {:.0} |",
-            contender.name,
-            median(of(WrkRun::cpu_us)),
-            median(ratios.clone()),
-            spread(&ratios),
-            super::grouped(median(of(|run| run.per_second))),
-            median(of(|run| run.p99_us)),
-        );
-    }
-    out.push_str("\nWhere the time of the last row goes, by thread:\n\n| threads | CPU us | of nginx |\n|---|---:|---:|\n");
-    let knurl = contenders.last().map_or(&[][..], |contender| &contender.runs);
-    let names: std::collections::BTreeSet<&String> = knurl.iter().flat_map(|run| run.cpu.threads_us.keys()).collect();
-    for name in names {
-        let share = |run: &WrkRun| run.cpu.threads_us.get(name).copied().unwrap_or_default() / run.requests;
-        let us = median(knurl.iter().map(share).collect());
-        let ratio = median(knurl.iter().zip(nginx).map(|(run, base)| share(run) / base.cpu_us()).collect());
+fn by_thread(rounds: &Abreast) -> String {
+    let mut out =
+        String::from("\nWhere the time of the last row goes, by thread:\n\n| threads | CPU us | of nginx |\n|---|---:|---:|\n");
+    let threads = |run: &WrkRun| run.spent[0].threads_us.keys().cloned().collect::<Vec<_>>();
+    let names: std::collections::BTreeSet<String> = rounds.other.iter().flat_map(threads).collect();
+    for name in &names {
+        let share = |run: &WrkRun| run.spent[0].threads_us.get(name).copied().unwrap_or_default() / run.requests;
+        let us = median(rounds.other.iter().map(share).collect());
+        let ratio = median(rounds.other.iter().zip(&rounds.base).map(|(run, base)| share(run) / base.cpu_us()).collect());
         let _ = writeln!(out, "| `{name}` | {us:.2} | {ratio:.2} |");
     }
     out.push('\n');

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-pub use node::Node;
+pub use node::{Node, metric};
 
 use crate::{
     http::{Answer, Connection, Request, Unanswered},

@@ -44,6 +44,14 @@ impl Ports {
     }
 }
 
+/// A sample of the exposition at this address, by its whole name with labels; 0 where it is absent.
+pub fn metric(metrics_addr: SocketAddr, sample: &str) -> Result<f64, FleetError> {
+    let answer = ask(metrics_addr, &Request::get("/metrics"), 200)?;
+    let text = String::from_utf8_lossy(answer.body.as_deref().unwrap_or_default()).into_owned();
+    let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
+    Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0))
+}
+
 #[derive(Debug)]
 pub struct Node {
     /// From 1.
@@ -143,10 +151,7 @@ impl Node {
 
     /// A sample of its exposition, by its whole name with labels; 0 where it is absent.
     pub fn metric(&self, sample: &str) -> Result<f64, FleetError> {
-        let answer = ask(self.metrics_addr, &Request::get("/metrics"), 200)?;
-        let text = String::from_utf8_lossy(answer.body.as_deref().unwrap_or_default()).into_owned();
-        let line = text.lines().find(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(' ')));
-        Ok(line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0.0))
+        metric(self.metrics_addr, sample)
     }
 
     /// What its log says of threads that panicked.

@@ -200,7 +200,7 @@ pub(crate) fn spawn_for_life(mut command: Command) -> io::Result<Child> {
 }
 
 /// Children, their children and so on. PostgreSQL's and nginx's are in sessions of their own, so a process group would not do.
-fn descendants(of: u32) -> Vec<u32> {
+pub(crate) fn descendants(of: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
         .into_iter()
         .flatten()

@@ -78,6 +78,11 @@ impl Postgres {
         self.port
     }
 
+    /// `None` while it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.pid()
+    }
+
     /// The directory of the cluster.
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")

@@ -61,6 +61,11 @@ impl Redis {
         self.port
     }
 
+    /// `None` while it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.pid()
+    }
+
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
