@@ -128,22 +128,33 @@ fn write(path: &Path, picks: impl Iterator<Item = String>) -> Result<u64, BenchE
     Ok(count)
 }
 
-/// Asks for each once, in the order given: `GET`, or `HEAD`, which is answered alike and is no click. How many were not answered 302.
-pub(super) fn ask_all(server: SocketAddr, method: &str, codes: impl Iterator<Item = String>) -> Result<u64, BenchError> {
+/// Asks for each once, in the order given, on one connection: `GET`, or `HEAD`, which is answered alike and is no click.
+pub(super) fn ask_all(server: SocketAddr, method: &str, codes: impl Iterator<Item = String>) -> Result<(), BenchError> {
     let failed = |said: String| BenchError::Failed { what: "asking for links", said };
     let mut connection = Connection::open(server)?;
     let mut codes = codes.peekable();
-    let mut unexpected = 0;
     while codes.peek().is_some() {
         let paths: Vec<String> = codes.by_ref().take(WARM_PIPELINE).map(|code| format!("/{code}")).collect();
         let asks: Vec<Request> = paths.iter().map(|path| Request::of(method, path, None)).collect();
         connection.send(&asks).map_err(|error| failed(error.to_string()))?;
-        for _ in &asks {
+        for path in &paths {
             let answer = connection.receive(method == "HEAD").map_err(|error| failed(error.to_string()))?;
-            unexpected += u64::from(answer.status != 302);
+            if answer.status != 302 {
+                return Err(failed(format!("{path} answered {}", answer.status)));
+            }
         }
     }
-    Ok(unexpected)
+    Ok(())
+}
+
+/// As [`ask_all`], on several connections at once: the order is that of whoever is first.
+pub(super) fn ask_all_at_once(server: SocketAddr, connections: usize, codes: &[String]) -> Result<(), BenchError> {
+    let each = codes.len().div_ceil(connections).max(1);
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = codes.chunks(each).map(|some| scope.spawn(|| ask_all(server, "GET", some.iter().cloned()))).collect();
+        let panicked = || Err(BenchError::Failed { what: "asking for links", said: "a client panicked".to_owned() });
+        clients.into_iter().try_for_each(|client| client.join().unwrap_or_else(|_| panicked()))
+    })
 }
 
 #[cfg(test)]

@@ -7,12 +7,17 @@
 mod abreast;
 mod codes;
 mod create;
+mod drain;
 mod import;
 mod machine;
+mod moving;
 mod nginx;
+mod nodes;
+mod queries;
 mod redirect;
 mod scale;
 mod stand;
+mod sync;
 mod tiers;
 mod wrk;
 
@@ -33,8 +38,18 @@ pub enum Part {
     Redirect,
     /// A redirect from memory, replica, Redis and database, each against nginx `return 302`
     Tiers,
+    /// What a million redirects ask of PostgreSQL and Redis
+    Queries,
+    /// A replica's first copy
+    Sync,
     /// Single durable creates, and bulk ones, on SQLite and PostgreSQL
     Create,
+    /// Clicks from the spool into SQLite and PostgreSQL
+    Drain,
+    /// One, two and three nodes behind nginx
+    Nodes,
+    /// `knurl move`, SQLite to PostgreSQL
+    Move,
     /// `knurl import`
     Import,
     /// A redirect with 10 thousand, 1 million and 10 million links
@@ -46,7 +61,12 @@ impl Part {
         match self {
             Self::Redirect => redirect::measure(rig),
             Self::Tiers => tiers::measure(rig),
+            Self::Queries => queries::measure(rig),
+            Self::Sync => sync::measure(rig),
             Self::Create => create::measure(rig),
+            Self::Drain => drain::measure(rig),
+            Self::Nodes => nodes::measure(rig),
+            Self::Move => moving::measure(rig),
             Self::Import => import::measure(rig),
             Self::Scale => scale::measure(rig),
         }
@@ -80,12 +100,20 @@ pub struct BenchArgs {
     /// One-second rounds, three of them, at most a hundred thousand links
     #[arg(long)]
     pub quick: bool,
+    /// An option of every server that is measured, to see what it does: KNURL_CLICKS_DRAIN_BATCH_ROWS=500
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
     /// Also write the page here
     #[arg(long)]
     pub out: Option<PathBuf>,
     /// The page's command line, where this was started by a script
     #[arg(long, default_value = "make bench")]
     pub command: String,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("it is KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +158,8 @@ struct Rig {
     connections: u64,
     /// Ascending.
     links: Vec<u64>,
+    set: Vec<(String, String)>,
+    quick: bool,
     two_cores: bool,
 }
 
@@ -153,6 +183,8 @@ impl Rig {
             seconds: if args.quick { 1 } else { args.seconds },
             connections: args.connections,
             links,
+            set: args.set.clone(),
+            quick: args.quick,
             two_cores,
         })
     }
@@ -161,7 +193,8 @@ impl Rig {
     fn launch(&self, name: &str, env: &[(&str, &str)]) -> Result<Launch, BenchError> {
         let dir = self.dir.path().join(name);
         std::fs::create_dir_all(&dir)?;
-        let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let own = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let env = own.chain(self.set.iter().cloned()).collect();
         Ok(Launch { binary: self.binary.clone(), dir, env, cores: self.two_cores.then(|| SERVER_CORE.to_string()) })
     }
 
@@ -187,13 +220,16 @@ impl Rig {
         }
     }
 
+    fn stand_links(&self) -> u64 {
+        self.links.last().copied().unwrap_or(STAND_LINKS_MAX).min(STAND_LINKS_MAX)
+    }
+
     /// Started by the first part that needs it.
     fn stand(&self) -> Result<&Stand, BenchError> {
         if let Some(stand) = self.stand.get() {
             return Ok(stand);
         }
-        let links = self.links.last().copied().unwrap_or(STAND_LINKS_MAX).min(STAND_LINKS_MAX);
-        let stand = Stand::start(self, links)?;
+        let stand = Stand::start(self, self.stand_links())?;
         Ok(self.stand.get_or_init(|| stand))
     }
 
@@ -261,6 +297,12 @@ mod tests {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0]), 1.0);
         assert!(median(Vec::new()).is_nan());
+    }
+
+    #[test]
+    fn a_setting_has_a_name_and_a_value() {
+        assert_eq!(setting("KNURL_A=b=c"), Ok(("KNURL_A".to_owned(), "b=c".to_owned())));
+        assert!(setting("KNURL_A").is_err());
     }
 
     #[test]

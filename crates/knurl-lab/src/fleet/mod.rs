@@ -69,11 +69,13 @@ pub struct FleetSpec {
     pub front: front::FrontSetup,
     /// Of every node, over what the fleet itself sets.
     pub env: Vec<(String, String)>,
+    /// Nodes are pinned to these, as taskset writes them.
+    pub cores: Option<String>,
 }
 
 impl FleetSpec {
     pub fn new(binary: PathBuf, nodes: usize, backing: Backing) -> Self {
-        Self { binary, nodes, backing, redis: false, front: front::FrontSetup::default(), env: Vec::new() }
+        Self { binary, nodes, backing, redis: false, front: front::FrontSetup::default(), env: Vec::new(), cores: None }
     }
 }
 
@@ -118,7 +120,9 @@ impl Fleet {
         let mut ports = node::Ports::new()?;
         let mut nodes = Vec::new();
         for number in 1..=spec.nodes {
-            nodes.push(Node::prepare(number, &spec.binary, &dir.path().join(format!("node-{number}")), &env, &mut ports)?);
+            let mut node = Node::prepare(number, &spec.binary, &dir.path().join(format!("node-{number}")), &env, &mut ports)?;
+            node.pin_to(spec.cores.clone());
+            nodes.push(node);
         }
         let addrs: Vec<SocketAddr> = nodes.iter().map(Node::addr).collect();
         let front = front::start(&addrs, &spec.front)?;

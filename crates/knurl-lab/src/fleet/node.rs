@@ -93,6 +93,11 @@ impl Node {
         }
     }
 
+    /// From its next start on; `None`: to those of the process that starts it.
+    pub(super) fn pin_to(&mut self, cores: Option<String>) {
+        self.launch.cores = cores;
+    }
+
     /// From its next start on.
     pub fn set(&mut self, key: &str, value: &str) {
         self.launch.env.retain(|(own, _)| own != key);
