@@ -13,7 +13,6 @@ mod redis_fleet;
 
 use std::{io, path::PathBuf};
 
-pub(crate) use daemon::spawn_for_life;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};
 pub use redis::Redis;
