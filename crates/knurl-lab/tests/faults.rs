@@ -32,7 +32,7 @@ fn p4_without_redis_no_request_fails_and_limits_go_on() {
 
 #[test]
 fn p5_with_both_away_a_node_that_starts_again_redirects_every_link() {
-    held(&p5::run(&P5Args { links: 20_000, clicks: 3_000, ..P5Args::default() }).unwrap());
+    held(&p5::run(&P5Args { links: 1_000_000, clicks: 20_000, ..P5Args::default() }).unwrap());
 }
 
 #[test]
