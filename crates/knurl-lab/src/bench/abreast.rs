@@ -33,9 +33,14 @@ pub(super) struct Abreast {
 }
 
 pub(super) fn run(rig: &Rig, base: &Contender<'_>, other: &Contender<'_>) -> Result<Abreast, BenchError> {
-    let mut rounds = Abreast::default();
+    run_for(rig, rig.rounds, base, other)
+}
+
+/// As many rounds as are said, after those that warm up.
+pub(super) fn run_for(rig: &Rig, rounds: u64, base: &Contender<'_>, other: &Contender<'_>) -> Result<Abreast, BenchError> {
+    let mut abreast = Abreast::default();
     let mut asked = (0, 0);
-    for round in 0..WARM_UPS + rig.rounds {
+    for round in 0..WARM_UPS + rounds {
         let start = |of: &Contender<'_>, asked| {
             let watched: Vec<u32> = std::iter::once(of.pid).chain(of.beside.iter().copied()).collect();
             wrk::start(rig, of.addr, &(of.load)(asked), (rig.connections / 2).max(1), &watched)
@@ -47,11 +52,11 @@ pub(super) fn run(rig: &Rig, base: &Contender<'_>, other: &Contender<'_>) -> Res
         let (of_base, of_other) = (answered.0.settle()?, answered.1.settle()?);
         asked = (asked.0 + of_base.requests as u64, asked.1 + of_other.requests as u64);
         if round >= WARM_UPS {
-            rounds.base.push(of_base);
-            rounds.other.push(of_other);
+            abreast.base.push(of_base);
+            abreast.other.push(of_other);
         }
     }
-    Ok(rounds)
+    Ok(abreast)
 }
 
 /// The drain goes on after the load: until the process uses no more time, or for a while.
@@ -69,6 +74,15 @@ pub(super) fn wait_until_idle(pid: u32) -> Result<(), BenchError> {
         last = now;
     }
     Ok(())
+}
+
+impl Extend<Abreast> for Abreast {
+    fn extend<T: IntoIterator<Item = Abreast>>(&mut self, more: T) {
+        for abreast in more {
+            self.base.extend(abreast.base);
+            self.other.extend(abreast.other);
+        }
+    }
 }
 
 /// What a ratio is shown with.

@@ -65,22 +65,53 @@ const COMPARISONS: [Comparison; 5] = [
     ("GET: answered, recorded, and delivered meanwhile, of nginx `return 302`", Against::Nginx, false, &[]),
 ];
 
-fn compare(rig: &Rig, number: usize, (_, against, head, env): Comparison) -> Result<Abreast, BenchError> {
+/// Each round has servers of its own, started in either order: where its memory happens to lie makes one start of a program a few hundredths
+/// faster or slower than the next, and all rounds of one start would say the same wrong thing.
+fn compare(rig: &Rig, number: usize, comparison: Comparison) -> Result<Abreast, BenchError> {
+    let mut rounds = Abreast::default();
+    for round in 0..rig.rounds {
+        let name = format!("redirect-{number}-{round}");
+        rounds.extend([one_round(rig, &name, round % 2 == 0, comparison)?]);
+        // A hundred megabytes of clicks each.
+        std::fs::remove_dir_all(rig.dir.path().join(name))?;
+    }
+    Ok(rounds)
+}
+
+fn one_round(rig: &Rig, name: &str, base_first: bool, (_, against, head, env): Comparison) -> Result<Abreast, BenchError> {
     let (asks_get, asks_head) = (Load::get(PATH), Load::head(rig, PATH)?);
     let (get, ask_head) = (|_| asks_get.clone(), |_| asks_head.clone());
-    let server = serve_one_link(&rig.launch(&format!("redirect-{number}"), env)?)?;
-    let other = Contender { addr: addr(&server)?, pid: server.pid(), beside: &[], load: if head { &ask_head } else { &get } };
+    let load: &dyn Fn(u64) -> Load = if head { &ask_head } else { &get };
+    let server = || serve_one_link(&rig.launch(&format!("{name}/server"), env)?);
     match against {
         Against::Nginx => {
+            let (nginx, server) = both(base_first, || Nginx::start(rig, TARGET), server)?;
             // A GET always: wrk waits for the body that nginx announces to a HEAD.
-            let nginx = Nginx::start(rig, TARGET)?;
-            abreast::run(rig, &Contender { addr: nginx.addr, pid: nginx.pid(), beside: &[], load: &get }, &other)
+            let base = Contender { addr: nginx.addr, pid: nginx.pid(), beside: &[], load: &get };
+            abreast::run_for(rig, 1, &base, &contender(&server, load)?)
         }
         Against::Head => {
-            let base = serve_one_link(&rig.launch(&format!("redirect-{number}-head"), env)?)?;
-            abreast::run(rig, &Contender { addr: addr(&base)?, pid: base.pid(), beside: &[], load: &ask_head }, &other)
+            let (base, server) = both(base_first, || serve_one_link(&rig.launch(&format!("{name}/head"), env)?), server)?;
+            abreast::run_for(rig, 1, &contender(&base, &ask_head)?, &contender(&server, load)?)
         }
     }
+}
+
+fn contender<'a>(server: &Server, load: &'a dyn Fn(u64) -> Load) -> Result<Contender<'a>, BenchError> {
+    Ok(Contender { addr: addr(server)?, pid: server.pid(), beside: &[], load })
+}
+
+/// One after the other.
+fn both<A, B>(
+    a_first: bool,
+    start_a: impl FnOnce() -> Result<A, BenchError>,
+    start_b: impl FnOnce() -> Result<B, BenchError>,
+) -> Result<(A, B), BenchError> {
+    if a_first {
+        return Ok((start_a()?, start_b()?));
+    }
+    let b = start_b()?;
+    Ok((start_a()?, b))
 }
 
 pub(super) fn measure(rig: &Rig) -> Result<String, BenchError> {
