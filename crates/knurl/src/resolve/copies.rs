@@ -11,7 +11,7 @@ use knurl_store::replica::{Found, Replica, Trust};
 use tokio::time::timeout;
 
 use super::{
-    Resolved,
+    Resolved, clock,
     marks::Mark,
     tiers::{Copied, Observed},
 };
@@ -77,7 +77,7 @@ impl Replicated {
     }
 
     pub(super) fn measure(&self) {
-        self.copies.measure(&self.observed.metrics.tiers.replica, Instant::now());
+        self.copies.measure(&self.observed.metrics.tiers.replica, clock());
     }
 
     pub(super) async fn ask(&self, code: &ShortCode, mark: Mark) -> Copy {
@@ -85,7 +85,7 @@ impl Replicated {
             self.observed.refused(Below::Replica);
             return Copy::Unknown;
         };
-        let began = Instant::now();
+        let began = clock();
         // Before the row is read: a look that ends meanwhile says nothing of it.
         let looked_at = self.copies.looked_at();
         let Ok(found) = timeout(DEADLINE, self.copies.link(code, began)).await else {
