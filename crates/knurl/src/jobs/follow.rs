@@ -118,6 +118,7 @@ impl FollowJob {
     }
 
     fn done(&mut self, stepped: Stepped) -> Pause {
+        self.resolver.database_answered();
         let counted = &self.metrics.tiers.replica;
         counted.rows.add(stepped.rows);
         if stepped.compares.is_some() {

@@ -85,6 +85,15 @@ impl Database {
         answer
     }
 
+    /// Somebody else has had an answer from it: a breaker that is open needs no visitor to find that out, while others are refused.
+    pub(super) fn answered(&self) {
+        if self.breaker.state() != State::Closed
+            && let Some(probe) = self.breaker.admit()
+        {
+            probe.ok();
+        }
+    }
+
     /// Once more where a connection broke, as long as such failures are few.
     async fn load(&self, code: &ShortCode) -> Result<Option<Link>, StoreError> {
         match (self.load)(code.clone()).await {

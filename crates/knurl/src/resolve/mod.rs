@@ -222,6 +222,11 @@ impl Resolver {
         }
     }
 
+    /// The database was asked for something else than links, and has answered.
+    pub fn database_answered(&self) {
+        self.inner.below.database_answered();
+    }
+
     /// Nothing in memory is believed any more without asking the tiers below; while they are unavailable, it still answers.
     pub fn forget_all(&self) {
         self.inner.metrics.cache.forgotten.inc();

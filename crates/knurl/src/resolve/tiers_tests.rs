@@ -283,6 +283,22 @@ async fn without_the_database_a_code_nobody_knows_is_an_error_and_never_no_such_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_database_that_has_answered_the_feed_is_asked_by_everybody_again() {
+    let node = Node::new(Row::None, Row::None, Row::Down);
+    for _ in 0..10 {
+        assert!(node.target().await.is_err());
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    node.resolver.database_answered();
+    // Several who come at once, a minute after it was back: one alone would be let through, and the others refused.
+    node.database.set(Row::Hangs);
+    let asked = node.database.asked();
+    let codes = ["a", "b", "c", "d"];
+    let _failed = futures_util::future::join_all(codes.map(|code| node.target_of(code))).await;
+    assert_eq!(node.database.asked() - asked, codes.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tier_that_hangs_costs_its_deadline_and_then_nothing() {
     let node = Node::new(Row::Hangs, Row::Down, Row::Link(3));
     let begun = tokio::time::Instant::now();
