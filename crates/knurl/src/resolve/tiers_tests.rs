@@ -347,6 +347,25 @@ async fn a_link_changed_here_is_not_answered_as_it_was_even_in_an_outage() {
 }
 
 #[tokio::test]
+async fn a_copy_that_has_the_change_made_here_is_believed_although_its_look_began_before() {
+    let node = Node::new(Row::Link(1), Row::None, Row::Down);
+    // As at every start.
+    node.resolver.outdated(&Outdated::All);
+    node.resolver.changed("abc", Some(2));
+    assert!(node.target().await.is_err());
+    // The look was under way when the change was made, and has brought it; the next one finds no database.
+    node.replica.set(Row::Link(2));
+    node.leads_to("replica.example/2").await;
+    // That another node has changed it since makes the copy doubtful, and no worse.
+    node.resolver.told("abc", 3);
+    node.leads_to("replica.example/2").await;
+    assert_eq!(node.counted(Tier::Doubtful), 1);
+    // Where it is not known what was changed, the copy may be from before it.
+    node.resolver.changed("abc", None);
+    assert!(node.target().await.is_err());
+}
+
+#[tokio::test]
 async fn a_change_another_node_tells_of_is_asked_after_and_believed_when_nobody_can_be_asked() {
     let node = Node::new(Row::Link(1), Row::Link(1), Row::Link(2));
     node.leads_to("replica.example/1").await;
