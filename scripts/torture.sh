@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make torture`: the long version of what `make test` samples. KILLS and SEED change it.
+# `make torture`: the long version of what `make test` samples. KILLS, SEED and STORIES change it.
 set -euo pipefail
 source "$(dirname "$0")/tools.sh"
 cd "$root_dir"
@@ -13,6 +13,9 @@ seed=${SEED:-$RANDOM}
 failed=0
 # All of them, whatever the first ones say.
 "$lab" kill --kills "${KILLS:-10000}" --seed "$seed" --failpoints all || failed=1
+# The same stories as `make test`, many more of them (STORIES). One alone: KNURL_SIM_SEED.
+KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir target/torture --features knurl/failpoints --package knurl \
+    --test simulation -- --nocapture whatever_befalls || failed=1
 "$lab" promise p9 --requests 1000000 --seed "$seed" || failed=1
 "$lab" promise p10 --seed "$seed" || failed=1
 "$lab" promise p14 --seed "$seed" || failed=1
