@@ -289,6 +289,10 @@ impl Store for FaultyStore {
         self.through("foreign_changes", self.inner.foreign_changes()).await
     }
 
+    async fn fold_edits(&self) -> Result<u64> {
+        self.through("fold_edits", self.inner.fold_edits()).await
+    }
+
     async fn ping(&self) -> Result<()> {
         self.through("ping", self.inner.ping()).await
     }

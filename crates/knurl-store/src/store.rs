@@ -288,6 +288,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     // -- coherence and health ---------------------------------------------------------------------------------------------
     /// A number that changes when somebody else than this `Store` has changed the database: caches are dropped then.
     async fn foreign_changes(&self) -> Result<u64>;
+    /// Keeps what `foreign_changes` looks at small, where it grows with every process that edits. Rarely called; it may let others see a change
+    /// that is none. Returns how much was put away.
+    async fn fold_edits(&self) -> Result<u64>;
     /// Proves that a write would go through (and is the canary of the writer).
     async fn ping(&self) -> Result<()>;
     /// Finishes what is queued, checkpoints, closes. Later calls are `Unavailable`.

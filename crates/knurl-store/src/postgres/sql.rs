@@ -71,8 +71,11 @@ queries! { OF_ROLL_UPS:
 
 queries! { OF_COHERENCE:
     COUNTS = "counts";
+    EDITS_FOLD = "edits_fold";
+    EDITS_ROWS = "edits_rows";
     FOREIGN_CHANGES = "foreign_changes";
     PING = "ping";
+    SHARDS_TRY_LOCK = "shards_try_lock";
 }
 
 queries! { OF_EVENTS:

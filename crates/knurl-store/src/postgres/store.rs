@@ -248,6 +248,16 @@ impl Store for PostgresStore {
         totals::foreign_changes(&*self.pool.shared().await?, self.pool.node()).await
     }
 
+    async fn fold_edits(&self) -> Result<u64> {
+        let node: Arc<str> = self.pool.node().into();
+        self.pool
+            .write_much(Ending::Commit, move |tx| {
+                let node = node.clone();
+                Box::pin(async move { totals::fold_edits(tx, &node).await })
+            })
+            .await
+    }
+
     async fn ping(&self) -> Result<()> {
         totals::ping(&*self.pool.writer().await?).await
     }

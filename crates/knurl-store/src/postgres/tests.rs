@@ -10,7 +10,7 @@ use super::{
     migrate::{MIGRATIONS, migrate, schema_version},
     *,
 };
-use crate::StoreError;
+use crate::{Store as _, StoreError};
 
 /// A server with an empty database.
 struct World {
@@ -204,12 +204,12 @@ fn statements_are_lower_case_and_say_their_parameters_first() {
 const ONLY_SQLITE: &str = "counter_count counter_put counters_recount link_insert link_kept moving_agents_put moving_agents_remove moving_recount \
                            sequence_begin sequence_keep share_add share_grow \
                            share_values shares_of_link";
-const ONLY_POSTGRES: &str = "acceptances_lock agents_of_link click_import click_insert clicks_copy counts cursor_begin cursor_lock event_ids \
+const ONLY_POSTGRES: &str = "acceptances_lock agents_of_link click_import click_insert clicks_copy counts cursor_begin cursor_lock edits_fold edits_rows event_ids \
                              event_ids_lock event_ids_past event_imports_lock events_by_ids events_insert feed_changes feed_head \
                              feed_page foreign_changes link_ids_behind link_ids_lock link_ids_past link_to_change links_create links_kept month_rows \
                              month_strays months_lock months_of moving_clicks_put moving_clicks_remove moving_lock \
                              moving_notes_forget moving_retention_lock once_try_lock ping referrer_add referrers_count referrers_known \
-                             referrers_of_link retention_try_lock roll_ups_of_all_lock user_ids_behind user_ids_lock user_ids_past \
+                             referrers_of_link retention_try_lock roll_ups_of_all_lock shards_try_lock user_ids_behind user_ids_lock user_ids_past \
                              user_names_lock user_to_change users_by_ids";
 
 #[test]
@@ -255,6 +255,7 @@ async fn hot_statements_search_an_index_and_scan_nothing() {
         ("events_list_of_type", "Index Scan using events_by_type on events"),
         ("counts", "Result"),
         ("foreign_changes", "Index Scan using counters_pkey on counters"),
+        ("edits_rows", "counters_pkey on counters"),
         ("cursor_get", "Index Scan using cursors_pkey on cursors"),
         ("cursor_lock", "Index Scan using cursors_pkey on cursors"),
         ("hours_of_link", "Index Scan using link_hours_pkey on link_hours"),
@@ -288,4 +289,79 @@ async fn plan(connection: &Connection, name: &str) -> String {
     let call = if params == 0 { String::new() } else { format!("({nulls})") };
     connection.batch(&format!("deallocate all; prepare asked as {}", query.text)).await.unwrap();
     lines(connection, &format!("explain execute asked{call}")).await.join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_of_processes_that_came_and_went_are_folded_and_no_other_nodes_sum_changes() {
+    let world = World::new();
+    world.migrate().await.unwrap();
+    let (ours, other) = (PostgresStore::open(&world.options).await.unwrap(), PostgresStore::open(&world.options).await.unwrap());
+    let connection = world.connect().await;
+    let names = |of: u32| format!("select count(*) from counters where name like 'edits %' and shard = {of}");
+    // By hand, by us, and by a few processes: too few to be worth it.
+    connection.batch("insert into counters values ('edits ', 3, 5), ('links', 3, 7), ('edits!', 3, 7)").await.unwrap();
+    connection.batch(&format!("insert into counters values ('edits {}', 3, 11)", ours.pool.node())).await.unwrap();
+    connection.batch("insert into counters select 'edits ' || md5(n::text), 3, n from generate_series(1, 200) n").await.unwrap();
+    assert_eq!(ours.fold_edits().await.unwrap(), 0);
+    connection.batch("insert into counters select 'edits ' || md5(n::text), 4, n from generate_series(1, 200) n").await.unwrap();
+    let sums = (ours.foreign_changes().await.unwrap(), other.foreign_changes().await.unwrap());
+    assert_eq!(sums, (5 + 2 * 20_100, 11 + 5 + 2 * 20_100));
+    // Somebody counts in shard 4, and takes his time: it is left to him, and nobody waits.
+    let mut busy = world.connect().await;
+    let tx = busy.begin().await.unwrap();
+    tx.batch("select pg_advisory_xact_lock(1802400365, 4); update counters set value = value + 1 where shard = 4").await.unwrap();
+    assert_eq!(ours.fold_edits().await.unwrap(), 200);
+    assert_eq!((ours.foreign_changes().await.unwrap(), other.foreign_changes().await.unwrap()), sums);
+    assert_eq!(lines(&connection, &names(3)).await, ["2"], "ours, and the empty name");
+    tx.commit().await.unwrap();
+    let sums = (sums.0 + 200, sums.1 + 200);
+    assert_eq!(ours.fold_edits().await.unwrap(), 0, "200 are too few");
+    connection.batch("insert into counters select 'edits ' || md5(n::text), 5, 0 from generate_series(1, 100) n").await.unwrap();
+    // Two at once: each row goes once.
+    let both = tokio::join!(ours.fold_edits(), other.fold_edits());
+    let folded = (both.0.unwrap(), both.1.unwrap());
+    assert!((300..=301).contains(&(folded.0 + folded.1)), "{folded:?}");
+    // `ours` may have been among those that `other` folded, which is a change to itself alone.
+    assert_eq!(other.foreign_changes().await.unwrap(), sums.1);
+    assert!([sums.0, sums.0 + 11].contains(&ours.foreign_changes().await.unwrap()));
+    assert_eq!(
+        lines(&connection, "select name, value from counters where name in ('links', 'edits!') order by 1").await,
+        ["edits!|7", "links|7"]
+    );
+    ours.close().await;
+    other.close().await;
+}
+
+/// Edits that are noted all the time while others are put away: none is lost, and nobody fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_that_are_noted_meanwhile_are_all_counted() {
+    const EACH: u64 = 300;
+    let world = World::new();
+    let ours = PostgresStore::open(&world.options).await.unwrap();
+    let connection = world.connect().await;
+    connection
+        .batch("insert into counters select 'edits ' || md5(n::text), n % 64, 1 from generate_series(1, 2000) n")
+        .await
+        .unwrap();
+    let mut edits = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let editor = world.connect().await;
+        edits.spawn(async move {
+            for _ in 0..EACH {
+                editor.batch("select knurl_note_edit()").await.unwrap();
+            }
+        });
+    }
+    while !edits.is_empty() {
+        connection
+            .batch("insert into counters select 'edits ' || md5(n::text), n % 64, 0 from generate_series(1, 2000) n on conflict do nothing")
+            .await
+            .unwrap();
+        ours.fold_edits().await.unwrap();
+        while let Some(ended) = edits.try_join_next() {
+            ended.unwrap();
+        }
+    }
+    assert_eq!(ours.foreign_changes().await.unwrap(), 2000 + 8 * EACH);
+    ours.close().await;
 }

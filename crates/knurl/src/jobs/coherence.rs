@@ -10,6 +10,9 @@ use knurl_store::{Store, StoreError};
 use super::supervisor::{Job, Pause};
 use crate::{resolve::Resolver, telemetry::Metrics};
 
+/// Ten minutes, unless `cache.coherence_interval_ms` says otherwise.
+const FOLD_EVERY_LOOKS: u32 = 1_200;
+
 pub(super) type OnForeignChange = Arc<dyn Fn() -> BoxFuture<'static, Result<(), StoreError>> + Send + Sync>;
 
 pub(super) struct CoherenceJob {
@@ -21,6 +24,8 @@ pub(super) struct CoherenceJob {
     pub(super) metrics: Arc<Metrics>,
     /// `None`: not known yet, or not any more.
     pub(super) seen: Option<u64>,
+    /// Since what is looked at was made small.
+    pub(super) looks: u32,
     /// `on_foreign_change` failed after the last change: it is tried again until it does not.
     pub(super) behind: bool,
     pub(super) away: bool,
@@ -43,6 +48,11 @@ impl Job for CoherenceJob {
                     self.follow().await;
                 }
                 self.away = false;
+                self.looks += 1;
+                if self.looks >= FOLD_EVERY_LOOKS {
+                    self.looks = 0;
+                    self.fold().await;
+                }
             }
             Err(error) => {
                 self.metrics.jobs.errors.inc();
@@ -60,6 +70,21 @@ impl Job for CoherenceJob {
 }
 
 impl CoherenceJob {
+    /// Where it fails it has not been needed so far: the next time will do.
+    async fn fold(&self) {
+        match self.store.fold_edits().await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "edits of processes that came and went are added up"),
+            Err(error) => {
+                self.metrics.jobs.errors.inc();
+                tracing::warn!(
+                    error = &error as &dyn Error,
+                    "edits of processes that came and went could not be added up; tried again later"
+                );
+            }
+        }
+    }
+
     /// A revoked key must not stay in force because its change came at a bad moment.
     async fn follow(&mut self) {
         match (self.on_foreign_change)().await {

@@ -113,6 +113,7 @@ pub fn prepare(needs: Needs<'_>, clock: &Clock) -> Vec<Prepared> {
             interval,
             metrics: Arc::clone(&metrics),
             seen: None,
+            looks: 0,
             behind: false,
             away: false,
         }

@@ -238,6 +238,10 @@ impl Store for NodeStore {
         self.through(async { Ok(self.world.edits()) }).await
     }
 
+    async fn fold_edits(&self) -> Result<u64> {
+        Ok(0)
+    }
+
     async fn ping(&self) -> Result<()> {
         self.through(self.world.sqlite.ping()).await
     }
