@@ -25,5 +25,6 @@ KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir t
 "$lab" promise p5 --links 10000000 --seed "$seed" || failed=1
 "$lab" promise p8 --rounds 5 --seed "$seed" || failed=1
 "$lab" promise p22 --changes 1000 --seed "$seed" || failed=1
+"$lab" promise p23 --keys 100000 --kills 500 --seed "$seed" || failed=1
 "$lab" promise ledger --kills 1000 --seed "$seed" || failed=1
 exit $failed

@@ -10,6 +10,7 @@ use knurl_lab::promise::{
     p5::{self, P5Args},
     p8::{self, P8Args},
     p22::{self, P22Args},
+    p23::{self, P23Args},
 };
 
 fn held(report: &Report) {
@@ -46,6 +47,23 @@ fn p22_a_change_made_on_one_node_is_seen_on_all() {
     let report = p22::run(&P22Args { changes: 60, told_ms: 20_000, untold_ms: 30_000, ..P22Args::default() }).unwrap();
     held(&report);
     assert!(report.figure("untold_changes") >= 5.0, "{report}");
+}
+
+#[test]
+fn p23_a_create_that_is_sent_again_is_done_once_whatever_becomes_of_its_answers() {
+    let report = p23::run(&P23Args { keys: 600, kills: 6, ..P23Args::default() }).unwrap();
+    held(&report);
+    assert!(report.figure("done_and_answer_lost") > 5.0 && report.figure("answers_lost") > 20.0, "{report}");
+    assert!(report.figure("keys_of_bulk_creates") > 50.0 && report.figure("other_bodies_refused") > 20.0, "{report}");
+}
+
+#[test]
+fn p23_sees_that_without_a_key_a_create_is_done_again() {
+    let report = p23::run(&P23Args { keys: 20, kills: 0, clients: 2, unkeyed: true, ..P23Args::default() }).unwrap();
+    if let Some(kept) = &report.kept {
+        std::fs::remove_dir_all(kept).unwrap();
+    }
+    assert!(report.findings.iter().any(|found| found.contains("two answers")), "{report}");
 }
 
 #[test]

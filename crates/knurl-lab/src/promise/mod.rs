@@ -6,15 +6,17 @@
 //!
 //! # Layout
 //! One file a promise. What they share: [`report`], [`client`] (a client that keeps its connection or does not), [`books`] (what clients know
-//! against what the product shows), [`traffic`] (clients that keep such books), [`stand`] (nodes with a fault proxy on each of their ways),
+//! against what the product shows), [`traffic`] (clients that keep such books), [`keyed`] (clients that send again), [`stand`] (nodes with a fault proxy on each of their ways),
 //! [`crate::fleet`] (nodes behind nginx).
 
 pub mod books;
 pub mod client;
+pub mod keyed;
 pub mod ledger;
 pub mod p10;
 pub mod p14;
 pub mod p22;
+pub mod p23;
 pub mod p3;
 pub mod p4;
 pub mod p5;
@@ -64,6 +66,8 @@ pub enum Promise {
     P4(p4::P4Args),
     /// A change made on one node is seen on all, told or not
     P22(p22::P22Args),
+    /// Creates under a key are sent again to other nodes while answers are lost and nodes are killed: each is done once
+    P23(p23::P23Args),
     /// PostgreSQL and Redis away and the node started again: every link redirects
     P5(p5::P5Args),
     /// Nodes that deliver at once, are killed, lose replies to COMMIT, give their disks away: every click is counted once
@@ -84,6 +88,7 @@ impl Promise {
             Self::P3(args) => p3::run(args),
             Self::P4(args) => p4::run(args),
             Self::P22(args) => p22::run(args),
+            Self::P23(args) => p23::run(args),
             Self::P5(args) => p5::run(args),
             Self::Ledger(args) => ledger::run(args),
             Self::P8(args) => p8::run(args),
@@ -98,6 +103,7 @@ impl Promise {
             Self::P3(args) => args.run.json,
             Self::P4(args) => args.run.json,
             Self::P22(args) => args.run.json,
+            Self::P23(args) => args.run.json,
             Self::P5(args) => args.run.json,
             Self::Ledger(args) => args.run.json,
             Self::P8(args) => args.run.json,

@@ -260,7 +260,7 @@ impl Fault {
     }
 }
 
-fn broken(error: &crate::proxy::ProxyError) -> FleetError {
+pub fn broken(error: &crate::proxy::ProxyError) -> FleetError {
     FleetError::Io(std::io::Error::other(error.to_string()))
 }
 
