@@ -7,8 +7,8 @@ need_compiler
 need_servers
 need_clock
 # Fail points in a release binary: a build of its own, so that the shipped one is never it.
-cargo build --release --locked --target-dir target/torture --features knurl/failpoints --bin knurl --bin knurl-lab --package knurl --package knurl-lab
-lab=target/torture/release/knurl-lab
+cargo build --release --locked --target-dir "$target_dir/torture" --features knurl/failpoints --bin knurl --bin knurl-lab --package knurl --package knurl-lab
+lab=$target_dir/torture/release/knurl-lab
 seed=${SEED:-$RANDOM}
 failed=0
 # All of them, whatever the first ones say.

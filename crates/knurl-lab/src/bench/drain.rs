@@ -4,6 +4,7 @@
 //! else to do.
 
 use std::{
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -34,7 +35,8 @@ struct Delivered {
     postgres_us: Option<f64>,
 }
 
-fn fill(rig: &Rig, launch: &Launch, load: &dyn Fn(u64) -> Load) -> Result<(), BenchError> {
+/// How many clicks are in the spool then.
+fn fill(rig: &Rig, launch: &Launch, load: &dyn Fn(u64) -> Load) -> Result<f64, BenchError> {
     let mut put_off = launch.clone();
     put_off.env.push((PUT_OFF.0.to_owned(), PUT_OFF.1.to_owned()));
     let wanted = if rig.quick { QUICK_CLICKS } else { CLICKS };
@@ -43,27 +45,31 @@ fn fill(rig: &Rig, launch: &Launch, load: &dyn Fn(u64) -> Load) -> Result<(), Be
     while clicks < wanted && began.elapsed() < FILL_WITHIN {
         clicks += wrk::run(rig, addr(&node)?, &load(clicks), rig.connections, &[node.pid()])?.requests as u64;
     }
+    let left = backlog(metrics_addr(&node)?)?;
     node.kill()?;
-    Ok(())
+    Ok(left)
 }
 
-fn deliver(launch: &Launch, postgres: Option<&Postgres>) -> Result<Delivered, BenchError> {
+fn backlog(metrics: SocketAddr) -> Result<f64, BenchError> {
+    Ok(metric(metrics, "knurl_clicks_answered_total")? - metric(metrics, "knurl_clicks_delivered_total")?)
+}
+
+fn deliver(launch: &Launch, clicks: f64, postgres: Option<&Postgres>) -> Result<Delivered, BenchError> {
     let postgres = postgres.and_then(Postgres::pid);
     let before = postgres.map(machine::cpu_time).transpose()?;
     let node = launch.start()?;
     let (began, metrics) = (Instant::now(), metrics_addr(&node)?);
-    let (mut backlog, mut delivered_before) = (f64::INFINITY, None);
-    while backlog > 0.0 {
-        if began.elapsed() > PATIENCE {
-            return Err(BenchError::Failed { what: "delivering", said: format!("{backlog} clicks were left after {PATIENCE:?}") });
-        }
+    loop {
         thread::sleep(LOOK);
-        let delivered = metric(metrics, "knurl_clicks_delivered_total")?;
-        delivered_before.get_or_insert(delivered);
-        backlog = metric(metrics, "knurl_clicks_answered_total")? - delivered;
+        let left = backlog(metrics)?;
+        if left <= 0.0 {
+            break;
+        }
+        if began.elapsed() > PATIENCE {
+            return Err(BenchError::Failed { what: "delivering", said: format!("{left} clicks were left after {PATIENCE:?}") });
+        }
     }
     let seconds = began.elapsed().as_secs_f64();
-    let clicks = metric(metrics, "knurl_clicks_delivered_total")?;
     let spent = |pid: u32, before: &machine::CpuTime| Ok::<_, BenchError>(machine::cpu_time(pid)?.since(before).whole_us / clicks);
     Ok(Delivered {
         clicks,
@@ -107,12 +113,12 @@ pub(super) fn measure(rig: &Rig) -> Result<String, BenchError> {
         rig.spread(postgres.as_ref().and_then(Postgres::pid))?;
         import::import(&launch, &files)?;
         for (name, codes) in loads {
-            fill(rig, &launch, &|from| codes.load(from))?;
+            let clicks = fill(rig, &launch, &|from| codes.load(from))?;
             if let Some(postgres) = &postgres {
                 postgres.sql("checkpoint")?;
             }
             let into = if on_postgres { "PostgreSQL" } else { "SQLite" };
-            out += &row(&format!("{into}, {name}"), &deliver(&launch, postgres.as_ref())?);
+            out += &row(&format!("{into}, {name}"), &deliver(&launch, clicks, postgres.as_ref())?);
         }
     }
     std::fs::remove_dir_all(&files)?;

@@ -44,30 +44,31 @@ fn statements(postgres: &Postgres) -> Result<f64, BenchError> {
     said.parse().map_err(|_| BenchError::Failed { what: "counting statements", said })
 }
 
-/// Calls of all commands, of what `info commandstats` says.
-fn commands(said: &str) -> f64 {
-    let calls = |line: &str| -> Option<f64> {
+/// Of what `info commandstats` says: scripts, each a round trip, and all other commands, most of them inside of these.
+fn commands(said: &str) -> [f64; 2] {
+    let mut of = [0.0, 0.0];
+    let calls = |line: &str| -> Option<(usize, f64)> {
         let (command, figures) = line.strip_prefix("cmdstat_")?.split_once(':')?;
-        // Our own question.
-        if matches!(command, "info" | "config|resetstat") {
-            return None;
-        }
-        figures.split(',').find_map(|figure| figure.strip_prefix("calls="))?.trim().parse().ok()
+        let calls = figures.split(',').find_map(|figure| figure.strip_prefix("calls="))?.trim().parse().ok()?;
+        // The first is our own question.
+        (command != "info").then_some((usize::from(!command.starts_with("eval")), calls))
     };
-    said.lines().filter_map(calls).sum()
+    said.lines().filter_map(calls).for_each(|(kind, calls)| of[kind] += calls);
+    of
 }
 
-/// Questions about links, statements, commands.
+/// Questions about links, statements, scripts, other commands.
 #[derive(Clone, Copy, Debug, Default)]
-struct Asked([f64; 3]);
+struct Asked([f64; 4]);
 
 fn asked(stand: &Stand, node: &Server, redis: Option<&Redis>) -> Result<Asked, BenchError> {
     let mut links = 0.0;
     for said in ["known", "unknown", "failed"] {
         links += metric(metrics_addr(node)?, &format!("knurl_tier_answers_total{{tier=\"database\",said=\"{said}\"}}"))?;
     }
-    let commands = redis.map(|redis| redis.command(&["info", "commandstats"])).transpose()?.map_or(0.0, |said| commands(&said));
-    Ok(Asked([links, statements(&stand.postgres)?, commands]))
+    let commands =
+        redis.map(|redis| redis.command(&["info", "commandstats"])).transpose()?.map_or([0.0; 2], |said| commands(&said));
+    Ok(Asked([links, statements(&stand.postgres)?, commands[0], commands[1]]))
 }
 
 fn rows(rig: &Rig, stand: &Stand, (replica, redis): (bool, bool), turns: &[Vec<String>]) -> Result<String, BenchError> {
@@ -86,12 +87,12 @@ fn rows(rig: &Rig, stand: &Stand, (replica, redis): (bool, bool), turns: &[Vec<S
         codes::ask_all_at_once(addr(&node)?, CONNECTIONS, codes)?;
         wait_until_idle(node.pid())?;
         let after = asked(stand, &node, redis.as_ref())?;
-        let [links, statements, commands] =
+        let [links, statements, scripts, commands] =
             std::array::from_fn(|n| grouped((after.0[n] - before.0[n]) * MILLION / codes.len() as f64));
-        let commands = if redis.is_some() { commands } else { "-".to_owned() };
+        let of_redis = if redis.is_some() { format!("{scripts} | {commands}") } else { "- | -".to_owned() };
         let _ = writeln!(
             out,
-            "| {} | {} | {turn} {} | {links} | {statements} | {commands} |",
+            "| {} | {} | {turn} {} | {links} | {statements} | {of_redis} |",
             on(replica),
             on(redis.is_some()),
             grouped(codes.len() as f64)
@@ -109,10 +110,10 @@ pub(super) fn measure(rig: &Rig) -> Result<String, BenchError> {
     let mut out = format!(
         "## What redirects ask of PostgreSQL and Redis\n\n\
          One node, {} links, redirects by popularity (Zipf 1.0), default memory, which is empty at first. Statements are all that\n\
-         `pg_stat_statements` counts: deliveries of clicks, looks at changes and the node's pulse included. Commands are all of `info\n\
-         commandstats`, those inside of scripts too.\n\n\
-         | replica | Redis | redirects | links asked of PostgreSQL, a million redirects | all statements, a million | Redis commands, a million |\n\
-         |---|---|---|---:|---:|---:|\n",
+         `pg_stat_statements` counts: deliveries of clicks, looks at changes and the node's pulse included. Of Redis, what\n\
+         `info commandstats` says.\n\n\
+         | replica | Redis | redirects | links asked of PostgreSQL, a million redirects | all statements, a million | scripts Redis ran, a million | other commands, most inside of these |\n\
+         |---|---|---|---:|---:|---:|---:|\n",
         grouped(stand.links as f64),
     );
     for node in NODES {
@@ -128,10 +129,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_are_added_up_but_for_our_own_question() {
+    fn scripts_and_commands_are_added_up_but_for_our_own_question() {
         let said = "# Commandstats\r\ncmdstat_get:calls=12,usec=30,usec_per_call=2.50\r\ncmdstat_evalsha:calls=3,usec=9\r\n\
-                    cmdstat_info:calls=100,usec=1\r\ncmdstat_config|resetstat:calls=1,usec=1\r\n";
-        assert_eq!(commands(said), 15.0);
-        assert_eq!(commands(""), 0.0);
+                    cmdstat_info:calls=100,usec=1\r\ncmdstat_ping:calls=1,usec=1\r\n";
+        assert_eq!(commands(said), [3.0, 13.0]);
+        assert_eq!(commands(""), [0.0, 0.0]);
     }
 }

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::{join, join3};
+use futures_util::future::join3;
 use knurl_core::stats::Dimension;
 
 use super::{
@@ -101,21 +101,30 @@ pub(super) async fn write(tx: &Tx<'_>, rolled: &RolledUp) -> Result<()> {
         return Ok(());
     }
     tx.prepare(&QUERIES).await?;
-    let (held, stored) = join(hold_links(tx, &rolled.totals), Stored::of(tx, &rolled.of_links)).await;
-    held?;
-    let new = merge(&rolled.of_links, stored?).await?;
+    let clicked = hold_links(tx, &rolled.totals).await?;
+    let new = merge(&rolled.of_links, Stored::of(tx, &rolled.of_links, |link| clicked.contains(&link)).await?).await?;
     let (written, held, stored) =
-        join3(new.write(tx), tx.execute(sql::ROLL_UPS_OF_ALL_LOCK, &[]), Stored::of(tx, &rolled.of_all)).await;
+        join3(new.write(tx), tx.execute(sql::ROLL_UPS_OF_ALL_LOCK, &[]), Stored::of(tx, &rolled.of_all, |_| true)).await;
     written?;
     held?;
     merge(&rolled.of_all, stored?).await?.write(tx).await
 }
 
-async fn hold_links(tx: &Tx<'_>, totals: &[(i64, Total)]) -> Result<()> {
+/// Returns the links that had clicks before this batch. Of the others nothing is stored, and nobody need look: every roll-up is written by
+/// whoever has added to its link's total in the same transaction.
+async fn hold_links(tx: &Tx<'_>, totals: &[(i64, Total)]) -> Result<HashSet<i64>> {
     let column = |of: fn(&(i64, Total)) -> i64| totals.iter().map(of).collect::<Vec<_>>();
     let (links, sums) = (column(|(link, _)| *link), column(|(_, total)| total.total));
     let (human, last) = (column(|(_, total)| total.human), column(|(_, total)| total.last_click_at));
-    tx.execute(sql::TOTAL_ADD, &[&links, &sums, &human, &last]).await.map(drop)
+    let mut clicked = HashSet::with_capacity(totals.len());
+    for row in &tx.rows(sql::TOTAL_ADD, &[&links, &sums, &human, &last]).await? {
+        let (link, now): (i64, i64) = (get(row, 0)?, get(row, 1)?);
+        let added = totals.binary_search_by_key(&link, |(link, _)| *link).map(|at| totals[at].1.total);
+        if added != Ok(now) {
+            clicked.insert(link);
+        }
+    }
+    Ok(clicked)
 }
 
 /// What the database has of the rows a batch adds to.
@@ -142,10 +151,14 @@ struct StoredReferrers {
 }
 
 impl Stored {
-    async fn of(tx: &Tx<'_>, sums: &Sums) -> Result<Self> {
-        let (hours, days, referrers) =
-            join3(units(tx, sql::HOUR_SKETCH, &sums.hours), units(tx, sql::DAY_SKETCH, &sums.days), count_referrers(tx, sums))
-                .await;
+    /// Of those links that may have any.
+    async fn of(tx: &Tx<'_>, sums: &Sums, may_have: impl Fn(i64) -> bool) -> Result<Self> {
+        let (hours, days, referrers) = join3(
+            units(tx, sql::HOUR_SKETCH, &sums.hours, &may_have),
+            units(tx, sql::DAY_SKETCH, &sums.days, &may_have),
+            count_referrers(tx, sums, &may_have),
+        )
+        .await;
         let mut stored = Self { hours: hours?, days: days?, referrers: referrers? };
         stored.look_up_referrers(tx, sums).await?;
         Ok(stored)
@@ -168,15 +181,20 @@ impl Stored {
     }
 }
 
-async fn units(tx: &Tx<'_>, query: Query, sums: &[(UnitKey, Tally)]) -> Result<HashMap<UnitKey, StoredUnit>> {
-    let (links, units): (Vec<i64>, Vec<i64>) = sums.iter().map(|(key, _)| *key).unzip();
+async fn units(
+    tx: &Tx<'_>,
+    query: Query,
+    sums: &[(UnitKey, Tally)],
+    may_have: impl Fn(i64) -> bool,
+) -> Result<HashMap<UnitKey, StoredUnit>> {
+    let (links, units): (Vec<i64>, Vec<i64>) = sums.iter().map(|(key, _)| *key).filter(|key| may_have(key.0)).unzip();
     let found = tx.rows(query, &[&links, &units]).await?;
     let unit = |row| Ok(((get(row, 0)?, get(row, 1)?), StoredUnit { sketch: get(row, 2)?, agents: get(row, 3)? }));
     found.iter().map(unit).collect()
 }
 
-async fn count_referrers(tx: &Tx<'_>, sums: &Sums) -> Result<HashMap<UnitKey, StoredReferrers>> {
-    let (links, days): (Vec<i64>, Vec<i64>) = sums.referrers.iter().map(|(key, _)| *key).unzip();
+async fn count_referrers(tx: &Tx<'_>, sums: &Sums, may_have: impl Fn(i64) -> bool) -> Result<HashMap<UnitKey, StoredReferrers>> {
+    let (links, days): (Vec<i64>, Vec<i64>) = sums.referrers.iter().map(|(key, _)| *key).filter(|key| may_have(key.0)).unzip();
     let found = tx.rows(sql::REFERRERS_COUNT, &[&links, &days]).await?;
     let counted = |row| Ok(((get(row, 0)?, get(row, 1)?), StoredReferrers { count: get(row, 2)?, known: HashSet::new() }));
     found.iter().map(counted).collect()

@@ -9,12 +9,15 @@
 use std::{
     error::Error,
     sync::{Arc, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use knurl_spool::{Position, ReadError};
 use knurl_store::{Applied, ClickBatch, Cursor, Store, StoreError};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::{
+    task::{JoinError, spawn_blocking},
+    time::Instant,
+};
 
 use super::{
     enrich::{Enriched, Enricher},
@@ -28,6 +31,13 @@ const RECORD_BYTES_GUESS: usize = 256;
 const RECORD_BYTES_MIN: usize = 32;
 /// Bytes read for one batch at most, so that a batch of the longest clicks still fits a small memory.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Rows of a first batch, before anything is known of the store's pace.
+const ROWS_FIRST: usize = 2_000;
+/// However slow the store: fewer cost more than they spare those who wait.
+const ROWS_SLOW_MIN: usize = 500;
+/// How long the store may take for a batch. More clicks at once cost less each, because more of them share the rows and pages that they
+/// change; but a create on SQLite waits behind a batch, and so does, on PostgreSQL, another node's for the links they share.
+const APPLY_AIM: Duration = Duration::from_millis(150);
 /// The wait after the first failure, and after many.
 const RETRY_WAIT_MIN: Duration = Duration::from_millis(50);
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -44,7 +54,7 @@ pub struct Drain {
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     rows_max: usize,
-    /// Rows of the next batch: fewer after a refusal, until the record at fault is alone.
+    /// Rows of the next batch: as many as the store takes in [`APPLY_AIM`]; fewer after a refusal, until the record at fault is alone.
     rows: usize,
     /// How often in a row the store has refused one record that was alone.
     refusals: u32,
@@ -95,7 +105,7 @@ impl Drain {
             shared,
             store,
             rows_max: rows_max.max(1),
-            rows: rows_max.max(1),
+            rows: rows_max.clamp(1, ROWS_FIRST),
             refusals: 0,
             record_bytes: RECORD_BYTES_GUESS,
             cursor: None,
@@ -138,9 +148,10 @@ impl Drain {
         fail::fail_point!("drain::after_apply");
         match applied {
             Applied::Applied => {
-                self.rows = self.rows.saturating_mul(2).min(self.rows_max);
+                let took = began.elapsed();
+                self.rows = paced(self.rows, took).min(self.rows_max);
                 self.refusals = 0;
-                self.shared.metrics.clicks.drain.observe(began.elapsed());
+                self.shared.metrics.clicks.drain.observe(took);
                 self.note_lost(lost, ready.skipped);
                 tracing::debug!(rows, seq = to.seq, "clicks delivered");
                 self.moved_to(from, to).await;
@@ -351,6 +362,15 @@ fn read_batch(
     }
 }
 
+/// Rows of the next batch, after one that took so long.
+fn paced(rows: usize, took: Duration) -> usize {
+    if took <= APPLY_AIM {
+        return rows.saturating_mul(2);
+    }
+    let fewer = (rows as f64 * (APPLY_AIM.as_secs_f64() / took.as_secs_f64())) as usize;
+    fewer.max(rows.min(ROWS_SLOW_MIN))
+}
+
 /// Doubles from the least to the most, less up to half of it by chance, so that nodes that failed together do not come back together.
 fn retry_wait(failures: u32, chance: u32) -> Duration {
     let full = RETRY_WAIT_MIN.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX)).min(RETRY_WAIT_MAX);
@@ -360,6 +380,16 @@ fn retry_wait(failures: u32, chance: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn batches_grow_while_the_store_is_quick_and_shrink_to_what_it_takes_in_time() {
+        assert_eq!(paced(1, Duration::from_millis(1)), 2);
+        assert_eq!(paced(usize::MAX, APPLY_AIM), usize::MAX);
+        assert_eq!(paced(8_000, APPLY_AIM * 2), 4_000);
+        assert_eq!(paced(8_000, Duration::from_secs(60)), ROWS_SLOW_MIN);
+        // Those that were fewer because of a refusal are not more because of a slow store.
+        assert_eq!(paced(3, Duration::from_secs(60)), 3);
+    }
 
     #[test]
     fn retries_wait_longer_and_longer_but_never_longer_than_the_bound() {
