@@ -9,4 +9,4 @@ need_compiler
 need_servers
 need_debian wrk wrk
 cargo build --release --locked --bin knurl --bin knurl-lab
-exec target/release/knurl-lab bench --command "make bench${*:+ BENCH_ARGS='$*'}" "$@"
+exec "$target_dir"/release/knurl-lab bench --command "make bench${*:+ BENCH_ARGS='$*'}" "$@"

@@ -6,4 +6,4 @@ cd "$root_dir"
 need_compiler
 need_servers
 cargo build --release --locked --bin knurl --bin knurl-lab --package knurl --package knurl-lab
-exec target/release/knurl-lab fleet "$@"
+exec "$target_dir"/release/knurl-lab fleet "$@"

@@ -44,14 +44,14 @@ need_cargo_tool fuzz "$fuzz_version"
 sanitizer=${FUZZ_SANITIZER:-$([ "$seconds" -lt 300 ] && echo none || echo address)}
 # Each sanitizer builds everything anew, so each has a directory. The flags are unstable, the toolchain need not be nightly.
 export RUSTC_BOOTSTRAP=1 CARGO_INCREMENTAL=0
-target_dir=fuzz/target/$sanitizer
-build() { cargo fuzz build --sanitizer "$sanitizer" --codegen-units 16 --target-dir "$target_dir" "$@"; }
+fuzz_target_dir=$(target_dir_of fuzz/Cargo.toml)/$sanitizer
+build() { cargo fuzz build --sanitizer "$sanitizer" --codegen-units 16 --target-dir "$fuzz_target_dir" "$@"; }
 if printf '%s\n' "${targets[@]}" | grep -qxE "$(grep -lE '^use knurl::' fuzz/fuzz_targets/*.rs | sed 's|.*/||; s|\.rs$||' | paste -sd'|')"; then
   build
 else
   build --no-default-features
 fi
-bin_dir=$target_dir/$(rustc -vV | sed -n 's/^host: //p')/release
+bin_dir=$fuzz_target_dir/$(rustc -vV | sed -n 's/^host: //p')/release
 work_dir=$(mktemp -d)
 trap 'rm -rf "$work_dir"' EXIT
 

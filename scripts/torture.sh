@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make torture`: the long version of what `make test` samples. KILLS and SEED change it.
+# `make torture`: the long version of what `make test` samples. KILLS, SEED and STORIES change it.
 set -euo pipefail
 source "$(dirname "$0")/tools.sh"
 cd "$root_dir"
@@ -7,12 +7,15 @@ need_compiler
 need_servers
 need_clock
 # Fail points in a release binary: a build of its own, so that the shipped one is never it.
-cargo build --release --locked --target-dir target/torture --features knurl/failpoints --bin knurl --bin knurl-lab --package knurl --package knurl-lab
-lab=target/torture/release/knurl-lab
+cargo build --release --locked --target-dir "$target_dir/torture" --features knurl/failpoints --bin knurl --bin knurl-lab --package knurl --package knurl-lab
+lab=$target_dir/torture/release/knurl-lab
 seed=${SEED:-$RANDOM}
 failed=0
 # All of them, whatever the first ones say.
 "$lab" kill --kills "${KILLS:-10000}" --seed "$seed" --failpoints all || failed=1
+# The same stories as `make test`, many more of them (STORIES). One alone: KNURL_SIM_SEED.
+KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir target/torture --features knurl/failpoints --package knurl \
+    --test simulation -- --nocapture whatever_befalls || failed=1
 "$lab" promise p9 --requests 1000000 --seed "$seed" || failed=1
 "$lab" promise p10 --seed "$seed" || failed=1
 "$lab" promise p14 --seed "$seed" || failed=1

@@ -10,6 +10,7 @@
 //! - [`load`]: closed-loop load; [`bench`]: the tables of `docs/reference/performance.md`
 //! - [`swarm`]: thousands of connections in one thread
 //! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
+//! - [`leash`]: no child of ours outlives us
 //! - [`servers`]: the real PostgreSQL, Redis and nginx as children
 //! - [`fleet`]: nodes behind nginx, as in production
 //! - [`proxy`]: connections that go bad on demand
@@ -20,6 +21,7 @@ pub mod dice;
 pub mod fleet;
 pub mod http;
 pub mod kill;
+pub mod leash;
 pub mod load;
 pub mod process;
 pub mod promise;

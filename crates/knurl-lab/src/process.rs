@@ -5,13 +5,12 @@
 //! Its log goes to `server.log` beside the data directory, so that a finding can be looked into afterwards.
 
 use std::{
-    ffi::OsStr,
     fs::File,
     io::{self, BufRead, BufReader},
     net::SocketAddr,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -19,7 +18,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::servers;
+use crate::leash::{self, Leashed};
 
 /// A start that takes longer has failed. Generous: the machine may be doing anything.
 pub const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -56,9 +55,6 @@ pub struct Launch {
     pub cores: Option<String>,
 }
 
-/// setpriv's words for it.
-const DIES_WITH_US: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
-
 /// What a server is started with where its launch does not say otherwise.
 const SERVE_ENV: [(&str, &str); 3] =
     [("KNURL_AUTH", "open"), ("KNURL_LISTEN", "127.0.0.1:0"), ("KNURL_METRICS_LISTEN", "127.0.0.1:0")];
@@ -75,18 +71,14 @@ impl Launch {
 
     /// A command of the product on the same data directory, with nothing inherited that would configure it.
     pub fn command(&self, args: &[&str]) -> Command {
-        self.run(&[], args)
-    }
-
-    /// The command, by way of other programs that become it.
-    fn run(&self, through: &[&str], args: &[&str]) -> Command {
-        let pinned: &[&str] = match &self.cores {
-            Some(cores) => &["taskset", "-c", cores],
-            None => &[],
+        let mut command = match &self.cores {
+            Some(cores) => {
+                let mut pinned = leash::command("taskset");
+                pinned.args(["-c", cores]).arg(&self.binary);
+                pinned
+            }
+            None => leash::command(&self.binary),
         };
-        let mut line = through.iter().chain(pinned).map(OsStr::new).chain([self.binary.as_os_str()]);
-        let mut command = Command::new(line.next().unwrap_or_default());
-        command.args(line);
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("KNURL_") {
                 command.env_remove(key);
@@ -100,14 +92,14 @@ impl Launch {
     /// The server, not yet ready.
     pub fn spawn(&self) -> Result<Server, ProcessError> {
         let log = self.log();
-        let mut serve = self.run(&DIES_WITH_US, &["serve"]);
+        let mut serve = self.command(&["serve"]);
         for (key, value) in SERVE_ENV {
             if !self.env.iter().any(|(own, _)| own == key) {
                 serve.env(key, value);
             }
         }
         serve.stdout(Stdio::piped()).stderr(File::options().create(true).append(true).open(&log)?);
-        let spawned = servers::spawn_for_life(serve);
+        let spawned = leash::spawn(serve);
         let mut child = spawned.map_err(|source| ProcessError::Spawn { path: self.binary.clone(), source })?;
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("a piped child has a standard output"))?;
         let (say, lines) = mpsc::sync_channel(LINES_MAX);
@@ -134,7 +126,7 @@ const LINES_MAX: usize = 16;
 
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
+    child: Leashed,
     lines: mpsc::Receiver<String>,
     log: PathBuf,
     addr: Option<SocketAddr>,
@@ -204,14 +196,6 @@ impl Server {
             }
             thread::sleep(POLL);
         }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Already ended: nothing to do, and nobody to tell.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

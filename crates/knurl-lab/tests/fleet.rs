@@ -5,12 +5,13 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::{SocketAddr, TcpStream},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
 use knurl_lab::{
     http::{Answer, Connection, Request},
+    leash::{self, Leashed},
     process::find_binary,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -18,15 +19,16 @@ use rustix::process::{Pid, Signal, kill_process};
 const LONG: Duration = Duration::from_secs(60);
 
 struct Running {
-    child: Child,
+    child: Leashed,
     places: serde_json::Value,
 }
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knurl-lab"));
+        let mut command = leash::command(env!("CARGO_BIN_EXE_knurl-lab"));
         command.args(["fleet", "--json", "--port", "0", "--knurl"]).arg(find_binary().unwrap()).args(args);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = leash::spawn(command).unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let places = serde_json::from_str(&line).unwrap_or_else(|error| {

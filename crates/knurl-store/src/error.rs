@@ -35,6 +35,10 @@ pub enum StoreError {
     /// Could not look or could not write, and may be able to later: I/O error, locked, connection gone, writer stopped.
     #[error("the database is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A create was sent and its outcome is not known: nothing was said to it, or not soon enough. Answered 503, with the advice to ask
+    /// again under the same idempotency key.
+    #[error("the database has not said whether it was done")]
+    Unsure(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The disk (or the database's quota) is full. Nothing was changed.
     #[error("the database's disk is full")]
     Full(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -59,9 +63,9 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later without anything being changed.
+    /// Whether the same call may succeed later without anybody doing anything about it.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Full(_) | Self::Overloaded | Self::Moving)
+        matches!(self, Self::Unavailable(_) | Self::Unsure(_) | Self::Full(_) | Self::Overloaded | Self::Moving)
     }
 }
 
@@ -75,6 +79,7 @@ pub(crate) struct GroupFailure {
 #[derive(Clone, Copy, Debug)]
 enum GroupKind {
     Unavailable,
+    Unsure,
     Full,
     Moving,
     Corrupt,
@@ -84,6 +89,7 @@ enum GroupKind {
 impl GroupFailure {
     pub(crate) fn new(error: StoreError) -> Self {
         let kind = match &error {
+            StoreError::Unsure(_) => GroupKind::Unsure,
             StoreError::Full(_) => GroupKind::Full,
             StoreError::Moving => GroupKind::Moving,
             StoreError::Corrupt(_) => GroupKind::Corrupt,
@@ -97,6 +103,7 @@ impl GroupFailure {
         let source = Box::new(Shared(self.source.clone()));
         match self.kind {
             GroupKind::Unavailable => StoreError::Unavailable(source),
+            GroupKind::Unsure => StoreError::Unsure(source),
             GroupKind::Full => StoreError::Full(source),
             GroupKind::Moving => StoreError::Moving,
             GroupKind::Corrupt => StoreError::Corrupt(self.source.to_string()),

@@ -4,21 +4,23 @@
 //!
 //! ```text
 //! app       -> clicks, config, http, jobs, limit, redis, resolve, telemetry, transfer
-//! breaker   -> telemetry
+//! breaker   -> chance, telemetry
+//! chance    ->
 //! cli       -> app, clicks, config, redis, telemetry, transfer
-//! clicks    -> config, telemetry
+//! clicks    -> chance, config, telemetry
 //! config    ->
 //! http      -> clicks::Recorder, clicks::Recorded, clicks::BarrierTimeout, config, limit, resolve, telemetry, transfer
 //! jobs      -> clicks, config, redis, resolve, telemetry
 //! limit     -> config, redis, telemetry
-//! redis     -> breaker, config, telemetry
-//! resolve   -> breaker, config, redis, telemetry
+//! redis     -> breaker, chance, config, telemetry
+//! resolve   -> breaker, chance, config, redis, telemetry
 //! telemetry -> config
 //! transfer  -> config, telemetry
 //! ```
 
 pub mod app;
 pub mod breaker;
+pub mod chance;
 pub mod cli;
 pub mod clicks;
 pub mod config;

@@ -15,9 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use knurl_lab::leash;
 use rustix::process::Signal;
 use tempfile::TempDir;
-use wire::{LONG, Peer, process::Process};
+use wire::{
+    LONG, Peer,
+    process::{BINARY, Process},
+};
 
 /// Listens before any process does, as systemd does for a `.socket` unit.
 struct Supervisor {
@@ -48,8 +52,8 @@ fn handed(dir: &Path, public: &TcpListener, observed: Option<&TcpListener>) -> C
     let moves = if observed.is_some() { "exec 3<&0 4<&2 2>/dev/null" } else { "exec 3<&0" };
     let count = if observed.is_some() { 2 } else { 1 };
     let script = format!("{moves} 0</dev/null; export LISTEN_PID=$$ LISTEN_FDS={count}; exec \"$0\" serve");
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).arg(command.get_program());
+    let mut shell = leash::command("sh");
+    shell.args(["-c", &script]).arg(BINARY);
     shell.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
     shell.stdin(Stdio::from(OwnedFd::from(public.try_clone().unwrap()))).stdout(Stdio::piped());
     match observed {

@@ -3,18 +3,19 @@
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Stdio,
     thread,
     time::{Duration, Instant},
 };
 
 use super::{BenchError, Rig, SERVER_CORE};
+use crate::leash::{self, Leashed};
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Nginx {
-    child: Child,
+    child: Leashed,
     pub(super) addr: SocketAddr,
 }
 
@@ -38,14 +39,14 @@ impl Nginx {
         let file = dir.join("nginx.conf");
         std::fs::write(&file, config(&dir, addr, target))?;
         let mut command = if rig.two_cores {
-            let mut taskset = Command::new("taskset");
+            let mut taskset = leash::command("taskset");
             taskset.args(["-c", &SERVER_CORE.to_string(), "nginx"]);
             taskset
         } else {
-            Command::new("nginx")
+            leash::command("nginx")
         };
         command.args(["-e", "stderr", "-p"]).arg(&dir).arg("-c").arg(&file).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = command.spawn().map_err(|error| BenchError::Run("nginx", error))?;
+        let child = leash::spawn(command).map_err(|error| BenchError::Run("nginx", error))?;
         let nginx = Self { child, addr };
         let deadline = Instant::now() + READY_WITHIN;
         while TcpStream::connect(addr).is_err() {
@@ -59,13 +60,5 @@ impl Nginx {
 
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        // Already ended: nothing to do.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -82,6 +82,8 @@ pub struct Act {
     pub click_us: Vec<u32>,
     pub created_us: Vec<u32>,
     pub refused_us: Vec<u32>,
+    /// Of the refused, those whose outcome is not known.
+    pub unsure: u32,
 }
 
 /// What all clients saw.
@@ -195,6 +197,7 @@ impl Seen {
             mine.click_us.extend(other.click_us);
             mine.created_us.extend(other.created_us);
             mine.refused_us.extend(other.refused_us);
+            mine.unsure += other.unsure;
         }
     }
 
@@ -205,6 +208,7 @@ impl Seen {
             all.click_us.extend(&act.click_us);
             all.created_us.extend(&act.created_us);
             all.refused_us.extend(&act.refused_us);
+            all.unsure += act.unsure;
         }
         all
     }
@@ -219,6 +223,7 @@ impl Seen {
         report.note(&format!("{name}_creates"), act.created_us.len());
         if !act.refused_us.is_empty() {
             report.note(&format!("{name}_creates_refused"), act.refused_us.len());
+            report.note(&format!("{name}_creates_unsure"), act.unsure);
             report.note(&format!("{name}_refusal_p50_ms"), ms(&mut act.refused_us, 500));
             report.note(&format!("{name}_refusal_p99_ms"), ms(&mut act.refused_us, 990));
             report.note(&format!("{name}_refusal_max_ms"), ms(&mut act.refused_us, 1000));
@@ -236,6 +241,8 @@ struct Client<'a> {
     manner: Manner,
     dice: Dice,
     serial: u64,
+    /// The last create is asked for once more.
+    again: bool,
     connection: Option<(SocketAddr, Connection)>,
     ledger: Ledger,
     acts: Vec<Act>,
@@ -259,6 +266,7 @@ impl<'a> Client<'a> {
             manner,
             dice: Dice::new(seed, &[at as u64, number as u64]),
             serial: 0,
+            again: false,
             connection: None,
             ledger: Ledger::default(),
             acts: Vec::new(),
@@ -338,12 +346,21 @@ impl<'a> Client<'a> {
     }
 
     fn create(&mut self) {
-        self.serial += 1;
+        if !std::mem::take(&mut self.again) {
+            self.serial += 1;
+        }
         let target = format!("https://lab.example/{}/{}", self.name, self.serial);
         let body = json!({ "url": target }).to_string();
+        // Every other one under a key of its own, until it is answered with a link: then there is one, whatever became of the attempts before.
+        // On PostgreSQL that is a transaction with a COMMIT whose reply can be lost.
+        let key = format!("{}-{}", self.name, self.serial);
+        let keyed = [("Idempotency-Key", key.as_str())];
+        let request = Request::post("/shorten", &body);
+        let is_keyed = self.serial.is_multiple_of(2);
+        let request = if is_keyed { request.with(&keyed) } else { request };
         let began = Instant::now();
         let asked = "POST /shorten";
-        match self.ask(&Request::post("/shorten", &body)) {
+        match self.ask(&request) {
             Told::Answered(answer) if answer.status == 201 => {
                 let made = answer.json().unwrap_or_default();
                 let Some(code) = made["short_code"].as_str() else { return self.failed(asked, "201 without a code") };
@@ -357,7 +374,11 @@ impl<'a> Client<'a> {
                 if answer.header("retry-after").is_none() {
                     self.failed(asked, &format!("503 without Retry-After: {}", said(&answer)));
                 }
-                self.now().refused_us.push(us(began));
+                self.again = is_keyed;
+                let is_unsure = answer.json().is_some_and(|problem| problem["code"] == "outcome_unknown");
+                let act = self.now();
+                act.refused_us.push(us(began));
+                act.unsure += u32::from(is_unsure);
             }
             Told::Answered(answer) => {
                 self.ledger.creates_unknown += u64::from(answer.status >= 500);
@@ -367,6 +388,7 @@ impl<'a> Client<'a> {
             Told::Unsent => self.failed(asked, "no connection"),
             Told::Unanswered(error) => {
                 self.ledger.creates_unknown += 1;
+                self.again = is_keyed;
                 if !self.manner.may_break {
                     self.failed(asked, &error.to_string());
                 }

@@ -4,13 +4,8 @@ use std::{
     fs::{self, File},
     io::{self, Read as _, Seek as _, SeekFrom},
     net::{Ipv4Addr, TcpListener},
-    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        mpsc::{self, Sender},
-    },
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Result, ServerError};
+use crate::leash;
 
 /// A start that takes longer has failed. Generous: the machine may be doing anything.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -162,14 +158,11 @@ pub(super) fn on_a_free_port<T>(start: impl Fn(u16) -> Result<T>) -> Result<T> {
     }
 }
 
-/// The command, run through setpriv: it gives up root where it must, and ends when we do.
+/// It gives up root where it must, and ends when we do.
 pub(super) fn command(recipe: &Recipe) -> Command {
-    let mut command = Command::new("setpriv");
-    if let Some((uid, gid)) = recipe.owner {
-        command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");
-    }
-    command.args(["--pdeathsig", recipe.dies_by, "--"]).arg(&recipe.program).args(&recipe.args);
-    command.current_dir(&recipe.dir).stdin(Stdio::null()).env_clear();
+    let of = |(uid, gid)| vec![format!("--reuid={uid}"), format!("--regid={gid}"), "--clear-groups".to_owned()];
+    let mut command = leash::signalled(recipe.dies_by, &recipe.owner.map_or_else(Vec::new, of), &recipe.program);
+    command.args(&recipe.args).current_dir(&recipe.dir).stdin(Stdio::null()).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
     command
 }
@@ -178,25 +171,7 @@ fn spawn(recipe: &Recipe) -> Result<Child> {
     let log = File::options().create(true).append(true).open(log_of(&recipe.dir))?;
     let mut command = command(recipe);
     command.stdout(log.try_clone()?).stderr(log);
-    spawn_for_life(command).map_err(|source| ServerError::Spawn { program: recipe.program.clone(), source })
-}
-
-/// A child is told of its parent's death when the *thread* that made it ends: this thread never does. In a group of its own: a Ctrl-C at the
-/// terminal is for us, and we stop it in its turn.
-pub(crate) fn spawn_for_life(mut command: Command) -> io::Result<Child> {
-    type Order = (Command, Sender<io::Result<Child>>);
-    static NURSERY: OnceLock<Sender<Order>> = OnceLock::new();
-    let nursery = NURSERY.get_or_init(|| {
-        let (orders, taken) = mpsc::channel::<Order>();
-        let run = move || taken.iter().for_each(|(mut command, reply)| drop(reply.send(command.spawn())));
-        drop(thread::Builder::new().name("nursery".to_owned()).spawn(run));
-        orders
-    });
-    command.process_group(0);
-    let (reply, answer) = mpsc::channel();
-    let gone = || io::Error::other("the thread that starts servers is gone");
-    nursery.send((command, reply)).map_err(|_| gone())?;
-    answer.recv().map_err(|_| gone())?
+    leash::spawn_for_life(command).map_err(|source| ServerError::Spawn { program: recipe.program.clone(), source })
 }
 
 /// Children, their children and so on. PostgreSQL's and nginx's are in sessions of their own, so a process group would not do.

@@ -13,7 +13,7 @@ mod redis_fleet;
 
 use std::{io, path::PathBuf};
 
-pub(crate) use daemon::{descendants, spawn_for_life};
+pub(crate) use daemon::descendants;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};
 pub use redis::Redis;

@@ -9,7 +9,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Waker},
     time::Duration,
@@ -46,6 +46,8 @@ pub(super) struct Connector {
     handshake: Handshake,
     connect_timeout: Duration,
     lock_timeout: Duration,
+    /// Answers of the server on all connections so far: signs of life.
+    answers: Arc<AtomicU64>,
     /// Who we are in the database's own notes on edits.
     pub(super) node: String,
 }
@@ -57,8 +59,13 @@ impl Connector {
             handshake: Handshake::new(&options.url)?,
             connect_timeout: options.connect_timeout,
             lock_timeout: options.lock_timeout,
+            answers: Arc::default(),
             node: format!("{:032x}", rand::random::<u128>()),
         })
+    }
+
+    pub(super) fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// To the first host that answers and lets us write. `statement_time` bounds every statement.
@@ -97,6 +104,7 @@ impl Connector {
             cutter: Cutter { driver, distrusted: Arc::default() },
             statements: Mutex::default(),
             handshake: self.handshake.clone(),
+            answers: self.answers.clone(),
             abandoned: AtomicBool::new(false),
             answer_time: statement_time + GRACE,
         };
@@ -122,6 +130,7 @@ pub(super) struct Connection {
     cutter: Cutter,
     statements: Mutex<HashMap<&'static str, Statement>>,
     handshake: Handshake,
+    answers: Arc<AtomicU64>,
     /// A caller left while the server was at work for it.
     abandoned: AtomicBool,
     answer_time: Duration,
@@ -166,6 +175,9 @@ impl Connection {
             Err(_) => Err(unavailable("the server did not answer in time")),
         };
         left.stayed();
+        if answer.is_ok() {
+            self.answers.fetch_add(1, Ordering::Relaxed);
+        }
         if answer.as_ref().is_err_and(distrusts_connection) {
             self.cutter.cut();
         }

@@ -1,13 +1,17 @@
 //! Creating links, many callers' in one statement: a few lanes, each taking what is queued while the others commit.
 //!
 //! Promised: each link and its `created` event in one transaction; one caller's taken code or missing owner is its own; the answer comes
-//! after the commit; a failed group is told to everybody in it. Where the reply to a commit is lost, `Unavailable` may mean that the link
-//! is there: whoever must know sends an Idempotency-Key.
+//! after the commit; a failed group is told to everybody in it. A server that answers nobody keeps no caller waiting: whose links were not
+//! sent yet is `Unavailable` and nothing was done; whose were is [`StoreError::Unsure`], as where the reply to a commit is lost: the link may be
+//! there, and whoever must know sends an Idempotency-Key.
 //! Bounded: callers that wait, links in a group (one caller's bulk stays whole), groups under way.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    atomic::{
+        AtomicU8, AtomicU64, AtomicUsize,
+        Ordering::{AcqRel, Acquire, Relaxed},
+    },
 };
 
 use knurl_core::{Link, LinkId, UnixMillis, link::NewLink};
@@ -20,7 +24,7 @@ use tokio_postgres::Row;
 
 use super::{
     connection::{Connection, get},
-    failure::{closed, is_retryable},
+    failure::{closed, is_retryable, of_sent, silent},
     pool::Pool,
     sql,
     tx::Retries,
@@ -29,6 +33,7 @@ use crate::{Conflict, Reference, StoreError, error::GroupFailure, link_events, s
 
 #[derive(Debug)]
 pub(super) struct Creates {
+    pool: Arc<Pool>,
     /// `None` once closed.
     queue: Mutex<Option<mpsc::Sender<Asked>>>,
     lanes: Mutex<Vec<JoinHandle<()>>>,
@@ -55,6 +60,27 @@ struct Asked {
     links: Vec<NewLink>,
     now: UnixMillis,
     reply: oneshot::Sender<Result<Vec<Result<Link>>>>,
+    stage: Arc<Stage>,
+}
+
+/// Whether what a caller asked for was sent, or withdrawn before: one of both, once.
+#[derive(Debug, Default)]
+struct Stage(AtomicU8);
+
+impl Stage {
+    const WAITING: u8 = 0;
+    const SENT: u8 = 1;
+    const WITHDRAWN: u8 = 2;
+
+    /// Whether it may be sent.
+    fn send(&self) -> bool {
+        self.0.compare_exchange(Self::WAITING, Self::SENT, AcqRel, Acquire).map_or_else(|stage| stage == Self::SENT, |_| true)
+    }
+
+    /// Whether it never will be.
+    fn withdraw(&self) -> bool {
+        self.0.compare_exchange(Self::WAITING, Self::WITHDRAWN, AcqRel, Acquire).is_ok()
+    }
 }
 
 impl Creates {
@@ -67,7 +93,7 @@ impl Creates {
             tokio::spawn(lane.run())
         };
         let lanes = (0..lanes.max(1)).map(|_| lane()).collect();
-        Self { queue: Mutex::new(Some(queue)), lanes: Mutex::new(lanes), counters }
+        Self { pool: pool.clone(), queue: Mutex::new(Some(queue)), lanes: Mutex::new(lanes), counters }
     }
 
     pub(super) async fn create(&self, links: Vec<NewLink>, now: UnixMillis) -> Result<Vec<Result<Link>>> {
@@ -77,8 +103,9 @@ impl Creates {
         }
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(closed)?;
         let (reply, answer) = oneshot::channel();
+        let stage = Arc::new(Stage::default());
         self.counters.queued.fetch_add(1, Relaxed);
-        queue.try_send(Asked { links, now, reply }).map_err(|refused| {
+        queue.try_send(Asked { links, now, reply, stage: stage.clone() }).map_err(|refused| {
             self.counters.queued.fetch_sub(1, Relaxed);
             match refused {
                 mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
@@ -86,7 +113,11 @@ impl Creates {
             }
         })?;
         drop(queue);
-        answer.await.unwrap_or_else(|_| Err(closed()))
+        match self.pool.unless_silent(answer).await {
+            Some(answer) => answer.unwrap_or_else(|_| Err(closed())),
+            None if stage.withdraw() => Err(silent()),
+            None => Err(of_sent(silent())),
+        }
     }
 
     /// Finishes what is queued.
@@ -133,7 +164,7 @@ impl Lane {
 
     async fn create(&self, mut group: Vec<Asked>) {
         let began = Instant::now();
-        let made = self.commit(&group).await;
+        let made = self.commit(&mut group).await;
         let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
         match made {
             Ok(made) => {
@@ -158,17 +189,23 @@ impl Lane {
     }
 
     /// One statement, which is one transaction: where the server says that it failed, nothing of it was done.
-    async fn commit(&self, group: &[Asked]) -> Result<Vec<Made>> {
-        let columns = Columns::of(group.iter().flat_map(|asked| asked.links.iter().map(|link| (link, asked.now))))?;
+    /// Who has withdrawn before it is sent is taken out of the group.
+    async fn commit(&self, group: &mut Vec<Asked>) -> Result<Vec<Made>> {
         let mut retries = Retries::begin();
         loop {
             let connection = self.pool.writer().await?;
-            match columns.insert(&connection).await {
+            self.pool.doubting(connection.prepare(&[sql::LINKS_CREATE])).await?;
+            group.retain(|asked| asked.stage.send());
+            if group.is_empty() {
+                return Ok(Vec::new());
+            }
+            let columns = Columns::of(group.iter().flat_map(|asked| asked.links.iter().map(|link| (link, asked.now))))?;
+            match self.pool.doubting(columns.insert(&connection)).await {
                 Err(error) if is_retryable(&error) => {
                     drop(connection);
                     retries.wait(error).await?;
                 }
-                done => return done,
+                done => return done.map_err(of_sent),
             }
         }
     }

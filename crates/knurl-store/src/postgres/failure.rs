@@ -15,6 +15,13 @@ pub(super) struct Said {
     message: String,
 }
 
+impl Said {
+    /// And not of the session, which may end after a commit as well as before.
+    fn is_of_the_statement(&self) -> bool {
+        !self.code.starts_with("57P") && !self.code.starts_with("08")
+    }
+}
+
 impl fmt::Display for Said {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PostgreSQL says {}: {}", self.code, self.message)
@@ -84,6 +91,16 @@ pub(super) fn taken_meanwhile() -> StoreError {
     StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message: "a row was taken meanwhile".to_owned() }))
 }
 
+/// An error of a statement or commit that had been sent: where the server did not say itself that it failed, nobody knows whether it did.
+pub(super) fn of_sent(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(source) if !source.downcast_ref::<Said>().is_some_and(Said::is_of_the_statement) => {
+            StoreError::Unsure(source)
+        }
+        error => error,
+    }
+}
+
 fn code(error: &StoreError) -> Option<&str> {
     let (StoreError::Unavailable(source) | StoreError::Full(source) | StoreError::Internal(source)) = error else {
         return None;
@@ -131,6 +148,10 @@ fn conflict(constraint: &str) -> Option<Conflict> {
 
 pub(super) fn unavailable(why: &'static str) -> StoreError {
     StoreError::Unavailable(why.into())
+}
+
+pub(super) fn silent() -> StoreError {
+    unavailable("PostgreSQL takes connections and answers nobody")
 }
 
 pub(super) fn closed() -> StoreError {

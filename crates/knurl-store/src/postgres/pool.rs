@@ -1,7 +1,8 @@
 //! The connections: some shared by point reads, some lent to one caller at a time, and one that feels the server's pulse.
 //!
 //! Promised: nobody waits for a server that is known to be away: calls fail at once, and only the pulse tries to reach it, at a pace. A
-//! server that hangs is found out after `hung_after`; then all its connections are cut, and whoever waited on one is told.
+//! server that hangs is found out after `hung_after`; then all its connections are cut, and whoever waited on one is told. Creates are told
+//! much sooner, as soon as it answers nobody ([`Pool::unless_silent`]): a guess on which no connection is cut.
 //! Bounded: connections, callers that wait for one, and how long they wait.
 
 use std::{
@@ -28,6 +29,10 @@ use super::{
 };
 use crate::{StoreError, store::Result};
 
+/// A create that waits so long for its answer has the server asked whether it answers at all. With [`pulse`]'s patience it is what a create
+/// waits at most for a server that hangs: less than 50 ms.
+const DOUBT_AFTER: Duration = Duration::from_millis(10);
+
 #[derive(Debug)]
 pub(super) struct Pool {
     inner: Arc<Inner>,
@@ -45,6 +50,10 @@ pub(super) struct Inner {
     reach: watch::Sender<Reach>,
     /// Rings where a connection failed as one does whose server goes away: the pulse looks at once.
     pub(super) alarm: Notify,
+    /// Rings where a create waits for its answer: the pulse finds out whether the server answers anybody.
+    pub(super) doubt: Notify,
+    /// The server owes answers and gives none to anybody, for longer than it ever took lately. Not yet given up.
+    silent: watch::Sender<bool>,
     /// Every connection there is, to be cut when the server hangs.
     all: Mutex<Vec<Cutter>>,
 }
@@ -98,6 +107,8 @@ impl Pool {
             long: Shelf::new(options.long_readers, options.long_timeout),
             reach: watch::Sender::new(reach),
             alarm: Notify::new(),
+            doubt: Notify::new(),
+            silent: watch::Sender::new(false),
             all: Mutex::default(),
         });
         let pulse = tokio::spawn(pulse::run(inner.clone(), reach == Reach::Up)).abort_handle();
@@ -140,6 +151,28 @@ impl Pool {
     /// For a read that may scan.
     pub(super) async fn long(&self) -> Result<Lent> {
         self.inner.lend(&self.inner.long, self.inner.options.call_timeout).await
+    }
+
+    /// Whether `call` ends before the server falls silent; `None` also at once where it is.
+    pub(super) async fn unless_silent<T>(&self, call: impl Future<Output = T>) -> Option<T> {
+        let mut silent = self.inner.silent.subscribe();
+        tokio::select! {
+            biased;
+            // Its sender is ours: it does not go.
+            _ = silent.wait_for(|silent| *silent) => None,
+            done = call => Some(done),
+        }
+    }
+
+    /// The longer this call takes, the more doubtful it is whether the server answers anybody.
+    pub(super) async fn doubting<T>(&self, call: impl Future<Output = T>) -> T {
+        let mut call = std::pin::pin!(call);
+        loop {
+            match timeout(DOUBT_AFTER, &mut call).await {
+                Ok(done) => return done,
+                Err(_) => self.inner.doubt.notify_one(),
+            }
+        }
     }
 
     /// A connection of the caller's own: it says when it is done with it. `heard` is rung by every notification.
@@ -185,6 +218,10 @@ impl Inner {
             }
             changes
         });
+    }
+
+    pub(super) fn fall_silent(&self, silent: bool) {
+        self.silent.send_if_modified(|was| std::mem::replace(was, silent) != silent);
     }
 
     pub(super) fn cut_all(&self) {

@@ -1,8 +1,8 @@
 //! Feels whether the server is there, writes, and answers; the only one that tries while it is not.
 
-use std::{error::Error as StdError, sync::Arc, time::Duration};
+use std::{error::Error as StdError, future::Future, sync::Arc, time::Duration};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     connection::Connection,
@@ -18,31 +18,59 @@ const BEAT: Duration = Duration::from_millis(500);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// A server that owes an answer and gives none to anybody for so long is silent, unless it was slower than that lately.
+const PATIENCE_MIN: Duration = Duration::from_millis(30);
+/// Waited in so many parts: where this machine is so busy that we come late ourselves, what has come meanwhile is seen in the next part.
+const PATIENCE_PARTS: u32 = 6;
+/// So often the slowest answer of late.
+const PATIENCE_OF_LATE: u32 = 4;
+
+/// How long the server took to say next to nothing, lately: the slowest, forgotten by half with each faster one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lately(Duration);
+
+impl Lately {
+    fn took(&mut self, took: Duration) {
+        self.0 = if took > self.0 { took } else { took + (self.0 - took) / 2 };
+    }
+
+    fn patience(self) -> Duration {
+        PATIENCE_MIN.max(self.0.saturating_mul(PATIENCE_OF_LATE))
+    }
+}
+
 /// Until aborted. `migrated`: the schema is known to be ours, and the database the one to work with.
 pub(super) async fn run(inner: Arc<Inner>, mut migrated: bool) {
     let mut connection = None;
     let mut failures = 0;
+    let mut lately = Lately::default();
+    // At once: without a connection of its own it would hear too late that the server is silent.
+    inner.alarm.notify_one();
     loop {
         if failures == 0 {
             tokio::select! {
                 () = sleep(BEAT) => {}
                 () = inner.alarm.notified() => {}
+                () = inner.doubt.notified() => {}
             }
         } else {
             sleep(pause(failures, rand::random())).await;
         }
-        match beat(&inner, &mut connection, &mut migrated).await {
+        match beat(&inner, &mut connection, &mut migrated, &mut lately).await {
             Ok(()) => {
                 if failures > 0 {
                     tracing::info!(failures, "PostgreSQL is back");
                 }
                 failures = 0;
                 inner.turn(Reach::Up);
+                inner.fall_silent(false);
             }
             Err(error) => {
                 connection = None;
                 inner.turn(Reach::Away);
                 inner.cut_all();
+                // Whoever asks from now on is refused by the reach.
+                inner.fall_silent(false);
                 log(&error, failures);
                 failures = failures.saturating_add(1);
             }
@@ -50,18 +78,22 @@ pub(super) async fn run(inner: Arc<Inner>, mut migrated: bool) {
     }
 }
 
-async fn beat(inner: &Inner, connection: &mut Option<Connection>, migrated: &mut bool) -> Result<()> {
+async fn beat(inner: &Inner, connection: &mut Option<Connection>, migrated: &mut bool, lately: &mut Lately) -> Result<()> {
     let hung_after = inner.options.hung_after;
     let ours = match connection.take().filter(Connection::is_usable) {
         Some(ours) => ours,
+        // Not listened to: of several hosts the first ones may be dead, which takes its time.
         None => inner.connector.connect(hung_after).await?,
     };
     if !*migrated {
         migrate::make_ready(&inner.connector, &inner.options).await?;
         *migrated = true;
     }
-    let answer = timeout(hung_after, ours.client.simple_query("show transaction_read_only")).await;
+    let asked = Instant::now();
+    let answer = timeout(hung_after, ours.client.simple_query("show transaction_read_only"));
+    let answer = listen(inner, lately.patience(), answer).await;
     let answer = answer.map_err(|_| unavailable("PostgreSQL hangs"))?.map_err(super::failure::store_error)?;
+    lately.took(asked.elapsed());
     let reads_only =
         answer.iter().any(|message| matches!(message, tokio_postgres::SimpleQueryMessage::Row(row) if row.get(0) == Some("on")));
     if reads_only {
@@ -69,6 +101,23 @@ async fn beat(inner: &Inner, connection: &mut Option<Connection>, migrated: &mut
     }
     *connection = Some(ours);
     Ok(())
+}
+
+/// Waits for the answer, and says so where the server answers nobody meanwhile.
+async fn listen<T>(inner: &Inner, patience: Duration, answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    let (mut part, mut answers) = (0, inner.connector.answers());
+    while part < PATIENCE_PARTS {
+        if let Ok(answer) = timeout(patience / PATIENCE_PARTS, &mut answer).await {
+            return answer;
+        }
+        let now = inner.connector.answers();
+        part = if now == answers { part + 1 } else { 0 };
+        answers = now;
+    }
+    tracing::warn!(patience_ms = patience.as_millis(), "PostgreSQL answers nobody: creates are refused until it does");
+    inner.fall_silent(true);
+    answer.await
 }
 
 fn log(error: &StoreError, failures: u32) {
@@ -90,6 +139,20 @@ fn pause(failures: u32, chance: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patience_grows_at_once_with_a_slow_answer_and_is_as_ever_after_a_few_fast_ones() {
+        let mut lately = Lately::default();
+        let fast = Duration::from_micros(200);
+        lately.took(fast);
+        assert_eq!(lately.patience(), PATIENCE_MIN);
+        lately.took(Duration::from_secs(1));
+        assert_eq!(lately.patience(), Duration::from_secs(4));
+        for _ in 0..10 {
+            lately.took(fast);
+        }
+        assert_eq!(lately.patience(), PATIENCE_MIN);
+    }
 
     #[test]
     fn attempts_come_less_and_less_often_but_never_less_often_than_the_bound() {

@@ -14,8 +14,8 @@ use knurl_core::{
 };
 
 use super::{
-    PostgresStore, acceptances, clicks, events, import, import::IdsOf, keys, links, once, retention, salts, stats, totals,
-    tx::Ending, users,
+    PostgresStore, acceptances, clicks, events, failure::silent, import, import::IdsOf, keys, links, once, retention, salts, stats,
+    totals, tx::Ending, users,
 };
 use crate::{
     StoreError,
@@ -37,7 +37,7 @@ impl Store for PostgresStore {
     async fn create_once(&self, once: Once, candidates: Vec<Candidate>, now: UnixMillis) -> Result<Done> {
         let candidates: Arc<[_]> = candidates.into();
         self.pool
-            .write(move |tx| {
+            .create(move |tx| {
                 let candidates = candidates.clone();
                 Box::pin(async move { once::create(tx, &once, &candidates, now).await })
             })
@@ -45,7 +45,8 @@ impl Store for PostgresStore {
     }
 
     async fn recall_once(&self, once: Once) -> Result<Option<Done>> {
-        once::recall(&*self.pool.shared().await?, &once).await
+        let recalled = async { once::recall(&*self.pool.shared().await?, &once).await };
+        self.pool.unless_silent(self.pool.doubting(recalled)).await.unwrap_or_else(|| Err(silent()))
     }
 
     async fn forget_onces(&self, before: UnixMillis, rows_max: u32) -> Result<u64> {

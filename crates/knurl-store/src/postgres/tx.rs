@@ -1,13 +1,16 @@
 //! A transaction as a whole: begun, worked, committed, and done again where the server undid it for another one's sake.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::{
     connection::Tx,
-    failure::is_retryable,
+    failure::{is_retryable, of_sent, silent},
     pool::{Lent, Pool},
 };
 use crate::{StoreError, store::Result};
@@ -29,9 +32,30 @@ impl Pool {
     /// `work` may run more than once; only its last run is committed. An error of `work` undoes it. Boxed, and not an `AsyncFn`: the
     /// compiler cannot tell yet that what one of those returns may go from thread to thread.
     pub(super) async fn write<T>(&self, work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>) -> Result<T> {
+        self.write_telling(&AtomicBool::new(false), work).await
+    }
+
+    /// As [`Pool::write`], for a create: it is told at once where the server answers nobody. Before its commit was sent nothing was done; from
+    /// then on an outcome that is not heard of is [`StoreError::Unsure`].
+    pub(super) async fn create<T>(&self, work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>) -> Result<T> {
+        let sent = AtomicBool::new(false);
+        let done = self.unless_silent(self.doubting(self.write_telling(&sent, work))).await;
+        match done.unwrap_or_else(|| Err(silent())) {
+            Err(error) if sent.load(Relaxed) => Err(of_sent(error)),
+            done => done,
+        }
+    }
+
+    /// `sent` says whether the commit was.
+    async fn write_telling<T>(
+        &self,
+        sent: &AtomicBool,
+        work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
+    ) -> Result<T> {
         let mut retries = Retries::begin();
         loop {
-            match once(self.writer().await?, Ending::Commit, &work).await {
+            sent.store(false, Relaxed);
+            match once(self.writer().await?, Ending::Commit, sent, &work).await {
                 Err(error) if is_retryable(&error) => retries.wait(error).await?,
                 done => return done,
             }
@@ -46,7 +70,7 @@ impl Pool {
     ) -> Result<T> {
         let mut retries = Retries::begin();
         loop {
-            match once(self.long().await?, ending, &work).await {
+            match once(self.long().await?, ending, &AtomicBool::new(false), &work).await {
                 Err(error) if is_retryable(&error) => retries.wait(error).await?,
                 done => return done,
             }
@@ -54,11 +78,19 @@ impl Pool {
     }
 }
 
-async fn once<T>(mut lent: Lent, ending: Ending, work: &impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>) -> Result<T> {
+async fn once<T>(
+    mut lent: Lent,
+    ending: Ending,
+    sent: &AtomicBool,
+    work: &impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
+) -> Result<T> {
     let tx = lent.begin().await?;
     let done = work(&tx).await;
     match (&done, ending) {
-        (Ok(_), Ending::Commit) => tx.commit().await?,
+        (Ok(_), Ending::Commit) => {
+            sent.store(true, Relaxed);
+            tx.commit().await?;
+        }
         (Ok(_), Ending::RollBack) => tx.roll_back().await?,
         // What `work` met is what matters; a connection that cannot even roll back is cut.
         (Err(_), _) => drop(tx.roll_back().await),

@@ -10,9 +10,13 @@ use knurl_core::{
     Link, ShortCode, Target, UnixMillis,
     link::{LinkPatch, NewLink, RedirectStatus},
 };
-use knurl_lab::servers::{Postgres, PostgresSetup};
+use knurl_lab::{
+    proxy::{Direction, Proxy, Toxic, ToxicKind},
+    servers::{Postgres, PostgresSetup},
+};
 use knurl_store::{
     Result, Store, StoreError,
+    once::{Candidate, Once},
     postgres::{PostgresOptions, PostgresStore},
 };
 use tokio::task::JoinSet;
@@ -42,6 +46,15 @@ pub(crate) async fn create(store: &PostgresStore, code: &str) -> Result<Link> {
     tokio::time::timeout(NEVER, store.create_link(new_link(code), NOW)).await.expect("a create that never ends")
 }
 
+/// Under a key of its own.
+pub(crate) async fn create_once(store: &PostgresStore, code: &str) -> Result<()> {
+    let mut id = [0; 32];
+    id.iter_mut().zip(code.bytes()).for_each(|(to, from)| *to = from);
+    let candidates = vec![Candidate { link: new_link(code), spare_codes: Vec::new() }];
+    let created = store.create_once(Once { id, fingerprint: [0; 32] }, candidates, NOW);
+    tokio::time::timeout(NEVER, created).await.expect("a create that never ends").map(drop)
+}
+
 pub(crate) async fn find(store: &PostgresStore, code: &str) -> Result<Option<Link>> {
     let code = ShortCode::parse(code).unwrap();
     tokio::time::timeout(NEVER, store.link_by_code("", &code)).await.expect("a read that never ends")
@@ -57,8 +70,14 @@ pub(crate) async fn until_back(store: &PostgresStore) {
     tokio::time::timeout(NEVER, back).await.expect("a store that does not heal");
 }
 
+/// Nothing was done.
 pub(crate) fn is_unavailable<T>(result: &Result<T>) -> bool {
     matches!(result, Err(StoreError::Unavailable(_)))
+}
+
+/// Something may have been done.
+pub(crate) fn is_unsure<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(StoreError::Unsure(_)))
 }
 
 /// On a thread that may block, as the lab's servers do.

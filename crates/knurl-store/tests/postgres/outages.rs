@@ -11,7 +11,7 @@ async fn a_killed_server_is_unavailable_at_once_and_used_again_when_it_is_back()
     create(&store, "before").await.unwrap();
     server.kill().unwrap();
     let (created, found) = (create(&store, "during").await, find(&store, "before").await);
-    assert!(is_unavailable(&created) && is_unavailable(&found), "{created:?} {found:?}");
+    assert!((is_unavailable(&created) || is_unsure(&created)) && is_unavailable(&found), "{created:?} {found:?}");
     server.start_again().unwrap();
     until_back(&store).await;
     assert!(find(&store, "before").await.unwrap().is_some());
@@ -41,7 +41,7 @@ async fn writes_under_way_when_the_server_dies_are_there_as_a_whole_or_not_at_al
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (mut server, ()) = with_server(server, |server| server.kill().unwrap()).await;
     let told = tokio::time::timeout(NEVER, writers.join_all()).await.expect("a create that never ends");
-    assert!(told.iter().all(|(_, error)| matches!(error, StoreError::Unavailable(_))), "{told:?}");
+    assert!(told.iter().all(|(_, error)| matches!(error, StoreError::Unavailable(_) | StoreError::Unsure(_))), "{told:?}");
     assert!(told.iter().any(|(acknowledged, _)| !acknowledged.is_empty()), "the kill fell on a server at work");
     server.start_again().unwrap();
     until_back(&store).await;
@@ -66,7 +66,7 @@ async fn a_frozen_server_is_found_out_and_then_refused_without_waiting() {
         let store = store.clone();
         waiting.spawn(async move {
             let (created, found) = (create(&store, &format!("during{n}")).await, find(&store, "before").await);
-            is_unavailable(&created) && is_unavailable(&found)
+            (is_unavailable(&created) || is_unsure(&created)) && is_unavailable(&found)
         });
     }
     assert!(tokio::time::timeout(NEVER, waiting.join_all()).await.expect("a call that never ends").into_iter().all(|ok| ok));
@@ -81,6 +81,92 @@ async fn a_frozen_server_is_found_out_and_then_refused_without_waiting() {
     until_back(&store).await;
     assert!(find(&store, "before").await.unwrap().is_some());
     create(&store, "after").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_answers_nobody_keeps_no_create_waiting_and_says_which_may_have_been_done() {
+    let server = Postgres::start().unwrap();
+    // Nobody gives the server up in this test's life: what ends the waiting is its silence alone.
+    let bounds = PostgresOptions {
+        hung_after: 10 * NEVER,
+        call_timeout: 10 * NEVER,
+        create_lanes: 1,
+        group_max: 1,
+        ..options(&server.url())
+    };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    create(&store, "before").await.unwrap();
+    create_once(&store, "before-once").await.unwrap();
+    // For the pulse to have a connection of its own, and its first beat.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.pause();
+    let mut waiting = JoinSet::new();
+    for n in 0..20 {
+        let store = store.clone();
+        waiting.spawn(async move { create(&store, &format!("during{n}")).await });
+    }
+    let mut once = JoinSet::new();
+    for n in 0..4 {
+        let store = store.clone();
+        once.spawn(async move { create_once(&store, &format!("once{n}")).await });
+    }
+    let (told, told_once) = (waiting.join_all().await, once.join_all().await);
+    let unsure = told.iter().filter(|told| is_unsure(told)).count();
+    let untouched = told.iter().filter(|told| is_unavailable(told)).count();
+    assert_eq!((unsure, untouched), (1, 19), "one was sent: {told:?}");
+    assert!(told_once.iter().all(is_unavailable), "none of them had come to its commit: {told_once:?}");
+    assert!(is_unavailable(&create(&store, "later").await) && is_unavailable(&create_once(&store, "later").await));
+    assert!(store.is_up(), "not given up: no connection was cut");
+    server.resume();
+    let again = async {
+        while create(&store, "after").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(NEVER, again).await.expect("a silence that does not end");
+    // Sent before `after` was: it was done. Nothing else was.
+    assert_eq!(server.sql("select count(*) from links where short_code like 'during%'").unwrap(), "1");
+    assert_eq!(server.sql("select count(*) from links").unwrap(), "4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_only_slow_is_waited_for() {
+    let server = Postgres::start().unwrap();
+    let store = PostgresStore::open(&options(&server.url())).await.unwrap();
+    create(&store, "before").await.unwrap();
+    // The insert waits, for much longer than a silent server is waited for, and the server answers others meanwhile.
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute("begin; lock table links in exclusive mode").await.unwrap();
+    let slow = tokio::spawn({
+        let store = store.clone();
+        async move { create(&store, "slow").await }
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    client.batch_execute("commit").await.unwrap();
+    slow.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_whose_commit_was_heard_and_whose_answer_is_lost_may_have_been_done_and_says_so() {
+    let server = Postgres::start().unwrap();
+    let proxy = Proxy::start("postgres", ([127, 0, 0, 1], server.port()).into(), 1).unwrap();
+    let store = PostgresStore::open(&options(&server.url_through(proxy.addr().port()))).await.unwrap();
+    create_once(&store, "before").await.unwrap();
+    create(&store, "before-too").await.unwrap();
+    // A create by itself is one statement, one with a key a transaction: the last words that each is told.
+    for (code, pattern) in [("alone", "SELECT 1\0"), ("once", "COMMIT\0")] {
+        let cut = ToxicKind::CutAtPattern { pattern: pattern.to_owned(), probability: 1.0 };
+        proxy.add(Toxic::new(Direction::Downstream, cut)).unwrap();
+        let told = if code == "once" { create_once(&store, code).await } else { create(&store, code).await.map(drop) };
+        assert!(is_unsure(&told) && proxy.fates().cut > 0, "{code}: {told:?}");
+        proxy.heal().unwrap();
+        until_back(&store).await;
+        assert!(find(&store, code).await.unwrap().is_some(), "{code} was done");
+    }
+    // The same again is no second one.
+    create_once(&store, "once").await.unwrap();
+    assert_eq!(server.sql("select count(*) from links").unwrap(), "4");
 }
 
 #[tokio::test(flavor = "multi_thread")]

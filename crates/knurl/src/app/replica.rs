@@ -25,5 +25,5 @@ pub(super) async fn open(config: &Config) -> Option<Replica> {
 /// Where changes by other nodes come from; `None`: this database has no feed.
 pub(super) fn feeding(database: &Database, replica: Option<Replica>) -> Option<Feeding> {
     let postgres = database.postgres.clone()?;
-    Some(Feeding { postgres, woken: Woken::ByNotifications, replica })
+    Some(Feeding::of(postgres, Woken::ByNotifications, replica))
 }

@@ -11,19 +11,20 @@
 mod machine;
 pub mod retry_budget;
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use machine::{Rules, State};
 pub use retry_budget::RetryBudget;
 
 use machine::{Admission, Machine, Verdict};
+use tokio::time::Instant;
 
-use crate::telemetry::{
-    Metrics,
-    dependencies::{Breaking, Dependency},
+use crate::{
+    chance,
+    telemetry::{
+        Metrics,
+        dependencies::{Breaking, Dependency},
+    },
 };
 
 /// Cheap to clone: all clones are one breaker.
@@ -103,7 +104,7 @@ impl Call {
 
     fn settle(&mut self, verdict: Verdict) {
         if let Some(admission) = self.admission.take() {
-            self.inner.with(|machine, now_ms| machine.settle(admission, verdict, now_ms, rand::random()));
+            self.inner.with(|machine, now_ms| machine.settle(admission, verdict, now_ms, chance::small()));
         }
     }
 }

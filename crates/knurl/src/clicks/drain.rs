@@ -23,6 +23,7 @@ use super::{
     enrich::{Enriched, Enricher},
     shared::{Shared, cursor, position},
 };
+use crate::chance;
 
 /// First guess of what a record takes in the spool; learnt from the first batch on.
 const RECORD_BYTES_GUESS: usize = 256;
@@ -289,7 +290,7 @@ impl Drain {
 
     fn failed(&mut self, error: &DrainError) -> Stepped {
         self.shared.metrics.clicks.drain_errors.inc();
-        let wait = retry_wait(self.failures, rand::random());
+        let wait = retry_wait(self.failures, chance::small());
         self.failures = self.failures.saturating_add(1);
         let transient = matches!(error, DrainError::Store(error) if error.is_transient());
         if !transient {

@@ -80,6 +80,45 @@ pub async fn start_on(
     metrics: Arc<Metrics>,
     on_lost: OnLost,
 ) -> Result<Clicks, StartError> {
+    let (mut clicks, Hands { preparer, syncer }) = open_on(disk, config, store, metrics, on_lost).await?;
+    // One by one, so that the first is ended where the second cannot be started.
+    clicks.threads.push(preparer.spawn(config.fsync_interval).map_err(StartError::Thread)?);
+    clicks.threads.push(syncer.spawn(config.fsync_interval).map_err(StartError::Thread)?);
+    Ok(clicks)
+}
+
+/// What the two threads do, for whoever does it in an order of his own.
+pub struct Hands {
+    preparer: Preparer,
+    syncer: Syncer,
+}
+
+impl std::fmt::Debug for Hands {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hands").finish_non_exhaustive()
+    }
+}
+
+impl Hands {
+    /// Makes room for clicks.
+    pub fn prepare(&mut self) {
+        self.preparer.step();
+    }
+
+    /// Makes durable what is written. `false`: the spool is closed or lost, and this will do nothing any more.
+    pub fn sync(&mut self) -> bool {
+        self.syncer.turn()
+    }
+}
+
+/// [`start_on`] without its threads.
+pub async fn open_on(
+    disk: Arc<dyn Disk>,
+    config: &ClicksConfig,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    on_lost: OnLost,
+) -> Result<(Clicks, Hands), StartError> {
     let of = Arc::clone(&disk);
     let id = spawn_blocking(move || Spool::identity(&*of)).await??;
     let delivered = match store.cursor(id).await {
@@ -107,19 +146,15 @@ pub async fn start_on(
     keep_losses(&spool, &recovery);
     let shared = Shared::new(spool, delivered, metrics);
     shared.report_at_scrapes();
-    let mut clicks = Clicks {
+    let hands = Hands { preparer: Preparer::new(Arc::clone(&shared)), syncer: Syncer::new(Arc::clone(&shared), on_lost) };
+    let clicks = Clicks {
         recorder: Recorder::new(Arc::clone(&shared), config),
         shared,
         store,
         drain_rows_max: config.drain_batch_rows,
         threads: Vec::with_capacity(2),
     };
-    // One by one, so that the first is ended where the second cannot be started.
-    let preparer = Preparer::new(Arc::clone(&clicks.shared)).spawn(config.fsync_interval).map_err(StartError::Thread)?;
-    clicks.threads.push(preparer);
-    let syncer = Syncer::new(Arc::clone(&clicks.shared), on_lost).spawn(config.fsync_interval).map_err(StartError::Thread)?;
-    clicks.threads.push(syncer);
-    Ok(clicks)
+    Ok((clicks, hands))
 }
 
 /// `open` sets the ledger's `answered` to what is there. Clicks that were answered and are nowhere (power loss, damage) are put back on it,

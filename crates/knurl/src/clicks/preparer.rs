@@ -50,7 +50,7 @@ impl Preparer {
         })
     }
 
-    fn step(&mut self) {
+    pub(super) fn step(&mut self) {
         let prepared = self.shared.spool.prepare();
         let space = judge(prepared.as_ref().ok());
         self.tell(space != Space::Ready);

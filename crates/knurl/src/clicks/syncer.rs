@@ -46,21 +46,33 @@ impl Syncer {
     pub(super) fn spawn(self, interval: Duration) -> std::io::Result<JoinHandle<()>> {
         std::thread::Builder::new().name("knurl-syncer".into()).spawn(move || {
             while self.shared.syncer.wait(interval) == Woken::Work {
-                match catch_unwind(AssertUnwindSafe(|| self.step())) {
-                    Ok(Stepped::GoOn) => {}
-                    Ok(Stepped::End) => break,
-                    Err(_) => {
-                        // Without this thread nothing becomes durable: as bad as a lost spool.
-                        tracing::error!("the click syncer panicked");
-                        (self.on_lost)();
-                        break;
-                    }
+                if !self.turn() {
+                    return;
                 }
             }
-            // Nobody shall wait for a thread that is gone.
-            self.shared.syncing_ended.store(true, Ordering::Release);
-            self.shared.durable_moved.notify_waiters();
+            self.end();
         })
+    }
+
+    /// One step; `false`: it was the last.
+    pub(super) fn turn(&self) -> bool {
+        match catch_unwind(AssertUnwindSafe(|| self.step())) {
+            Ok(Stepped::GoOn) => return true,
+            Ok(Stepped::End) => {}
+            Err(_) => {
+                // Without this thread nothing becomes durable: as bad as a lost spool.
+                tracing::error!("the click syncer panicked");
+                (self.on_lost)();
+            }
+        }
+        self.end();
+        false
+    }
+
+    /// Nobody shall wait for a thread that is gone.
+    fn end(&self) {
+        self.shared.syncing_ended.store(true, Ordering::Release);
+        self.shared.durable_moved.notify_waiters();
     }
 
     fn step(&self) -> Stepped {

@@ -4,17 +4,15 @@
 //! other however often it says so. While the database is away it is looked for at the same pace, and the log hears of it once. While it is
 //! there and only its changes cannot be read, memory is not believed: nobody would tell it what to forget.
 
-use std::{error::Error, future::Future, sync::Arc, time::Duration};
+use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use knurl_store::{
     StoreError,
-    postgres::{
-        PostgresStore,
-        feed::{Feed, Woken},
-    },
+    postgres::{PostgresStore, feed::Woken},
     replica::{
         Replica,
-        follow::{Follower, Next, Outdated, Stepped},
+        follow::{Follower, Forget, Next, Outdated, Source, Stepped},
     },
 };
 use tokio::{
@@ -35,19 +33,75 @@ const APART: Duration = Duration::from_millis(25);
 const DEAF_MAX: Duration = Duration::from_secs(3);
 
 /// Where changes come from, and where they go besides memory.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Feeding {
-    pub postgres: PostgresStore,
-    pub woken: Woken,
+    pub from: Arc<dyn Changing>,
     /// `None`: this node keeps none, and follows only to forget.
     pub replica: Option<Replica>,
 }
 
+impl fmt::Debug for Feeding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feeding").field("replica", &self.replica).finish_non_exhaustive()
+    }
+}
+
+/// A database whose changes can be followed.
+pub trait Changing: Send + Sync + 'static {
+    /// One who follows them into the replica, where there is one, and says what they make outdated; and what is rung when there are some.
+    fn follower(&self, replica: Option<&Replica>, forget: Forget) -> (Box<dyn Follows>, Arc<Notify>);
+    /// Whether it is there, for all that is known without asking it.
+    fn is_up(&self) -> bool;
+}
+
+/// A [`Follower`], whatever it reads from.
+pub trait Follows: Send {
+    fn step(&mut self, now: std::time::Instant) -> BoxFuture<'_, Result<Stepped, StoreError>>;
+}
+
+impl<S: Source> Follows for Follower<S> {
+    fn step(&mut self, now: std::time::Instant) -> BoxFuture<'_, Result<Stepped, StoreError>> {
+        Box::pin(Self::step(self, now))
+    }
+}
+
+impl Feeding {
+    /// From PostgreSQL's feed.
+    pub fn of(postgres: PostgresStore, woken: Woken, replica: Option<Replica>) -> Self {
+        Self { from: Arc::new(OfPostgres { postgres, woken }), replica }
+    }
+}
+
+struct OfPostgres {
+    postgres: PostgresStore,
+    woken: Woken,
+}
+
+impl Changing for OfPostgres {
+    fn follower(&self, replica: Option<&Replica>, forget: Forget) -> (Box<dyn Follows>, Arc<Notify>) {
+        let feed = self.postgres.feed(self.woken);
+        let heard = feed.heard();
+        (follower(feed, replica, forget), heard)
+    }
+
+    fn is_up(&self) -> bool {
+        self.postgres.is_up()
+    }
+}
+
+/// Of this source.
+pub fn follower<S: Source + 'static>(source: S, replica: Option<&Replica>, forget: Forget) -> Box<dyn Follows> {
+    Box::new(match replica {
+        Some(replica) => Follower::new(source, replica.clone(), forget),
+        None => Follower::telling(source, forget),
+    })
+}
+
 pub(super) struct FollowJob {
-    follower: Follower<Feed>,
+    follower: Box<dyn Follows>,
     heard: Arc<Notify>,
     began: Option<Instant>,
-    postgres: PostgresStore,
+    from: Arc<dyn Changing>,
     resolver: Resolver,
     metrics: Arc<Metrics>,
     /// Since when changes cannot be read, or when memory was last forgotten for it; `None`: they can.
@@ -56,19 +110,15 @@ pub(super) struct FollowJob {
 
 impl FollowJob {
     pub(super) fn new(feeding: &Feeding, resolver: Resolver, metrics: Arc<Metrics>) -> Self {
-        let feed = feeding.postgres.feed(feeding.woken);
-        let heard = feed.heard();
         let told = resolver.clone();
         let forget = Box::new(move |outdated: Outdated<'_>| told.outdated(&outdated));
-        let follower = match &feeding.replica {
-            Some(replica) => Follower::new(feed, replica.clone(), forget),
-            None => Follower::telling(feed, forget),
-        };
-        let postgres = feeding.postgres.clone();
-        Self { follower, heard, began: None, postgres, resolver, metrics, deaf_since: None }
+        let from = Arc::clone(&feeding.from);
+        let (follower, heard) = from.follower(feeding.replica.as_ref(), forget);
+        Self { follower, heard, began: None, from, resolver, metrics, deaf_since: None }
     }
 
     fn done(&mut self, stepped: Stepped) -> Pause {
+        self.resolver.database_answered();
         let counted = &self.metrics.tiers.replica;
         counted.rows.add(stepped.rows);
         if stepped.compares.is_some() {
@@ -96,7 +146,7 @@ impl FollowJob {
             );
         }
         let since = *self.deaf_since.get_or_insert(now);
-        if self.postgres.is_up() && now.duration_since(since) >= DEAF_MAX {
+        if self.from.is_up() && now.duration_since(since) >= DEAF_MAX {
             self.resolver.forget_all();
             self.deaf_since = Some(now);
         }

@@ -18,11 +18,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-pub use follow::Feeding;
+pub use follow::{Changing, Feeding, Follows, follower};
 use futures_util::future::BoxFuture;
 use knurl_core::UnixMillis;
 use knurl_store::{Store, StoreError};
-use supervisor::{Job, Running, run};
+pub use supervisor::Prepared;
+use supervisor::{Job, Running};
 use tokio::time::{Instant, timeout};
 
 use crate::{clicks::Clicks, config::Config, redis::Redis, resolve::Resolver, telemetry::Metrics};
@@ -66,24 +67,10 @@ pub async fn start(needs: Needs<'_>) -> Jobs {
 
 /// [`start`] under another clock.
 pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
-    let Needs { config, clicks, store, resolver, metrics, on_foreign_change, feeding, redis } = needs;
-    let (drains, interval) = (clicks.drains(), config.clicks.drain_interval);
-    let mut running = vec![run(move || drain::DrainJob { drain: drains.make(), interval }, Arc::clone(&metrics))];
-
-    let salts = {
-        let (salts, store, clock, metrics) = (clicks.salts(), Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
-        move || salts::SaltsJob {
-            salts: salts.clone(),
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            metrics: Arc::clone(&metrics),
-        }
-    };
-    let canary = {
-        let (store, metrics) = (Arc::clone(&store), Arc::clone(&metrics));
-        move || canary::CanaryJob { store: Arc::clone(&store), metrics: Arc::clone(&metrics) }
-    };
-    let (mut first_salts, mut first_canary) = (salts(), canary());
+    let (mut first_salts, mut first_canary) = (needs.salts(&clock)(), needs.canary()());
+    let mut prepared = prepare(needs, &clock).into_iter();
+    // The drain waits for nobody.
+    let mut running: Vec<Running> = prepared.next().map(Prepared::start).into_iter().collect();
     let (salts_known, ()) = tokio::join!(timeout(FIRST_WAIT, first_salts.step()), async {
         // Before its first answer the store counts as down, and the node as not ready.
         let _ = timeout(FIRST_WAIT, first_canary.step()).await;
@@ -91,12 +78,22 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
     if salts_known.is_err() {
         tracing::warn!("the store did not give the visitor salts in time; derived ones are used until it does");
     }
-    running.push(run(salts, Arc::clone(&metrics)));
+    running.extend(prepared.map(Prepared::start));
+    Jobs { running }
+}
+
+/// All of them, the drain first, for whoever runs them in an order of his own.
+pub fn prepare(needs: Needs<'_>, clock: &Clock) -> Vec<Prepared> {
+    let (salts, canary) = (needs.salts(clock), needs.canary());
+    let Needs { config, clicks, store, resolver, metrics, on_foreign_change, feeding, redis } = needs;
+    let (drains, interval) = (clicks.drains(), config.clicks.drain_interval);
+    let mut prepared = vec![supervisor::prepare(move || drain::DrainJob { drain: drains.make(), interval }, Arc::clone(&metrics))];
+    prepared.push(supervisor::prepare(salts, Arc::clone(&metrics)));
 
     if let Some(redis) = redis {
         let listener = resolver.clone();
         let hints = move || hints::HintsJob { hints: redis.hints(), resolver: listener.clone() };
-        running.push(run(hints, Arc::clone(&metrics)));
+        prepared.push(supervisor::prepare(hints, Arc::clone(&metrics)));
     }
 
     // The feed tells which links; without one all are forgotten.
@@ -104,7 +101,7 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
     if let Some(feeding) = feeding {
         let counted = Arc::clone(&metrics);
         let follow = move || follow::FollowJob::new(&feeding, resolver.clone(), Arc::clone(&counted));
-        running.push(run(follow, Arc::clone(&metrics)));
+        prepared.push(supervisor::prepare(follow, Arc::clone(&metrics)));
     }
 
     let coherence = {
@@ -120,28 +117,46 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
             away: false,
         }
     };
-    running.push(run(coherence, Arc::clone(&metrics)));
+    prepared.push(supervisor::prepare(coherence, Arc::clone(&metrics)));
 
-    running.push(run(canary, Arc::clone(&metrics)));
+    prepared.push(supervisor::prepare(canary, Arc::clone(&metrics)));
 
     let onces = {
-        let (store, clock, metrics) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics));
+        let (store, clock, metrics) = (Arc::clone(&store), Arc::clone(clock), Arc::clone(&metrics));
         let retention = config.idempotency.retention;
         move || onces::OncesJob { store: Arc::clone(&store), retention, clock: Arc::clone(&clock), metrics: Arc::clone(&metrics) }
     };
-    running.push(run(onces, Arc::clone(&metrics)));
+    prepared.push(supervisor::prepare(onces, Arc::clone(&metrics)));
 
     if let Some(retention) = config.clicks.retention {
-        let (of, store) = (Arc::clone(&metrics), Arc::clone(&store));
+        let (of, store, clock) = (Arc::clone(&metrics), Arc::clone(&store), Arc::clone(clock));
         let job = move || retention::RetentionJob {
             store: Arc::clone(&store),
             retention,
             clock: Arc::clone(&clock),
             metrics: Arc::clone(&of),
         };
-        running.push(run(job, metrics));
+        prepared.push(supervisor::prepare(job, metrics));
     }
-    Jobs { running }
+    prepared
+}
+
+impl Needs<'_> {
+    fn salts(&self, clock: &Clock) -> impl Fn() -> salts::SaltsJob + Send + 'static {
+        let (salts, store, clock) = (self.clicks.salts(), Arc::clone(&self.store), Arc::clone(clock));
+        let metrics = Arc::clone(&self.metrics);
+        move || salts::SaltsJob {
+            salts: salts.clone(),
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            metrics: Arc::clone(&metrics),
+        }
+    }
+
+    fn canary(&self) -> impl Fn() -> canary::CanaryJob + Send + 'static {
+        let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
+        move || canary::CanaryJob { store: Arc::clone(&store), metrics: Arc::clone(&metrics) }
+    }
 }
 
 impl Jobs {

@@ -5,7 +5,7 @@
 
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -50,10 +50,31 @@ pub(super) struct Running {
     stop: watch::Sender<bool>,
 }
 
+/// A job that is ready to run.
+pub struct Prepared {
+    pub name: &'static str,
+    /// Ends after the stop.
+    pub run: BoxFuture<'static, ()>,
+    /// Tells it to end.
+    pub stop: watch::Sender<bool>,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    pub(super) fn start(self) -> Running {
+        Running { name: self.name, task: tokio::spawn(self.run), stop: self.stop }
+    }
+}
+
 /// `make` is called at the start and after each panic: what a panic left behind is thrown away.
-pub(super) fn run<J: Job>(mut make: impl FnMut() -> J + Send + 'static, metrics: Arc<Metrics>) -> Running {
+pub(super) fn prepare<J: Job>(mut make: impl FnMut() -> J + Send + 'static, metrics: Arc<Metrics>) -> Prepared {
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(async move {
+    let run = Box::pin(async move {
         let mut panics_in_a_row = 0;
         loop {
             let mut job = make();
@@ -71,7 +92,7 @@ pub(super) fn run<J: Job>(mut make: impl FnMut() -> J + Send + 'static, metrics:
             }
         }
     });
-    Running { name: J::NAME, task, stop }
+    Prepared { name: J::NAME, run, stop }
 }
 
 async fn until_stopped<J: Job>(job: &mut J, mut stopped: watch::Receiver<bool>) {
@@ -161,7 +182,7 @@ mod tests {
         let (steps, finished) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let (s, f) = (Arc::clone(&steps), Arc::clone(&finished));
         let make = move || Counting { steps: Arc::clone(&s), panics, finished: Arc::clone(&f) };
-        (run(make, Arc::clone(metrics)), steps, finished)
+        (prepare(make, Arc::clone(metrics)).start(), steps, finished)
     }
 
     #[tokio::test(start_paused = true)]
@@ -192,7 +213,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_job_that_hangs_is_cut_off_at_the_deadline() {
-        let running = run(|| Stuck, Arc::new(Metrics::new()));
+        let running = prepare(|| Stuck, Arc::new(Metrics::new())).start();
         sleep(Duration::from_millis(1)).await;
         let began = Instant::now();
         running.stop(began + Duration::from_secs(3)).await;

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 use tokio::{task::AbortHandle, time::sleep};
 
 use super::{Inner, connect::connect};
-use crate::breaker::State;
+use crate::{breaker::State, chance};
 
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -70,7 +70,7 @@ async fn keep(inner: &Inner) -> Infallible {
             }
         }
         give_up(inner);
-        sleep(pause(failures, rand::random())).await;
+        sleep(pause(failures, chance::small())).await;
         failures = failures.saturating_add(1);
     }
 }

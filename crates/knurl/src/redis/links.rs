@@ -22,7 +22,10 @@ use super::{
     Inner, Redis, Unavailable, record,
     script::{Arg, Run, script},
 };
-use crate::telemetry::redis::{Asked, Came, Found};
+use crate::{
+    chance,
+    telemetry::redis::{Asked, Came, Found},
+};
 
 /// How long a look-up may take to be cached, and how long a version is remembered without a value. Several times the database's deadline.
 const LEASE: Duration = Duration::from_secs(10);
@@ -86,7 +89,7 @@ impl Links {
             inner.metrics.redis.looked(Found::Miss);
             return Ok(Looked::Miss(None));
         };
-        let number = rand::random::<u64>() >> (u64::BITS - LEASE_BITS);
+        let number = chance::number() >> (u64::BITS - LEASE_BITS);
         let args = [Arg::Number(before.life), Arg::Number(since_us), Arg::Number(number.max(1)), Arg::Number(millis(LEASE))];
         let answer = inner.run(Asked::Get, &Run { script: &GET, key: &self.key(domain, code), args: &args }).await?;
         let looked = match answer {

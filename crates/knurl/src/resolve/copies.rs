@@ -11,7 +11,7 @@ use knurl_store::replica::{Found, Replica, Trust};
 use tokio::time::timeout;
 
 use super::{
-    Resolved,
+    Resolved, clock,
     marks::Mark,
     tiers::{Copied, Observed},
 };
@@ -77,7 +77,7 @@ impl Replicated {
     }
 
     pub(super) fn measure(&self) {
-        self.copies.measure(&self.observed.metrics.tiers.replica, Instant::now());
+        self.copies.measure(&self.observed.metrics.tiers.replica, clock());
     }
 
     pub(super) async fn ask(&self, code: &ShortCode, mark: Mark) -> Copy {
@@ -85,7 +85,7 @@ impl Replicated {
             self.observed.refused(Below::Replica);
             return Copy::Unknown;
         };
-        let began = Instant::now();
+        let began = clock();
         // Before the row is read: a look that ends meanwhile says nothing of it.
         let looked_at = self.copies.looked_at();
         let Ok(found) = timeout(DEADLINE, self.copies.link(code, began)).await else {
@@ -107,9 +107,8 @@ impl Replicated {
 
 fn judge(found: Found, mark: Mark, looked_at: Option<Instant>) -> Copy {
     let Found { id, version, facts, trust } = found;
-    let unseen =
-        |changed: Option<Instant>| mark.precedes(version) && changed.is_some_and(|at| looked_at.is_none_or(|looked| looked <= at));
-    if unseen(mark.here) {
+    let unseen = |changed: Option<Instant>| changed.is_some_and(|at| looked_at.is_none_or(|looked| looked <= at));
+    if mark.precedes_here(version) && unseen(mark.here) {
         return Copy::Unknown;
     }
     let link = match facts.map(|facts| Resolved::of(&Copied { id, version, facts })) {
@@ -119,7 +118,7 @@ fn judge(found: Found, mark: Mark, looked_at: Option<Instant>) -> Copy {
         Some(Err(_)) => return Copy::Unknown,
     };
     match trust {
-        Trust::Sure if !unseen(mark.perhaps_here) => Copy::Sure(link),
+        Trust::Sure if !(mark.precedes(version) && unseen(mark.perhaps_here)) => Copy::Sure(link),
         _ => Copy::Doubtful(link, version),
     }
 }

@@ -4,14 +4,14 @@
 //! to answer with; while it does not answer it is asked by one visitor at a time, at a pace; what is asked again after a failure is a
 //! tenth of what is asked.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use knurl_core::{Link, ShortCode};
 use knurl_store::StoreError;
 use tokio::time::timeout;
 
-use super::tiers::Observed;
+use super::{clock, tiers::Observed};
 use crate::{
     breaker::{Breaker, RetryBudget, Rules, State},
     telemetry::{
@@ -60,7 +60,7 @@ impl Database {
         };
         self.budget.request();
         let deadline = if has_copy { DEADLINE_WITH_COPY } else { DEADLINE };
-        let began = Instant::now();
+        let began = clock();
         let answer = match timeout(deadline, self.load(code)).await {
             Ok(answer) => answer,
             Err(_) => Err(StoreError::Unavailable(Box::new(TooSlow(deadline)))),
@@ -83,6 +83,15 @@ impl Database {
         };
         self.observed.said(Below::Database, said, began);
         answer
+    }
+
+    /// Somebody else has had an answer from it: a breaker that is open needs no visitor to find that out, while others are refused.
+    pub(super) fn answered(&self) {
+        if self.breaker.state() != State::Closed
+            && let Some(probe) = self.breaker.admit()
+        {
+            probe.ok();
+        }
     }
 
     /// Once more where a connection broke, as long as such failures are few.

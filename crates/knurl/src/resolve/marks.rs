@@ -24,25 +24,38 @@ pub(super) struct Mark {
     pub(super) perhaps_here: Option<Instant>,
     /// The version it has become at least.
     pub(super) at_least: i64,
+    /// The version it has become at least through this process.
+    here_at_least: i64,
     /// When it became a version that is not known.
     unknown: Option<Instant>,
+    /// When any code may have been changed, by somebody else.
+    any: Option<Instant>,
 }
 
 impl Default for Mark {
     fn default() -> Self {
-        Self { here: None, perhaps_here: None, at_least: i64::MIN, unknown: None }
+        Self { here: None, perhaps_here: None, at_least: i64::MIN, here_at_least: i64::MIN, unknown: None, any: None }
     }
 }
 
 impl Mark {
     /// Whether what Redis has of the link in this version may be from before the change.
     pub(super) fn outdates(&self, version: i64, now: Instant) -> bool {
-        version < self.at_least || self.unknown.is_some_and(|at| now.saturating_duration_since(at) < KEPT)
+        version < self.at_least || self.unknown.max(self.any).is_some_and(|at| now.saturating_duration_since(at) < KEPT)
     }
 
     /// Whether a copy that has not been compared since the change must be from before it. Where no version is told, it may be.
     pub(super) fn precedes(&self, version: i64) -> bool {
-        version < self.at_least || self.at_least == i64::MIN || self.unknown.is_some()
+        self.is_before(version, self.at_least)
+    }
+
+    /// As [`Mark::precedes`], of the changes made through this process alone: what others tell may be wrong, or not have come here yet.
+    pub(super) fn precedes_here(&self, version: i64) -> bool {
+        self.is_before(version, self.here_at_least)
+    }
+
+    fn is_before(&self, version: i64, at_least: i64) -> bool {
+        version < at_least || at_least == i64::MIN || self.unknown.is_some()
     }
 }
 
@@ -65,7 +78,12 @@ pub(super) struct Marks {
 impl Marks {
     pub(super) fn of(&self, code: &str) -> Mark {
         let mine = self.codes.get(code).map(|(mark, _)| *mark).unwrap_or_default();
-        Mark { perhaps_here: mine.perhaps_here.max(self.all.perhaps_here), unknown: mine.unknown.max(self.all.unknown), ..mine }
+        Mark {
+            perhaps_here: mine.perhaps_here.max(self.all.perhaps_here),
+            unknown: mine.unknown.max(self.all.unknown),
+            any: self.all.any,
+            ..mine
+        }
     }
 
     /// `version`: which it has become, where that is known.
@@ -85,14 +103,17 @@ impl Marks {
             None => mark.unknown = Some(now),
         }
         match by {
-            By::ThisProcess => mark.here = Some(now),
+            By::ThisProcess => {
+                mark.here = Some(now);
+                mark.here_at_least = mark.here_at_least.max(version.unwrap_or(i64::MIN));
+            }
             By::Told => mark.perhaps_here = Some(now),
             By::Anybody => {}
         }
     }
 
     pub(super) fn set_all(&mut self, now: Instant) {
-        self.all.unknown = Some(now);
+        self.all.any = Some(now);
     }
 }
 

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use knurl_core::UnixMillis;
 use quick_cache::{
     OptionsBuilder, UnitWeighter,
@@ -28,6 +28,7 @@ use super::{
     marks::{By, Mark, Marks},
     table::Table,
 };
+use crate::chance;
 
 /// "No such code" remembered at once: some 8 MB at the longest codes. A scan larger than this is answered by the database.
 const ABSENT_MAX: usize = 1 << 16;
@@ -98,15 +99,15 @@ pub(super) struct Memory {
     /// Entries of an earlier epoch are stale.
     epoch: AtomicU64,
     stripes: Arc<Stripes>,
-    hasher: RandomState,
+    /// Says which stripe is a code's: codes of one stripe disturb each other.
+    hasher: FixedState,
 }
 
 impl Memory {
     pub(super) fn new(bytes_max: u64, negative_ttl: Duration) -> Self {
-        let hasher = RandomState::default();
         let options = OptionsBuilder::new().estimated_items_capacity(ABSENT_MAX).weight_capacity(ABSENT_MAX as u64).build();
         let options = options.expect("both capacities are set: build refuses nothing else");
-        let absent = Cache::with_options(options, UnitWeighter, hasher.clone(), DefaultLifecycle::default());
+        let absent = Cache::with_options(options, UnitWeighter, RandomState::default(), DefaultLifecycle::default());
         let stripes = Stripes(std::array::from_fn(|_| Mutex::default()));
         Self {
             links: Table::new(bytes_max),
@@ -114,7 +115,7 @@ impl Memory {
             negative_ttl_ms: i64::try_from(negative_ttl.as_millis()).unwrap_or(i64::MAX),
             epoch: AtomicU64::new(0),
             stripes: Arc::new(stripes),
-            hasher,
+            hasher: FixedState::with_seed(chance::number()),
         }
     }
 

@@ -187,7 +187,7 @@ impl Resolver {
     /// To be called after every change of a link through this process, before it is acknowledged. `version`: which it has become, where
     /// that is known.
     pub fn changed(&self, code: &str, version: Option<i64>) {
-        self.inner.memory.changed(code, By::ThisProcess, version, Instant::now());
+        self.inner.memory.changed(code, By::ThisProcess, version, clock());
         if let (Some(shared), Some(version)) = (self.inner.below.shared(), version) {
             shared.forget(&[Changed { code: code.to_owned(), version }], true);
         }
@@ -200,7 +200,7 @@ impl Resolver {
 
     /// Another node says that it has changed this link. The database's feed will say so too: this may come sooner.
     pub fn told(&self, code: &str, version: i64) {
-        self.inner.memory.changed(code, By::Told, Some(version), Instant::now());
+        self.inner.memory.changed(code, By::Told, Some(version), clock());
     }
 
     /// What the database's feed says is outdated. The replica, where there is one, has the changes already.
@@ -213,7 +213,7 @@ impl Resolver {
     }
 
     fn changed_by_anybody(&self, codes: &[Changed]) {
-        let now = Instant::now();
+        let now = clock();
         for changed in codes {
             self.inner.memory.changed(&changed.code, By::Anybody, Some(changed.version), now);
         }
@@ -222,10 +222,15 @@ impl Resolver {
         }
     }
 
+    /// The database was asked for something else than links, and has answered.
+    pub fn database_answered(&self) {
+        self.inner.below.database_answered();
+    }
+
     /// Nothing in memory is believed any more without asking the tiers below; while they are unavailable, it still answers.
     pub fn forget_all(&self) {
         self.inner.metrics.cache.forgotten.inc();
-        self.inner.memory.forget_all(Instant::now());
+        self.inner.memory.forget_all(clock());
         if let Some(shared) = self.inner.below.shared() {
             shared.distrust();
         }
@@ -265,6 +270,11 @@ impl Inner {
             None => Err(Arc::new(error)),
         }
     }
+}
+
+/// The time as tokio has it, which a test can hold still.
+fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// One failure is told to all who waited for the flight: the same class, the same cause.

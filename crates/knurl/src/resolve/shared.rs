@@ -6,13 +6,14 @@
 //! Deadline and breaker are [`crate::redis`]'s own, which has other callers too; so is the proof that what was looked up before a change is
 //! not put there after it.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use knurl_core::{ShortCode, link::DEFAULT_DOMAIN};
 use knurl_store::replica::follow::Changed;
 
 use super::{
+    clock,
     marks::Mark,
     tiers::{Copied, Observed},
 };
@@ -116,7 +117,7 @@ impl SharedTier {
 
     /// `at_least`: the version another tier has been seen in; an older one is not believed.
     pub(super) async fn ask(&self, code: &ShortCode, mark: Mark, at_least: i64) -> Looked {
-        let began = Instant::now();
+        let began = clock();
         let looked = self.shared.get(code).await;
         let (said, looked) = match looked {
             None => (Said::Failed, Looked::Miss(None)),

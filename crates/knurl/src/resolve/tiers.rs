@@ -153,6 +153,10 @@ impl Below {
         }
     }
 
+    pub(super) fn database_answered(&self) {
+        self.database.answered();
+    }
+
     pub(super) fn shared(&self) -> Option<&SharedTier> {
         self.shared.as_ref()
     }

@@ -283,6 +283,22 @@ async fn without_the_database_a_code_nobody_knows_is_an_error_and_never_no_such_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_database_that_has_answered_the_feed_is_asked_by_everybody_again() {
+    let node = Node::new(Row::None, Row::None, Row::Down);
+    for _ in 0..10 {
+        assert!(node.target().await.is_err());
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    node.resolver.database_answered();
+    // Several who come at once, a minute after it was back: one alone would be let through, and the others refused.
+    node.database.set(Row::Hangs);
+    let asked = node.database.asked();
+    let codes = ["a", "b", "c", "d"];
+    let _failed = futures_util::future::join_all(codes.map(|code| node.target_of(code))).await;
+    assert_eq!(node.database.asked() - asked, codes.len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tier_that_hangs_costs_its_deadline_and_then_nothing() {
     let node = Node::new(Row::Hangs, Row::Down, Row::Link(3));
     let begun = tokio::time::Instant::now();
@@ -326,6 +342,25 @@ async fn a_change_through_this_process_is_seen_although_no_copy_has_it_yet() {
 async fn a_link_changed_here_is_not_answered_as_it_was_even_in_an_outage() {
     let node = Node::new(Row::Link(1), Row::Link(1), Row::Down);
     node.leads_to("replica.example/1").await;
+    node.resolver.changed("abc", None);
+    assert!(node.target().await.is_err());
+}
+
+#[tokio::test]
+async fn a_copy_that_has_the_change_made_here_is_believed_although_its_look_began_before() {
+    let node = Node::new(Row::Link(1), Row::None, Row::Down);
+    // As at every start.
+    node.resolver.outdated(&Outdated::All);
+    node.resolver.changed("abc", Some(2));
+    assert!(node.target().await.is_err());
+    // The look was under way when the change was made, and has brought it; the next one finds no database.
+    node.replica.set(Row::Link(2));
+    node.leads_to("replica.example/2").await;
+    // That another node has changed it since makes the copy doubtful, and no worse.
+    node.resolver.told("abc", 3);
+    node.leads_to("replica.example/2").await;
+    assert_eq!(node.counted(Tier::Doubtful), 1);
+    // Where it is not known what was changed, the copy may be from before it.
     node.resolver.changed("abc", None);
     assert!(node.target().await.is_err());
 }

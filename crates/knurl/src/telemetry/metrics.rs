@@ -146,7 +146,7 @@ impl StoreMetrics {
             | StoreError::Outdated
             | StoreError::Reused
             | StoreError::InFlight => {}
-            StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Moving => self.unavailable.inc(),
+            StoreError::Unavailable(_) | StoreError::Unsure(_) | StoreError::Full(_) | StoreError::Moving => self.unavailable.inc(),
             StoreError::Overloaded => self.overloaded.inc(),
             StoreError::TooNew { .. } | StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Internal(_) => {
                 self.internal.inc();

@@ -3,17 +3,18 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    process::{Child, ChildStdout, Stdio},
+    process::{ChildStdout, Stdio},
     time::{Duration, Instant},
 };
 
+use knurl_lab::leash::Leashed;
 use serde_json::Value;
 
 use super::knurl::Knurl;
 
 /// `knurl serve`, ended with the test.
 pub(crate) struct Served {
-    child: Child,
+    child: Leashed,
     out: BufReader<ChildStdout>,
     pub(crate) addr: String,
 }
@@ -21,7 +22,7 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn start(knurl: &Knurl, more: &[&str]) -> Self {
         let args = [&["serve", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"], more].concat();
-        let mut child = knurl.command(&args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = knurl.begin(&args, [Stdio::null(), Stdio::piped(), Stdio::null()]);
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -51,13 +52,6 @@ impl Served {
         let mut said = String::new();
         self.out.read_to_string(&mut said).unwrap();
         (self.child.wait().unwrap().code().unwrap_or(-1), said)
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

@@ -4,9 +4,11 @@ use std::{
     fs,
     io::Write,
     os::unix::fs::PermissionsExt,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
+
+use knurl_lab::leash::Leashed;
 
 use super::{
     knurl::Knurl,
@@ -103,8 +105,8 @@ fn wait_for_name(knurl: &Knurl, dir: &str, part: &str) {
 }
 
 /// One that has begun, and waits for more rows as long as the pipe is open.
-fn dry_run(knurl: &Knurl) -> (Child, ChildStdin) {
-    let mut import = knurl.command(&["import", "-", "--dry-run"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+fn dry_run(knurl: &Knurl) -> (Leashed, ChildStdin) {
+    let mut import = knurl.begin(&["import", "-", "--dry-run"], [Stdio::piped(), Stdio::null(), Stdio::inherit()]);
     let mut pipe = import.stdin.take().unwrap();
     pipe.write_all(links_csv(1..=20_000).as_bytes()).unwrap();
     wait_for_name(knurl, &format!("data/.dry-run-{}", import.id()), "lock");
@@ -191,7 +193,7 @@ fn a_restore_is_refused_while_somebody_has_the_spool() {
 #[test]
 fn a_backup_taken_while_rows_are_written_is_one_consistent_state() {
     let knurl = Knurl::new();
-    let mut import = knurl.command(&["import", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut import = knurl.begin(&["import", "-"], [Stdio::piped(), Stdio::piped(), Stdio::inherit()]);
     let mut pipe = import.stdin.take().unwrap();
     pipe.write_all(links_csv(1..=20_000).as_bytes()).unwrap();
     super::transfer::wait_for_rows(&knurl, 1);

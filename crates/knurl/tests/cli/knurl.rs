@@ -6,6 +6,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use knurl_lab::leash::{self, Leashed};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -49,11 +50,18 @@ impl Knurl {
         Self { environment, ..self }
     }
 
-    /// Works in the directory; its data are in `data`, the default.
+    /// Works in the directory; its data are in `data`, the default. Ends when the test does.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knurl"));
+        let mut command = leash::command(env!("CARGO_BIN_EXE_knurl"));
         command.env_clear().envs(self.environment.iter().cloned()).current_dir(self.dir.path()).args(args).stdin(Stdio::null());
         command
+    }
+
+    /// Starts a command, with these as its standard input, output and error.
+    pub(crate) fn begin(&self, args: &[&str], [input, output, error]: [Stdio; 3]) -> Leashed {
+        let mut command = self.command(args);
+        command.stdin(input).stdout(output).stderr(error);
+        leash::spawn(command).unwrap()
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Ran {

@@ -138,7 +138,7 @@ fn a_database_moves_under_load_and_every_link_and_click_is_there_once() {
         thread::sleep(Duration::from_millis(500));
         // Killed in the middle, as often as it takes to be past the beginning.
         for life_ms in [60, 120, 240] {
-            let mut first = knurl.command(&there).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let mut first = knurl.begin(&there, [Stdio::null(), Stdio::null(), Stdio::null()]);
             thread::sleep(Duration::from_millis(life_ms));
             let _ = first.kill();
             first.wait().unwrap();

@@ -7,13 +7,14 @@ use std::{
     time::Duration,
 };
 
+use knurl_lab::leash;
 use serde_json::Value;
 
 use super::knurl::{Knurl, Ran};
 
 /// The binary in that directory, where so many files may be open at once.
 fn limited(knurl: &Knurl, files: u32, args: &[&str]) -> Command {
-    let mut command = Command::new("/bin/sh");
+    let mut command = leash::command("/bin/sh");
     let script = format!("ulimit -n {files} && exec \"$@\"");
     command.env_clear().current_dir(knurl.dir.path()).args(["-c", &script, "sh", env!("CARGO_BIN_EXE_knurl")]).args(args);
     command.stdin(Stdio::null());
@@ -39,7 +40,9 @@ fn a_limit_under_which_accepting_would_fail_is_refused_at_the_start_and_named_by
 #[test]
 fn under_the_smallest_limit_that_serves_health_is_answered_whatever_the_visitors_do() {
     let knurl = Knurl::new();
-    let mut child = limited(&knurl, 320, &SERVE).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut serve = limited(&knurl, 320, &SERVE);
+    serve.stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = leash::spawn(serve).unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap();
@@ -53,6 +56,4 @@ fn under_the_smallest_limit_that_serves_health_is_answered_whatever_the_visitors
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
     drop(idle);
-    child.kill().unwrap();
-    child.wait().unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     ops::RangeInclusive,
     process::Stdio,
     time::{Duration, Instant},
@@ -267,7 +267,7 @@ fn an_import_killed_halfway_is_continued_by_running_it_again() {
     let all = links_csv(1..=30_000);
     knurl.write("urls.csv", &all);
     // A pipe that stays open: the importer has committed chunks and certainly not all when it is killed.
-    let mut import = knurl.command(&["import", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut import = knurl.begin(&["import", "-"], [Stdio::piped(), Stdio::null(), Stdio::inherit()]);
     let mut pipe = import.stdin.take().unwrap();
     pipe.write_all(&all.as_bytes()[..all.len() / 2]).unwrap();
     wait_for_rows(&knurl, 1);
@@ -369,10 +369,11 @@ fn a_reader_that_has_seen_enough_ends_the_export_quietly() {
     let knurl = Knurl::new();
     knurl.write("urls.csv", links_csv(1..=20_000));
     knurl.ok(&["import", "urls.csv"]);
-    let mut export = knurl.command(&["export", "--urls", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut export = knurl.begin(&["export", "--urls", "-"], [Stdio::null(), Stdio::piped(), Stdio::piped()]);
     drop(export.stdout.take());
-    let ran = Ran::of(&export.wait_with_output().unwrap());
-    assert_eq!((ran.code, ran.err.as_str()), (1, ""), "{ran:?}");
+    let mut words = String::new();
+    export.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert_eq!((export.wait().unwrap().code(), words.as_str()), (Some(1), ""));
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Backend {
                 let store = PostgresStore::open(&options).await.unwrap();
                 config.database = Database::Postgres(Box::new(options));
                 let replica = Replica::open(&config.replica_path(), Instant::now());
-                let feeding = Feeding { postgres: store.clone(), woken: Woken::ByNotifications, replica: Some(replica) };
+                let feeding = Feeding::of(store.clone(), Woken::ByNotifications, Some(replica));
                 (Arc::new(store), Hands::Postgres(database), Some(feeding))
             }
         }

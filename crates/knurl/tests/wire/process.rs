@@ -1,28 +1,32 @@
-//! `knurl serve` as a process of its own, which can be killed.
+//! `knurl serve` as a process of its own, which can be killed, and is when nobody holds it any more.
 
 use std::{
     io::{BufRead, BufReader, Read},
     path::Path,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    process::{ChildStdout, Command, ExitStatus, Stdio},
     sync::Arc,
 };
 
+use knurl_lab::leash::{self, Leashed};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::Peer;
 
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_knurl");
+
 pub(crate) struct Process {
+    /// Before its directory: it is gone when that is removed.
+    child: Leashed,
     pub(crate) ready: serde_json::Value,
     /// Its data directory, for whoever comes after it.
     pub(crate) dir: Arc<TempDir>,
-    child: Child,
     out: BufReader<ChildStdout>,
 }
 
 impl Process {
     pub(crate) fn command(dir: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_knurl"));
+        let mut command = leash::command(BINARY);
         command.arg("serve").env("KNURL_AUTH", "open").env("KNURL_DATA_DIR", dir);
         command.env("KNURL_LISTEN", "127.0.0.1:0").env("KNURL_METRICS_LISTEN", "127.0.0.1:0");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -45,8 +49,8 @@ impl Process {
     }
 
     /// Starts it and reads its ready line.
-    pub(crate) fn run(mut command: Command, dir: Arc<TempDir>) -> Self {
-        let mut child = command.spawn().unwrap();
+    pub(crate) fn run(command: Command, dir: Arc<TempDir>) -> Self {
+        let mut child = leash::spawn(command).unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();

@@ -66,6 +66,7 @@ codes! {
     HeaderTooLarge = "header_too_large", 431, "Header too large", "The header of the request is too large.", None;
     Internal = "internal", 500, "Internal error", "Something went wrong on our side; the request id helps to find out what.", None;
     NotReady = "not_ready", 503, "Not ready", "This node is not ready to serve.", Some(1);
+    OutcomeUnknown = "outcome_unknown", 503, "Outcome unknown", "The database has not said whether this was done; send it again with the same Idempotency-Key, or look.", Some(1);
     Unavailable = "unavailable", 503, "Unavailable", "The database cannot be reached just now; try again shortly.", Some(1);
     Overloaded = "overloaded", 503, "Overloaded", "Too many requests are waiting; try again shortly.", Some(1);
     Deadline = "deadline", 503, "Deadline passed", "The request could not be answered in time; try again shortly.", Some(1);
