@@ -91,6 +91,11 @@ pub(super) fn taken_meanwhile() -> StoreError {
     StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message: "a row was taken meanwhile".to_owned() }))
 }
 
+/// Whether the server does not let us in, or not do what we have to: that does not pass by itself, an operator has to change something.
+pub fn is_refusal(error: &StoreError) -> bool {
+    matches!(code(error), Some("28000" | "28P01" | "3D000" | "42501"))
+}
+
 /// An error of a statement or commit that had been sent: where the server did not say itself that it failed, nobody knows whether it did.
 pub(super) fn of_sent(error: StoreError) -> StoreError {
     match error {
@@ -102,7 +107,9 @@ pub(super) fn of_sent(error: StoreError) -> StoreError {
 }
 
 fn code(error: &StoreError) -> Option<&str> {
-    let (StoreError::Unavailable(source) | StoreError::Full(source) | StoreError::Internal(source)) = error else {
+    let (StoreError::Unavailable(source) | StoreError::Unsure(source) | StoreError::Full(source) | StoreError::Internal(source)) =
+        error
+    else {
         return None;
     };
     source.downcast_ref::<Said>().map(|said| said.code.as_str())

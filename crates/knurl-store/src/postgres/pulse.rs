@@ -86,7 +86,7 @@ async fn beat(inner: &Inner, connection: &mut Option<Connection>, migrated: &mut
         None => inner.connector.connect(hung_after).await?,
     };
     if !*migrated {
-        migrate::make_ready(&inner.connector, &inner.options).await?;
+        migrate::make_ready(&inner.connector, &inner.options, migrate::PATIENT).await?;
         *migrated = true;
     }
     let asked = Instant::now();
