@@ -211,6 +211,49 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     frozen.resume();
 }
 
+/// Takes no connection: what is sent to it is dropped, as by a host that is gone from its network. With it those that fill its queue.
+async fn deaf() -> (tokio::net::TcpListener, Vec<tokio::net::TcpStream>) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let mut queue = Vec::new();
+    while let Ok(queued) =
+        tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(listener.local_addr().unwrap())).await
+    {
+        queue.push(queued.unwrap());
+        assert!(queue.len() < 64, "a queue without an end");
+    }
+    (listener, queue)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_hosts_before_the_one_that_takes_writes_keep_no_connection_from_being_opened() {
+    let (deaf, _queue) = deaf().await;
+    let (frozen, primary) = (Postgres::start().unwrap(), Postgres::start().unwrap());
+    // For the day when it is the one: its schema is there.
+    PostgresStore::open(&options(&frozen.url())).await.unwrap().close().await;
+    frozen.pause();
+    let url = primary.url();
+    let (login, rest) = url.split_once('@').unwrap();
+    // At production's bounds: two silent hosts take longer than a create may.
+    let url = format!("{login}@{},127.0.0.1:{},{rest}", deaf.local_addr().unwrap(), frozen.port());
+    let bounds = PostgresOptions { connect_timeout: Duration::from_secs(3), call_timeout: Duration::from_secs(5), ..options(&url) };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    create(&store, "there").await.unwrap();
+    assert!(find(&store, "there").await.unwrap().is_some());
+    // After a failover it is another one: found out by the pulse, for everybody.
+    primary.pause();
+    frozen.resume();
+    let moved = async {
+        while create(&store, "moved").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(NEVER, moved).await.expect("a host that nobody goes to");
+    assert_eq!(frozen.sql("select short_code from links").unwrap(), "moved");
+    primary.resume();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_becomes_a_standby_is_away_until_it_takes_writes_again() {
     let server = Postgres::start().unwrap();
