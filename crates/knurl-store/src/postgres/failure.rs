@@ -91,6 +91,13 @@ pub(super) fn taken_meanwhile() -> StoreError {
     StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message: "a row was taken meanwhile".to_owned() }))
 }
 
+/// A user's row is held by a transaction that changes or deletes it. Nobody waits for it on a connection: whoever meets it lets go
+/// of all there is and comes again, so it carries the code of a serialization failure.
+pub(super) fn owner_held() -> StoreError {
+    let message = "the user's row is held by another transaction".to_owned();
+    StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message }))
+}
+
 /// An error of a statement or commit that had been sent: where the server did not say itself that it failed, nobody knows whether it did.
 pub(super) fn of_sent(error: StoreError) -> StoreError {
     match error {

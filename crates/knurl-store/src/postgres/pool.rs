@@ -119,6 +119,10 @@ impl Pool {
         &self.inner.connector.node
     }
 
+    pub(super) fn lock_timeout(&self) -> Duration {
+        self.inner.options.lock_timeout
+    }
+
     pub(super) fn is_up(&self) -> bool {
         *self.inner.reach.borrow() == Reach::Up
     }

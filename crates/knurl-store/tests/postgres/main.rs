@@ -3,6 +3,7 @@
 
 mod months;
 mod outages;
+mod owners;
 mod retries;
 mod tls;
 
