@@ -22,7 +22,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    failure::{distrusts_connection, store_error, unavailable},
+    failure::{distrusts_connection, says_refused, store_error, unavailable},
     options::PostgresOptions,
     sql::Query,
     tls::Handshake,
@@ -87,7 +87,7 @@ impl Connector {
 
     /// As [`Connector::connect`]; `heard` is rung by every notification.
     pub(super) async fn connect_hearing(&self, statement_time: Duration, heard: &Arc<Notify>) -> Result<Connection> {
-        let mut last = unavailable("no host is named");
+        let (mut refused, mut last) = (None, unavailable("no host is named"));
         let first = self.first.load(Ordering::Relaxed);
         for at in (first..self.hosts.len()).chain(0..first) {
             // Each by itself: one that accepts and says nothing must not keep us from the next.
@@ -96,11 +96,13 @@ impl Connector {
                     self.first.store(at, Ordering::Relaxed);
                     return Ok(connection);
                 }
+                // That one lives: it is said rather than what the others did not say.
+                Ok(Err(error)) if says_refused(&error) => refused = refused.or(Some(error)),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = unavailable("connecting took too long"),
             }
         }
-        Err(last)
+        Err(refused.unwrap_or(last))
     }
 
     async fn connect_to(&self, host: &Config, statement_time: Duration, heard: &Arc<Notify>) -> Result<Connection> {

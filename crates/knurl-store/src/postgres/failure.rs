@@ -86,6 +86,11 @@ pub(super) fn says_away(error: &StoreError) -> bool {
     }
 }
 
+/// Of an attempt to connect: whether the server lives and would not have us, for want of a slot, or because of our login.
+pub(super) fn says_refused(error: &StoreError) -> bool {
+    code(error).is_some() && !says_away(error)
+}
+
 /// Somebody took an id or a key between our look and our insert: as good as a serialization failure, so it carries that code.
 pub(super) fn taken_meanwhile() -> StoreError {
     StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message: "a row was taken meanwhile".to_owned() }))

@@ -307,6 +307,77 @@ async fn a_server_out_of_sessions_is_unavailable_to_those_it_has_none_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pulse_that_cannot_connect_again_leaves_the_connections_that_work_alone() {
+    let server = Postgres::start().unwrap();
+    server
+        .sql("create role guest login password 'guest'; grant all on database knurl to guest; grant all on schema public to guest")
+        .unwrap();
+    let url = server.url().replace("knurl:loopback-only@", "guest:guest@");
+    let no_more = [
+        // 53300, 28P01, 28000.
+        ("alter role guest connection limit 1", "alter role guest connection limit -1"),
+        ("alter role guest password 'changed'", "alter role guest password 'guest'"),
+        ("alter role guest nologin", "alter role guest login"),
+    ];
+    for (n, (refuse, allow)) in no_more.into_iter().enumerate() {
+        let store = PostgresStore::open(&options(&url)).await.unwrap();
+        create(&store, &format!("before{n}")).await.unwrap();
+        assert!(find(&store, &format!("before{n}")).await.unwrap().is_some());
+        let pulse = "from pg_stat_activity where usename = 'guest' and query = 'show transaction_read_only'";
+        until(|| server.sql(&format!("select count(*) {pulse}")).unwrap() == "1").await;
+        let refused_at = server.sql("select clock_timestamp()").unwrap();
+        server.sql(refuse).unwrap();
+        server.sql(&format!("select pg_terminate_backend(pid) {pulse}")).unwrap();
+        // Several beats.
+        for call in 0..60 {
+            create(&store, &format!("during{n}-{call}")).await.unwrap();
+            assert!(find(&store, &format!("before{n}")).await.unwrap().is_some());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let later = format!("select count(*) from pg_stat_activity where usename = 'guest' and backend_start > '{refused_at}'");
+        assert!(store.is_up() && server.sql(&later).unwrap() == "0");
+        server.sql(allow).unwrap();
+        until(|| server.sql(&later).unwrap() == "1").await;
+        create(&store, &format!("after{n}")).await.unwrap();
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pulse_that_cannot_connect_again_still_finds_out_that_the_server_hangs_or_only_reads() {
+    let server = Postgres::start().unwrap();
+    server
+        .sql("create role guest login password 'guest'; grant all on database knurl to guest; grant all on schema public to guest")
+        .unwrap();
+    let url = server.url().replace("knurl:loopback-only@", "guest:guest@");
+    let store = PostgresStore::open(&options(&url)).await.unwrap();
+    create(&store, "before").await.unwrap();
+    let pulse = "from pg_stat_activity where usename = 'guest' and query = 'show transaction_read_only'";
+    let count = || server.sql(&format!("select count(*) {pulse}")).unwrap();
+    until(|| count() == "1").await;
+    server.sql("alter role guest nologin").unwrap();
+    server.sql(&format!("select pg_terminate_backend(pid) {pulse}")).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(store.is_up());
+    server.sql("alter system set default_transaction_read_only = on").unwrap();
+    server.sql("select pg_reload_conf()").unwrap();
+    until(|| !store.is_up()).await;
+    server.sql("begin read write; alter role guest login; commit").unwrap();
+    server.sql("alter system reset default_transaction_read_only").unwrap();
+    server.sql("select pg_reload_conf()").unwrap();
+    until_back(&store).await;
+    create(&store, "again").await.unwrap();
+    until(|| count() == "1").await;
+    server.sql("alter role guest nologin").unwrap();
+    server.sql(&format!("select pg_terminate_backend(pid) {pulse}")).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(store.is_up());
+    server.pause();
+    until(|| !store.is_up()).await;
+    server.resume();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn beyond_its_bound_the_queue_refuses_and_takes_nothing() {
     let server = Postgres::start().unwrap();
     let bounds = PostgresOptions { queue_max: 8, create_lanes: 1, group_max: 1, ..options(&server.url()) };
