@@ -82,6 +82,20 @@ async fn another_programs_tables_are_left_alone() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_hold_every_character_is_refused_before_anything_is_made_in_it() {
+    let world = World::new();
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let name = encoding.to_lowercase();
+        world.server.sql(&format!("create database {name} encoding '{encoding}' template template0 locale 'C'")).unwrap();
+        let options = PostgresOptions::from_url(&world.server.url_of(&name)).unwrap();
+        let refused = PostgresStore::open(&options).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Refused(_)), "{refused:?}");
+        assert!(refused.to_string().contains(encoding) && refused.to_string().contains("encoding 'UTF8'"), "{refused}");
+        assert_eq!(world.server.sql_in(&name, "select count(*) from pg_class where relname = 'users'").unwrap(), "0");
+    }
+}
+
+#[tokio::test]
 async fn a_step_that_fails_halfway_leaves_the_version_before_it_whole() {
     let world = World::new();
     world.migrate().await.unwrap();
