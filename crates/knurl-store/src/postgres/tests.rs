@@ -173,6 +173,37 @@ async fn ids_that_an_earlier_import_named_are_not_given_after_the_migration() {
     assert_eq!(lines(&connection, "select nextval('users_id_seq'), nextval('links_id_seq')").await, ["71|81"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_looked_up_while_creates_go_on() {
+    let world = World::new();
+    let mut connection = world.connect().await;
+    for _ in 0..4 {
+        assert!(super::migrate::step(&mut connection).await.unwrap());
+    }
+    connection
+        .batch("insert into links values (3, '', 'abc', 0, 'https://a.b/', null, true, 302, 70, null, 5, 6, null, 1)")
+        .await
+        .unwrap();
+    // The look-up waits here, and would hold its locks on `links` and `users` while it does.
+    let mut holder = world.connect().await;
+    let tx = holder.begin().await.unwrap();
+    tx.batch("lock table events in access exclusive mode").await.unwrap();
+    let migrating = tokio::spawn(async move { super::migrate::step(&mut connection).await });
+    let waiting = "select count(*) from pg_locks where relation = 'events'::regclass and not granted";
+    let asked = async {
+        while world.server.sql(waiting).unwrap() == "0" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), asked).await.unwrap();
+    let held =
+        "select count(*) from pg_locks where relation in ('links'::regclass, 'users'::regclass) and mode = 'ShareRowExclusiveLock'";
+    assert_eq!(world.server.sql(held).unwrap(), "0");
+    tx.commit().await.unwrap();
+    assert!(migrating.await.unwrap().unwrap());
+    assert_eq!(world.server.sql("select nextval('users_id_seq')").unwrap(), "71");
+}
+
 #[tokio::test]
 async fn every_statement_prepares_on_a_freshly_migrated_database() {
     let world = World::new();
