@@ -1,7 +1,8 @@
 //! Brings the schema up to date: each step in its own transaction under an advisory lock, so that nodes that start together take each
 //! step once, and a process killed halfway leaves whole steps behind.
 //!
-//! Refused: a database from a newer Knurl, one that has another program's tables by our names, and a PostgreSQL older than 13.
+//! Refused: a database from a newer Knurl, one that has another program's tables by our names, one that cannot hold every character, and a
+//! PostgreSQL older than 13.
 
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ async fn migrate_behind(connector: &Connector, options: &PostgresOptions, others
         let mut connection = connector.connect(options.migrate_timeout).await?;
         let server = value(&connection, "show server_version_num").await?;
         refuse_old(server.and_then(|version| version.parse().ok()).unwrap_or(0))?;
+        refuse_other_encodings(&value(&connection, "show server_encoding").await?.unwrap_or_default())?;
         let mut taken = 0;
         while schema_version(&connection).await? != KNOWN && step(&mut connection, others).await? {
             taken += 1;
@@ -72,6 +74,18 @@ pub(super) async fn make_ready(connector: &Connector, options: &PostgresOptions,
 fn refuse_old(server: i64) -> Result<()> {
     if server < SERVER_VERSION_MIN {
         return Err(StoreError::Corrupt(format!("PostgreSQL {} is too old, Knurl needs 13 or newer", server / 10_000)));
+    }
+    Ok(())
+}
+
+/// One title with a character that the database does not have would fail a whole group of creates, and a visitor's browser the delivery of
+/// everybody's clicks.
+fn refuse_other_encodings(encoding: &str) -> Result<()> {
+    if encoding != "UTF8" {
+        return Err(StoreError::Refused(format!(
+            "the database's encoding is {encoding} and Knurl needs UTF8: make another one (`create database … encoding 'UTF8' template \
+             template0`) and give Knurl that"
+        )));
     }
     Ok(())
 }
