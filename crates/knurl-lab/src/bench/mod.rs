@@ -73,7 +73,7 @@ impl Part {
     }
 }
 
-/// Takes some half an hour on two cores, most of it the ten million links of the scale part; with --quick four minutes.
+/// Takes some half an hour on two cores, most of it the ten million links of the scale part; with --quick some six minutes.
 #[derive(Clone, Debug, Args)]
 pub struct BenchArgs {
     /// The binary, a release build [default: KNURL_BIN, or knurl beside this program]

@@ -1,15 +1,17 @@
 //! wrk: the load, from Debian's package, and what it reports.
 
 use std::{
+    io::Read as _,
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Stdio,
 };
 
 use super::{
     BenchError, Rig,
     machine::{self, CpuTime, Spent},
 };
+use crate::leash::{self, Leashed};
 
 /// What browsers send; a click's record holds it.
 const USER_AGENT: &str =
@@ -63,27 +65,30 @@ impl WrkRun {
 /// A load that is under way, and what the processes watched had used before.
 #[derive(Debug)]
 pub(super) struct Running {
-    child: Child,
+    child: Leashed,
     watched: Vec<(u32, CpuTime)>,
 }
 
 pub(super) fn start(rig: &Rig, addr: SocketAddr, load: &Load, connections: u64, watched: &[u32]) -> Result<Running, BenchError> {
     let watched = watched.iter().map(|&pid| Ok((pid, machine::cpu_time(pid)?))).collect::<Result<_, BenchError>>()?;
-    let mut command = Command::new("wrk");
+    let mut command = leash::command("wrk");
     command.args(["-t1", "--latency", "-H", USER_AGENT]);
     command.arg(format!("-c{connections}")).arg(format!("-d{}s", rig.seconds));
     if let Some(script) = &load.script {
         command.arg("-s").arg(script).envs(load.env.iter().map(|(key, value)| (key, value)));
     }
     command.arg(format!("http://{addr}{}", load.path)).stdin(Stdio::null()).stdout(Stdio::piped());
-    let child = command.spawn().map_err(|error| BenchError::Run("wrk", error))?;
+    let child = leash::spawn(command).map_err(|error| BenchError::Run("wrk", error))?;
     Ok(Running { child, watched })
 }
 
 impl Running {
-    pub(super) fn wait(self) -> Result<Answered, BenchError> {
-        let output = self.child.wait_with_output().map_err(|error| BenchError::Run("wrk", error))?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    pub(super) fn wait(mut self) -> Result<Answered, BenchError> {
+        let mut said = String::new();
+        if let Some(mut out) = self.child.stdout.take() {
+            out.read_to_string(&mut said).map_err(|error| BenchError::Run("wrk", error))?;
+        }
+        self.child.wait().map_err(|error| BenchError::Run("wrk", error))?;
         let (requests, per_second, p99_us) = parse(&said).map_err(|said| BenchError::Failed { what: "wrk", said })?;
         Ok(Answered { requests, per_second, p99_us, watched: self.watched })
     }

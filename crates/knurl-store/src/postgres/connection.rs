@@ -9,7 +9,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Waker},
     time::Duration,
@@ -22,7 +22,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    failure::{distrusts_connection, store_error, unavailable},
+    failure::{distrusts_connection, says_refused, store_error, unavailable},
     options::PostgresOptions,
     sql::Query,
     tls::Handshake,
@@ -37,12 +37,18 @@ const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(10);
 /// For a request to stop to reach the server.
 const INTERRUPT_TIME: Duration = Duration::from_secs(2);
 
+/// Of the time for a host, what one address of its name may take to be reached: a silent one leaves time for the next, and a first packet
+/// that is lost (sent again after a second) for its second.
+const ADDRESS_SHARE: f64 = 0.45;
+
 pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
 
 /// How connections are made.
 #[derive(Debug)]
 pub(super) struct Connector {
     hosts: Vec<Config>,
+    /// Which of them took a connection last. Begun with: hosts before it that are silent would use up everybody's time.
+    first: AtomicUsize,
     handshake: Handshake,
     connect_timeout: Duration,
     lock_timeout: Duration,
@@ -54,8 +60,14 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(options: &PostgresOptions) -> Result<Self> {
+        let mut hosts = options.url.hosts.clone();
+        for host in &mut hosts {
+            let address_time = options.connect_timeout.mul_f64(ADDRESS_SHARE);
+            host.connect_timeout(host.get_connect_timeout().map_or(address_time, |given| address_time.min(*given)));
+        }
         Ok(Self {
-            hosts: options.url.hosts.clone(),
+            hosts,
+            first: AtomicUsize::new(0),
             handshake: Handshake::new(&options.url)?,
             connect_timeout: options.connect_timeout,
             lock_timeout: options.lock_timeout,
@@ -68,23 +80,29 @@ impl Connector {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// To the first host that answers and lets us write. `statement_time` bounds every statement.
+    /// To the first host that answers and lets us write, beginning with the one that did so last. `statement_time` bounds every statement.
     pub(super) async fn connect(&self, statement_time: Duration) -> Result<Connection> {
         self.connect_hearing(statement_time, &Arc::default()).await
     }
 
     /// As [`Connector::connect`]; `heard` is rung by every notification.
     pub(super) async fn connect_hearing(&self, statement_time: Duration, heard: &Arc<Notify>) -> Result<Connection> {
-        let mut last = unavailable("no host is named");
-        for host in &self.hosts {
+        let (mut refused, mut last) = (None, unavailable("no host is named"));
+        let first = self.first.load(Ordering::Relaxed);
+        for at in (first..self.hosts.len()).chain(0..first) {
             // Each by itself: one that accepts and says nothing must not keep us from the next.
-            match timeout(self.connect_timeout, self.connect_to(host, statement_time, heard)).await {
-                Ok(Ok(connection)) => return Ok(connection),
+            match timeout(self.connect_timeout, self.connect_to(&self.hosts[at], statement_time, heard)).await {
+                Ok(Ok(connection)) => {
+                    self.first.store(at, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                // That one lives: it is said rather than what the others did not say.
+                Ok(Err(error)) if says_refused(&error) => refused = refused.or(Some(error)),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = unavailable("connecting took too long"),
             }
         }
-        Err(last)
+        Err(refused.unwrap_or(last))
     }
 
     async fn connect_to(&self, host: &Config, statement_time: Duration, heard: &Arc<Notify>) -> Result<Connection> {

@@ -1,35 +1,43 @@
 //! Creating links, many callers' in one statement: a few lanes, each taking what is queued while the others commit.
 //!
-//! Promised: each link and its `created` event in one transaction; one caller's taken code or missing owner is its own; the answer comes
-//! after the commit; a failed group is told to everybody in it. A server that answers nobody keeps no caller waiting: whose links were not
+//! Promised: each link and its `created` event in one transaction; one caller's taken code or missing owner is its own, and so is an owner
+//! whose row somebody holds, as who deletes a user does for as long as the user has links to delete: those creates leave their group and are
+//! tried again, beside the lanes and with no connection in hand, for as long as a lock may be waited for; the answer comes after the commit; a failed group is told to everybody in it. A server that answers nobody keeps no caller waiting: whose links were not
 //! sent yet is `Unavailable` and nothing was done; whose were is [`StoreError::Unsure`], as where the reply to a commit is lost: the link may be
 //! there, and whoever must know sends an Idempotency-Key.
-//! Bounded: callers that wait, links in a group (one caller's bulk stays whole), groups under way.
+//! Bounded: callers that wait, for their group or for an owner, links in a group (one caller's bulk stays whole), groups under way.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{
-        AtomicU8, AtomicU64, AtomicUsize,
-        Ordering::{AcqRel, Acquire, Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicU8, AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
     },
+    time::Duration,
 };
 
 use knurl_core::{Link, LinkId, UnixMillis, link::NewLink};
 use tokio::{
     sync::{Mutex as AsyncMutex, mpsc, oneshot},
     task::JoinHandle,
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_postgres::Row;
 
 use super::{
     connection::{Connection, get},
-    failure::{closed, is_retryable, of_sent, silent},
+    failure::{closed, is_retryable, of_sent, owner_held, silent},
     pool::Pool,
     sql,
     tx::Retries,
 };
 use crate::{Conflict, Reference, StoreError, error::GroupFailure, link_events, store::Result};
+
+/// Between two attempts for those whose owner is held; doubles. An owner that is only renamed is free again before the first.
+const HELD_PAUSE_MIN: Duration = Duration::from_millis(5);
+const HELD_PAUSE_MAX: Duration = Duration::from_millis(160);
 
 #[derive(Debug)]
 pub(super) struct Creates {
@@ -57,10 +65,67 @@ pub struct CreateCounters {
 
 /// What one caller wants created.
 struct Asked {
-    links: Vec<NewLink>,
+    links: Vec<Fate>,
     now: UnixMillis,
     reply: oneshot::Sender<Result<Vec<Result<Link>>>>,
     stage: Arc<Stage>,
+    /// When whoever waits for its owner is told so: set with the first attempt that found it held.
+    until: Option<Instant>,
+}
+
+/// Of one link: still to be made, or what became of it.
+enum Fate {
+    Open(NewLink),
+    Settled(Result<Link>),
+}
+
+impl Asked {
+    fn open(&self) -> impl Iterator<Item = &NewLink> {
+        self.links.iter().filter_map(|fate| match fate {
+            Fate::Open(link) => Some(link),
+            Fate::Settled(_) => None,
+        })
+    }
+
+    /// `made` is what became of the open ones, in their order.
+    fn settle(&mut self, made: &mut impl Iterator<Item = Made>) {
+        for fate in self.links.iter_mut().filter(|fate| matches!(fate, Fate::Open(_))) {
+            let Some(made) = made.next() else { break };
+            if !made.is_owner_held
+                && let Fate::Open(link) = std::mem::replace(fate, Fate::Settled(Err(StoreError::Overloaded)))
+            {
+                *fate = Fate::Settled(made.link(link, self.now));
+            }
+        }
+        if self.links.iter().all(|fate| matches!(fate, Fate::Open(_))) {
+            self.stage.take_back();
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.open().next().is_none()
+    }
+
+    /// The caller may have gone; the links stand.
+    fn answer(self) {
+        let answers = self.links.into_iter().filter_map(|fate| match fate {
+            Fate::Open(_) => None,
+            Fate::Settled(answer) => Some(answer),
+        });
+        let _ = self.reply.send(Ok(answers.collect()));
+    }
+
+    /// What was made before is told as made.
+    fn fail(mut self, failure: &GroupFailure) {
+        if self.links.iter().all(|fate| matches!(fate, Fate::Open(_))) {
+            let _ = self.reply.send(Err(failure.to_error()));
+            return;
+        }
+        for fate in self.links.iter_mut().filter(|fate| matches!(fate, Fate::Open(_))) {
+            *fate = Fate::Settled(Err(failure.to_error()));
+        }
+        self.answer();
+    }
 }
 
 /// Whether what a caller asked for was sent, or withdrawn before: one of both, once.
@@ -77,6 +142,11 @@ impl Stage {
         self.0.compare_exchange(Self::WAITING, Self::SENT, AcqRel, Acquire).map_or_else(|stage| stage == Self::SENT, |_| true)
     }
 
+    /// Nothing was done for it: it waits again.
+    fn take_back(&self) {
+        let _ = self.0.compare_exchange(Self::SENT, Self::WAITING, AcqRel, Acquire);
+    }
+
     /// Whether it never will be.
     fn withdraw(&self) -> bool {
         self.0.compare_exchange(Self::WAITING, Self::WITHDRAWN, AcqRel, Acquire).is_ok()
@@ -87,12 +157,19 @@ impl Creates {
     pub(super) fn start(pool: &Arc<Pool>, lanes: usize, group_max: usize, queue_max: usize) -> Self {
         let (queue, waiting) = mpsc::channel(queue_max.max(1));
         let waiting = Arc::new(AsyncMutex::new(waiting));
+        let (held, of_held) = mpsc::channel(queue_max.max(1));
         let counters = Arc::new(CreateCounters::default());
         let lane = || {
-            let lane = Lane { pool: pool.clone(), waiting: waiting.clone(), group_max, counters: counters.clone() };
+            let groups = Groups { pool: pool.clone(), counters: counters.clone() };
+            let lane = Lane { groups, waiting: waiting.clone(), group_max, held: held.clone() };
             tokio::spawn(lane.run())
         };
-        let lanes = (0..lanes.max(1)).map(|_| lane()).collect();
+        let mut lanes: Vec<_> = (0..lanes.max(1)).map(|_| lane()).collect();
+        // Last: it ends when the lanes have, and has answered everybody then.
+        let groups = Groups { pool: pool.clone(), counters: counters.clone() };
+        lanes.push(tokio::spawn(
+            Held { groups, coming: of_held, waiting: Vec::new(), group_max, waiting_max: queue_max.max(1) }.run(),
+        ));
         Self { pool: pool.clone(), queue: Mutex::new(Some(queue)), lanes: Mutex::new(lanes), counters }
     }
 
@@ -105,7 +182,8 @@ impl Creates {
         let (reply, answer) = oneshot::channel();
         let stage = Arc::new(Stage::default());
         self.counters.queued.fetch_add(1, Relaxed);
-        queue.try_send(Asked { links, now, reply, stage: stage.clone() }).map_err(|refused| {
+        let links = links.into_iter().map(Fate::Open).collect();
+        queue.try_send(Asked { links, now, reply, stage: stage.clone(), until: None }).map_err(|refused| {
             self.counters.queued.fetch_sub(1, Relaxed);
             match refused {
                 mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
@@ -132,18 +210,22 @@ impl Creates {
 }
 
 struct Lane {
-    pool: Arc<Pool>,
+    groups: Groups,
     waiting: Arc<AsyncMutex<mpsc::Receiver<Asked>>>,
     group_max: usize,
-    counters: Arc<CreateCounters>,
+    held: mpsc::Sender<Asked>,
 }
 
 impl Lane {
     async fn run(self) {
         while let Some(group) = self.next_group().await {
-            self.counters.queued.fetch_sub(group.len(), Relaxed);
-            self.counters.asked.fetch_add(group.len() as u64, Relaxed);
-            self.create(group).await;
+            self.groups.counters.queued.fetch_sub(group.len(), Relaxed);
+            self.groups.counters.asked.fetch_add(group.len() as u64, Relaxed);
+            for held in self.groups.create(group).await {
+                if let Err(refused) = self.held.try_send(held) {
+                    refused.into_inner().fail(&GroupFailure::new(owner_held()));
+                }
+            }
         }
     }
 
@@ -161,8 +243,80 @@ impl Lane {
         }
         Some(group)
     }
+}
 
-    async fn create(&self, mut group: Vec<Asked>) {
+/// Those whose owner's row is held. They are asked for again and again, all by this one and without waiting on a connection: however many they
+/// are and however long it takes, they cost the lanes nothing.
+struct Held {
+    groups: Groups,
+    coming: mpsc::Receiver<Asked>,
+    waiting: Vec<Asked>,
+    group_max: usize,
+    waiting_max: usize,
+}
+
+impl Held {
+    async fn run(mut self) {
+        // `None`: the store closes, and nobody is waited for any more.
+        while let Some(next) = self.coming.recv().await {
+            self.take(next);
+            let mut pause = HELD_PAUSE_MIN;
+            while !self.waiting.is_empty() {
+                if let Ok(None) = timeout(pause, self.gather()).await {
+                    break;
+                }
+                self.attempt().await;
+                pause = (pause * 2).min(HELD_PAUSE_MAX);
+            }
+        }
+        self.waiting.drain(..).for_each(|asked| asked.fail(&GroupFailure::new(owner_held())));
+    }
+
+    /// Whoever comes meanwhile; `None` when nobody will any more.
+    async fn gather(&mut self) -> Option<()> {
+        loop {
+            let next = self.coming.recv().await?;
+            self.take(next);
+        }
+    }
+
+    fn take(&mut self, mut asked: Asked) {
+        if self.waiting.len() >= self.waiting_max {
+            asked.fail(&GroupFailure::new(owner_held()));
+            return;
+        }
+        asked.until = Some(Instant::now() + self.groups.pool.lock_timeout());
+        self.waiting.push(asked);
+    }
+
+    async fn attempt(&mut self) {
+        let mut all = std::mem::take(&mut self.waiting).into_iter().peekable();
+        while all.peek().is_some() {
+            let (mut links, mut group) = (0, Vec::new());
+            while links < self.group_max
+                && let Some(asked) = all.next()
+            {
+                links += asked.links.len();
+                group.push(asked);
+            }
+            let held = self.groups.create(group).await;
+            let (late, held): (Vec<_>, Vec<_>) =
+                held.into_iter().partition(|asked| asked.until.is_some_and(|until| until <= Instant::now()));
+            late.into_iter().for_each(|asked| asked.fail(&GroupFailure::new(owner_held())));
+            self.waiting.extend(held);
+        }
+    }
+}
+
+/// What makes a group of creates.
+struct Groups {
+    pool: Arc<Pool>,
+    counters: Arc<CreateCounters>,
+}
+
+impl Groups {
+    /// Answers everybody in the group but those who are given back: the row of an owner of theirs is held.
+    async fn create(&self, mut group: Vec<Asked>) -> Vec<Asked> {
         let began = Instant::now();
         let made = self.commit(&mut group).await;
         let took = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -171,19 +325,16 @@ impl Lane {
                 self.counters.commit_us.fetch_add(took, Relaxed);
                 self.counters.groups.fetch_add(1, Relaxed);
                 let mut made = made.into_iter();
-                for asked in group {
-                    let of_asked = made.by_ref().take(asked.links.len());
-                    let answers = asked.links.into_iter().zip(of_asked).map(|(new, made)| made.link(new, asked.now)).collect();
-                    // The caller may have gone; the links stand.
-                    let _ = asked.reply.send(Ok(answers));
-                }
+                group.iter_mut().for_each(|asked| asked.settle(&mut made));
+                let (settled, held): (Vec<_>, Vec<_>) = group.into_iter().partition(Asked::is_settled);
+                settled.into_iter().for_each(Asked::answer);
+                held
             }
             Err(error) => {
                 self.counters.failed_groups.fetch_add(1, Relaxed);
                 let failure = GroupFailure::new(error);
-                for asked in group.drain(..) {
-                    let _ = asked.reply.send(Err(failure.to_error()));
-                }
+                group.into_iter().for_each(|asked| asked.fail(&failure));
+                Vec::new()
             }
         }
     }
@@ -199,7 +350,7 @@ impl Lane {
             if group.is_empty() {
                 return Ok(Vec::new());
             }
-            let columns = Columns::of(group.iter().flat_map(|asked| asked.links.iter().map(|link| (link, asked.now))))?;
+            let columns = Columns::of(group.iter().flat_map(|asked| asked.open().map(|link| (link, asked.now))))?;
             match self.pool.doubting(columns.insert(&connection)).await {
                 Err(error) if is_retryable(&error) => {
                     drop(connection);
@@ -276,11 +427,13 @@ pub(super) struct Made {
     pub(super) id: LinkId,
     pub(super) has_owner: bool,
     pub(super) is_there: bool,
+    /// Nothing was done: whether the owner is there is not known yet.
+    pub(super) is_owner_held: bool,
 }
 
 impl Made {
     fn of(row: &Row) -> Result<Self> {
-        Ok(Self { id: LinkId(get(row, 0)?), has_owner: get(row, 1)?, is_there: get(row, 2)? })
+        Ok(Self { id: LinkId(get(row, 0)?), has_owner: get(row, 1)?, is_there: get(row, 2)?, is_owner_held: get(row, 3)? })
     }
 
     fn link(&self, new: NewLink, now: UnixMillis) -> Result<Link> {

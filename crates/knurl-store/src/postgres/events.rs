@@ -6,7 +6,8 @@ use tokio_postgres::Row;
 use super::{
     clicks,
     connection::{Connection, Param, Tx, get},
-    links, sql,
+    failure::owner_held,
+    links, sql, users,
 };
 use crate::{
     Reference, StoreError,
@@ -26,8 +27,11 @@ pub(super) async fn post(tx: &Tx<'_>, new: &NewEvent) -> Result<Event> {
         return Err(StoreError::MissingReference(Reference::Link));
     }
     let user = new.user_id.map(|user| user.0);
-    if user.is_some() && tx.row_opt(sql::USER_EXISTS, &[&user]).await?.is_none() {
-        return Err(StoreError::MissingReference(Reference::User));
+    if let Some(id) = new.user_id
+        && tx.row_opt(sql::USER_EXISTS, &[&id.0]).await?.is_none()
+    {
+        let is_there = users::by_id(tx, id).await?.is_some();
+        return Err(if is_there { owner_held() } else { StoreError::MissingReference(Reference::User) });
     }
     let (link, event_type, details) = (new.link_id.0, new.event_type.as_str(), new.details.as_deref());
     let row = if event_type == EventType::CLICK {

@@ -5,6 +5,7 @@ use knurl_core::{UnixMillis, link::NewLink};
 use super::{
     connection::{Connection, Tx, get},
     creates::{Made, insert},
+    failure::owner_held,
     sql,
 };
 use crate::{
@@ -49,6 +50,9 @@ async fn settle(tx: &Tx<'_>, candidates: &[Candidate], now: UnixMillis) -> Resul
     let mut links: Vec<(usize, NewLink)> = candidates.iter().map(|candidate| candidate.link.clone()).enumerate().collect();
     for round in 0.. {
         let made = insert(tx, links.iter().map(|(_, link)| (link, now))).await?;
+        if made.iter().any(|made| made.is_owner_held) {
+            return Err(owner_held());
+        }
         let mut again = Vec::new();
         for ((at, link), made) in links.into_iter().zip(made) {
             fates[at] = fate(&link, &made);

@@ -23,7 +23,7 @@ use tokio::{
 
 use super::{
     connection::{Connection, Connector, Cutter},
-    failure::{closed, says_away, unavailable},
+    failure::{closed, says_away, says_refused, unavailable},
     options::PostgresOptions,
     pulse,
 };
@@ -93,6 +93,18 @@ impl Shelf {
             statement_time,
         })
     }
+
+    fn take_idle(&self) -> Option<Connection> {
+        let mut idle = lock(&self.idle);
+        // The ones that were cut while they lay there go, too.
+        std::iter::from_fn(|| idle.pop()).find(Connection::is_usable)
+    }
+
+    /// One that is open and that nobody uses.
+    fn lend_idle(self: &Arc<Self>) -> Option<Lent> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        Some(Lent { connection: Some(self.take_idle()?), shelf: self.clone(), _permit: permit })
+    }
 }
 
 impl Pool {
@@ -119,6 +131,10 @@ impl Pool {
         &self.inner.connector.node
     }
 
+    pub(super) fn lock_timeout(&self) -> Duration {
+        self.inner.options.lock_timeout
+    }
+
     pub(super) fn is_up(&self) -> bool {
         *self.inner.reach.borrow() == Reach::Up
     }
@@ -130,17 +146,20 @@ impl Pool {
         if let Some(connection) = slot.usable() {
             return Ok(connection);
         }
-        self.inner
-            .while_up(self.inner.options.call_timeout, async {
-                let _opening = slot.opening.lock().await;
-                if let Some(connection) = slot.usable() {
-                    return Ok(connection);
-                }
-                let connection = Arc::new(self.inner.open(self.inner.options.call_timeout).await?);
-                *lock(&slot.current) = Some(connection.clone());
-                Ok(connection)
-            })
-            .await
+        let opened = self.inner.while_up(self.inner.options.call_timeout, async {
+            let _opening = slot.opening.lock().await;
+            if let Some(connection) = slot.usable() {
+                return Ok(connection);
+            }
+            let connection = Arc::new(self.inner.open(self.inner.options.call_timeout).await?);
+            *lock(&slot.current) = Some(connection.clone());
+            Ok(connection)
+        });
+        match opened.await {
+            // It would not have one more of us: those that are open serve all.
+            Err(refusal) if says_refused(&refusal) => self.inner.shared.iter().find_map(Shared::usable).ok_or(refusal),
+            opened => opened,
+        }
     }
 
     /// For a transaction.
@@ -230,6 +249,16 @@ impl Inner {
         }
     }
 
+    pub(super) fn is_any_open(&self) -> bool {
+        lock(&self.all).iter().any(|cutter| !cutter.is_done())
+    }
+
+    /// One that is open already, for a question: rather one that is shared, because a writer that is lent now might be missed.
+    pub(super) fn lend_open(&self) -> Option<Open> {
+        let shared = self.shared.iter().find_map(Shared::usable).map(Open::Shared);
+        shared.or_else(|| self.long.lend_idle().or_else(|| self.writers.lend_idle()).map(|lent| Open::Lent(Box::new(lent))))
+    }
+
     fn refuse_unless_up(&self) -> Result<()> {
         match *self.reach.borrow() {
             Reach::Up => Ok(()),
@@ -254,12 +283,7 @@ impl Inner {
             Ok(permit) => permit,
             Err(_) => self.wait_for_permit(shelf, limit).await?,
         };
-        let idle = || {
-            let mut idle = lock(&shelf.idle);
-            // The ones that were cut while they lay there go, too.
-            std::iter::from_fn(|| idle.pop()).find(Connection::is_usable)
-        };
-        let connection = match idle() {
+        let connection = match shelf.take_idle() {
             Some(connection) => connection,
             None => self.while_up(limit, self.open(shelf.statement_time)).await?,
         };
@@ -314,6 +338,24 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A connection that was open before.
+#[derive(Debug)]
+pub(super) enum Open {
+    Lent(Box<Lent>),
+    Shared(Arc<Connection>),
+}
+
+impl Deref for Open {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::Lent(lent) => lent,
+            Self::Shared(connection) => connection,
+        }
     }
 }
 

@@ -1,12 +1,16 @@
 //! Feels whether the server is there, writes, and answers; the only one that tries while it is not.
+//!
+//! Promised: a server that lives and only refuses the pulse a new connection (no slot is free, the password was changed) is felt through a
+//! connection that is open: those that work are not cut for the sake of one that cannot be made.
 
 use std::{error::Error as StdError, future::Future, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::SimpleQueryMessage;
 
 use super::{
     connection::Connection,
-    failure::unavailable,
+    failure::{says_refused, store_error, unavailable},
     migrate,
     pool::{Inner, Reach},
 };
@@ -24,6 +28,9 @@ const PATIENCE_MIN: Duration = Duration::from_millis(30);
 const PATIENCE_PARTS: u32 = 6;
 /// So often the slowest answer of late.
 const PATIENCE_OF_LATE: u32 = 4;
+
+/// Where all connections are at work: how often it is looked whether one of them was answered.
+const HEAR_EVERY: Duration = Duration::from_millis(10);
 
 /// How long the server took to say next to nothing, lately: the slowest, forgotten by half with each faster one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +51,7 @@ pub(super) async fn run(inner: Arc<Inner>, mut migrated: bool) {
     let mut connection = None;
     let mut failures = 0;
     let mut lately = Lately::default();
+    let mut is_guest = false;
     // At once: without a connection of its own it would hear too late that the server is silent.
     inner.alarm.notify_one();
     loop {
@@ -57,7 +65,16 @@ pub(super) async fn run(inner: Arc<Inner>, mut migrated: bool) {
             sleep(pause(failures, rand::random())).await;
         }
         match beat(&inner, &mut connection, &mut migrated, &mut lately).await {
-            Ok(()) => {
+            Ok(felt) => {
+                if let Felt::ByAnother(refusal) = &felt
+                    && !is_guest
+                {
+                    tracing::warn!(
+                        error = refusal as &dyn StdError,
+                        "PostgreSQL refuses a new connection: the ones there are go on, and no other can be opened"
+                    );
+                }
+                is_guest = matches!(felt, Felt::ByAnother(_));
                 if failures > 0 {
                     tracing::info!(failures, "PostgreSQL is back");
                 }
@@ -66,7 +83,7 @@ pub(super) async fn run(inner: Arc<Inner>, mut migrated: bool) {
                 inner.fall_silent(false);
             }
             Err(error) => {
-                connection = None;
+                (connection, is_guest) = (None, false);
                 inner.turn(Reach::Away);
                 inner.cut_all();
                 // Whoever asks from now on is refused by the reach.
@@ -78,28 +95,70 @@ pub(super) async fn run(inner: Arc<Inner>, mut migrated: bool) {
     }
 }
 
-async fn beat(inner: &Inner, connection: &mut Option<Connection>, migrated: &mut bool, lately: &mut Lately) -> Result<()> {
-    let hung_after = inner.options.hung_after;
+/// Through which connection.
+enum Felt {
+    Ours,
+    /// The server would not have another one of ours, and said why.
+    ByAnother(StoreError),
+}
+
+async fn beat(inner: &Inner, connection: &mut Option<Connection>, migrated: &mut bool, lately: &mut Lately) -> Result<Felt> {
     let ours = match connection.take().filter(Connection::is_usable) {
         Some(ours) => ours,
         // Not listened to: of several hosts the first ones may be dead, which takes its time.
-        None => inner.connector.connect(hung_after).await?,
+        None => match inner.connector.connect(inner.options.hung_after).await {
+            Ok(ours) => ours,
+            Err(refusal) if *migrated && says_refused(&refusal) => return feel_by_another(inner, lately, refusal).await,
+            Err(error) => return Err(error),
+        },
     };
     if !*migrated {
-        migrate::make_ready(&inner.connector, &inner.options).await?;
+        migrate::make_ready(&inner.connector, &inner.options, migrate::PATIENT).await?;
         *migrated = true;
     }
+    refuse_unless_writing(&ask(inner, &ours, lately).await?)?;
+    *connection = Some(ours);
+    Ok(Felt::Ours)
+}
+
+/// Whoever refuses a connection is alive; whether it writes, and is the one that the others are connected to, is asked through one of them.
+async fn feel_by_another(inner: &Inner, lately: &mut Lately, refusal: StoreError) -> Result<Felt> {
+    let before = inner.connector.answers();
+    let is_heard = || inner.connector.answers() != before;
+    match inner.lend_open() {
+        Some(open) => match ask(inner, &open, lately).await {
+            Ok(answer) => refuse_unless_writing(&answer)?,
+            // This one waits, behind others' questions or with its session ended, and another was answered.
+            Err(_) if is_heard() => {}
+            Err(error) => return Err(error),
+        },
+        // All of them are at work, or there are none.
+        None => {
+            let until = Instant::now() + inner.options.hung_after;
+            while !is_heard() {
+                if !inner.is_any_open() || Instant::now() >= until {
+                    return Err(refusal);
+                }
+                sleep(HEAR_EVERY).await;
+            }
+        }
+    }
+    Ok(Felt::ByAnother(refusal))
+}
+
+async fn ask(inner: &Inner, connection: &Connection, lately: &mut Lately) -> Result<Vec<SimpleQueryMessage>> {
     let asked = Instant::now();
-    let answer = timeout(hung_after, ours.client.simple_query("show transaction_read_only"));
+    let answer = timeout(inner.options.hung_after, connection.client.simple_query("show transaction_read_only"));
     let answer = listen(inner, lately.patience(), answer).await;
-    let answer = answer.map_err(|_| unavailable("PostgreSQL hangs"))?.map_err(super::failure::store_error)?;
+    let answer = answer.map_err(|_| unavailable("PostgreSQL hangs"))?.map_err(store_error)?;
     lately.took(asked.elapsed());
-    let reads_only =
-        answer.iter().any(|message| matches!(message, tokio_postgres::SimpleQueryMessage::Row(row) if row.get(0) == Some("on")));
-    if reads_only {
+    Ok(answer)
+}
+
+fn refuse_unless_writing(answer: &[SimpleQueryMessage]) -> Result<()> {
+    if answer.iter().any(|message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some("on"))) {
         return Err(unavailable("PostgreSQL only reads: it has become a standby"));
     }
-    *connection = Some(ours);
     Ok(())
 }
 

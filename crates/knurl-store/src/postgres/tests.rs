@@ -82,6 +82,20 @@ async fn another_programs_tables_are_left_alone() {
 }
 
 #[tokio::test]
+async fn a_database_that_cannot_hold_every_character_is_refused_before_anything_is_made_in_it() {
+    let world = World::new();
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let name = encoding.to_lowercase();
+        world.server.sql(&format!("create database {name} encoding '{encoding}' template template0 locale 'C'")).unwrap();
+        let options = PostgresOptions::from_url(&world.server.url_of(&name)).unwrap();
+        let refused = PostgresStore::open(&options).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Refused(_)), "{refused:?}");
+        assert!(refused.to_string().contains(encoding) && refused.to_string().contains("encoding 'UTF8'"), "{refused}");
+        assert_eq!(world.server.sql_in(&name, "select count(*) from pg_class where relname = 'users'").unwrap(), "0");
+    }
+}
+
+#[tokio::test]
 async fn a_step_that_fails_halfway_leaves_the_version_before_it_whole() {
     let world = World::new();
     world.migrate().await.unwrap();
@@ -129,7 +143,7 @@ async fn every_migration_keeps_the_rows_that_were_there() {
     let mut connection = world.connect().await;
     let mut kept: Vec<(&str, Vec<String>)> = Vec::new();
     for version in 1..=MIGRATIONS.len() {
-        assert!(super::migrate::step(&mut connection).await.unwrap());
+        assert!(super::migrate::step(&mut connection, super::migrate::PATIENT).await.unwrap());
         for (query, before) in &kept {
             assert_eq!(lines(&connection, query).await, *before, "after step {version}: {query}");
         }
@@ -138,7 +152,7 @@ async fn every_migration_keeps_the_rows_that_were_there() {
             kept.push((query, lines(&connection, query).await));
         }
     }
-    assert!(!super::migrate::step(&mut connection).await.unwrap());
+    assert!(!super::migrate::step(&mut connection, super::migrate::PATIENT).await.unwrap());
 }
 
 #[tokio::test]
@@ -146,7 +160,7 @@ async fn ids_that_an_earlier_import_named_are_not_given_after_the_migration() {
     let world = World::new();
     let mut connection = world.connect().await;
     for _ in 0..3 {
-        assert!(super::migrate::step(&mut connection).await.unwrap());
+        assert!(super::migrate::step(&mut connection, super::migrate::PATIENT).await.unwrap());
     }
     connection
         .batch(
@@ -157,6 +171,37 @@ async fn ids_that_an_earlier_import_named_are_not_given_after_the_migration() {
         .unwrap();
     world.migrate().await.unwrap();
     assert_eq!(lines(&connection, "select nextval('users_id_seq'), nextval('links_id_seq')").await, ["71|81"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_looked_up_while_creates_go_on() {
+    let world = World::new();
+    let mut connection = world.connect().await;
+    for _ in 0..4 {
+        assert!(super::migrate::step(&mut connection, super::migrate::PATIENT).await.unwrap());
+    }
+    connection
+        .batch("insert into links values (3, '', 'abc', 0, 'https://a.b/', null, true, 302, 70, null, 5, 6, null, 1)")
+        .await
+        .unwrap();
+    // The look-up waits here, and would hold its locks on `links` and `users` while it does.
+    let mut holder = world.connect().await;
+    let tx = holder.begin().await.unwrap();
+    tx.batch("lock table events in access exclusive mode").await.unwrap();
+    let migrating = tokio::spawn(async move { super::migrate::step(&mut connection, super::migrate::PATIENT).await });
+    let waiting = "select count(*) from pg_locks where relation = 'events'::regclass and not granted";
+    let asked = async {
+        while world.server.sql(waiting).unwrap() == "0" {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), asked).await.unwrap();
+    let held =
+        "select count(*) from pg_locks where relation in ('links'::regclass, 'users'::regclass) and mode = 'ShareRowExclusiveLock'";
+    assert_eq!(world.server.sql(held).unwrap(), "0");
+    tx.commit().await.unwrap();
+    assert!(migrating.await.unwrap().unwrap());
+    assert_eq!(world.server.sql("select nextval('users_id_seq')").unwrap(), "71");
 }
 
 #[tokio::test]

@@ -99,6 +99,7 @@ async fn once<T>(
 }
 
 /// Attempts of one piece of work, within [`RETRY_BUDGET`].
+#[derive(Debug)]
 pub(super) struct Retries {
     until: Instant,
     pause: Duration,

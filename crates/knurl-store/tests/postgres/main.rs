@@ -1,14 +1,18 @@
 //! What happens to callers when PostgreSQL goes away, hangs, comes back or is another one, with the real server.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod months;
 mod outages;
+mod owners;
+mod retries;
 mod tls;
 
 use std::{future::Future, time::Duration};
 
 use knurl_core::{
-    Link, ShortCode, Target, UnixMillis,
+    Link, ShortCode, Target, UnixMillis, UserId,
     link::{LinkPatch, NewLink, RedirectStatus},
+    user::{Email, Username},
 };
 use knurl_lab::{
     proxy::{Direction, Proxy, Toxic, ToxicKind},
@@ -68,6 +72,28 @@ pub(crate) async fn until_back(store: &PostgresStore) {
         }
     };
     tokio::time::timeout(NEVER, back).await.expect("a store that does not heal");
+}
+
+/// Asks until it is so.
+pub(crate) async fn until(mut so: impl FnMut() -> bool) {
+    let asked = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(NEVER, asked).await.expect("something that never comes");
+}
+
+/// A session beside the store's, as an operator's or another program's.
+pub(crate) async fn session(server: &Postgres) -> tokio_postgres::Client {
+    let (client, connection) = tokio_postgres::connect(&server.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+pub(crate) async fn user(store: &PostgresStore, name: &str) -> UserId {
+    let (username, email) = (Username::parse(name).unwrap(), Email::parse(&format!("{name}@example.com")).unwrap());
+    store.create_user(username, email, NOW).await.unwrap().id
 }
 
 /// Nothing was done.

@@ -211,6 +211,49 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     frozen.resume();
 }
 
+/// Takes no connection: what is sent to it is dropped, as by a host that is gone from its network. With it those that fill its queue.
+async fn deaf() -> (tokio::net::TcpListener, Vec<tokio::net::TcpStream>) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let mut queue = Vec::new();
+    while let Ok(queued) =
+        tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(listener.local_addr().unwrap())).await
+    {
+        queue.push(queued.unwrap());
+        assert!(queue.len() < 64, "a queue without an end");
+    }
+    (listener, queue)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_hosts_before_the_one_that_takes_writes_keep_no_connection_from_being_opened() {
+    let (deaf, _queue) = deaf().await;
+    let (frozen, primary) = (Postgres::start().unwrap(), Postgres::start().unwrap());
+    // For the day when it is the one: its schema is there.
+    PostgresStore::open(&options(&frozen.url())).await.unwrap().close().await;
+    frozen.pause();
+    let url = primary.url();
+    let (login, rest) = url.split_once('@').unwrap();
+    // At production's bounds: two silent hosts take longer than a create may.
+    let url = format!("{login}@{},127.0.0.1:{},{rest}", deaf.local_addr().unwrap(), frozen.port());
+    let bounds = PostgresOptions { connect_timeout: Duration::from_secs(3), call_timeout: Duration::from_secs(5), ..options(&url) };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    create(&store, "there").await.unwrap();
+    assert!(find(&store, "there").await.unwrap().is_some());
+    // After a failover it is another one: found out by the pulse, for everybody.
+    primary.pause();
+    frozen.resume();
+    let moved = async {
+        while create(&store, "moved").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(NEVER, moved).await.expect("a host that nobody goes to");
+    assert_eq!(frozen.sql("select short_code from links").unwrap(), "moved");
+    primary.resume();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_becomes_a_standby_is_away_until_it_takes_writes_again() {
     let server = Postgres::start().unwrap();
@@ -261,6 +304,77 @@ async fn a_server_out_of_sessions_is_unavailable_to_those_it_has_none_for() {
     }
     tokio::time::timeout(NEVER, callers.join_all()).await.expect("creates that never go through");
     assert_eq!(server.sql("select count(*) from links").unwrap(), "40");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pulse_that_cannot_connect_again_leaves_the_connections_that_work_alone() {
+    let server = Postgres::start().unwrap();
+    server
+        .sql("create role guest login password 'guest'; grant all on database knurl to guest; grant all on schema public to guest")
+        .unwrap();
+    let url = server.url().replace("knurl:loopback-only@", "guest:guest@");
+    let no_more = [
+        // 53300, 28P01, 28000.
+        ("alter role guest connection limit 1", "alter role guest connection limit -1"),
+        ("alter role guest password 'changed'", "alter role guest password 'guest'"),
+        ("alter role guest nologin", "alter role guest login"),
+    ];
+    for (n, (refuse, allow)) in no_more.into_iter().enumerate() {
+        let store = PostgresStore::open(&options(&url)).await.unwrap();
+        create(&store, &format!("before{n}")).await.unwrap();
+        assert!(find(&store, &format!("before{n}")).await.unwrap().is_some());
+        let pulse = "from pg_stat_activity where usename = 'guest' and query = 'show transaction_read_only'";
+        until(|| server.sql(&format!("select count(*) {pulse}")).unwrap() == "1").await;
+        let refused_at = server.sql("select clock_timestamp()").unwrap();
+        server.sql(refuse).unwrap();
+        server.sql(&format!("select pg_terminate_backend(pid) {pulse}")).unwrap();
+        // Several beats.
+        for call in 0..60 {
+            create(&store, &format!("during{n}-{call}")).await.unwrap();
+            assert!(find(&store, &format!("before{n}")).await.unwrap().is_some());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let later = format!("select count(*) from pg_stat_activity where usename = 'guest' and backend_start > '{refused_at}'");
+        assert!(store.is_up() && server.sql(&later).unwrap() == "0");
+        server.sql(allow).unwrap();
+        until(|| server.sql(&later).unwrap() == "1").await;
+        create(&store, &format!("after{n}")).await.unwrap();
+        store.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pulse_that_cannot_connect_again_still_finds_out_that_the_server_hangs_or_only_reads() {
+    let server = Postgres::start().unwrap();
+    server
+        .sql("create role guest login password 'guest'; grant all on database knurl to guest; grant all on schema public to guest")
+        .unwrap();
+    let url = server.url().replace("knurl:loopback-only@", "guest:guest@");
+    let store = PostgresStore::open(&options(&url)).await.unwrap();
+    create(&store, "before").await.unwrap();
+    let pulse = "from pg_stat_activity where usename = 'guest' and query = 'show transaction_read_only'";
+    let count = || server.sql(&format!("select count(*) {pulse}")).unwrap();
+    until(|| count() == "1").await;
+    server.sql("alter role guest nologin").unwrap();
+    server.sql(&format!("select pg_terminate_backend(pid) {pulse}")).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(store.is_up());
+    server.sql("alter system set default_transaction_read_only = on").unwrap();
+    server.sql("select pg_reload_conf()").unwrap();
+    until(|| !store.is_up()).await;
+    server.sql("begin read write; alter role guest login; commit").unwrap();
+    server.sql("alter system reset default_transaction_read_only").unwrap();
+    server.sql("select pg_reload_conf()").unwrap();
+    until_back(&store).await;
+    create(&store, "again").await.unwrap();
+    until(|| count() == "1").await;
+    server.sql("alter role guest nologin").unwrap();
+    server.sql(&format!("select pg_terminate_backend(pid) {pulse}")).unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(store.is_up());
+    server.pause();
+    until(|| !store.is_up()).await;
+    server.resume();
 }
 
 #[tokio::test(flavor = "multi_thread")]

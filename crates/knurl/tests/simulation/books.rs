@@ -200,7 +200,7 @@ impl Books {
         Floor {
             node,
             at_ms: now,
-            due: inner.versions.get(code).and_then(|all| all.iter().filter(due).next_back()).map_or(0, |version| version.number),
+            due: inner.versions.get(code).and_then(|all| all.iter().rfind(due)).map_or(0, |version| version.number),
             seen: inner.seen.get(&key).copied().unwrap_or_default(),
             own: inner.own.get(&key).copied().unwrap_or_default(),
             is_well: at.well_since.is_some_and(|since| since + POLLED_MS <= now),
@@ -307,7 +307,7 @@ impl Books {
                 None => wrong!(self.trace, "click {number} was never made"),
                 Some(Entry { delivered: 2.., .. }) => wrong!(self.trace, "click {number} is counted twice"),
                 Some(Entry { click: Click::Dropped, .. }) => {
-                    wrong!(self.trace, "click {number} was counted as dropped and is delivered")
+                    wrong!(self.trace, "click {number} was counted as dropped and is delivered");
                 }
                 Some(_) => {}
             }

@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::Path,
     time::Duration,
 };
 
@@ -52,7 +52,7 @@ pub(crate) fn tell(seed: u64, broken: Option<Broken>, kept: usize) -> Outcome {
     let trace = runtime.block_on(async { Trace::new(kept) });
     let told = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(async {
-            let mut fleet = Fleet::new(seed, &trace, dir.path().to_owned(), broken);
+            let mut fleet = Fleet::new(seed, &trace, dir.path(), broken);
             fleet.live().await;
             fleet.close().await
         })
@@ -90,7 +90,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    fn new(seed: u64, trace: &Trace, dir: PathBuf, broken: Option<Broken>) -> Self {
+    fn new(seed: u64, trace: &Trace, dir: &Path, broken: Option<Broken>) -> Self {
         let mut dice = Dice::new(seed);
         let (trace, lockstep) = (trace.clone(), Lockstep::new(dice.roll()));
         let sqlite = SqliteStore::open(&dir.join("knurl.db"), &SqliteOptions::default()).unwrap();
@@ -354,7 +354,12 @@ impl Fleet {
             self.pass(5_000).await;
             self.balance();
         }
-        (0..NODES).for_each(|node| self.lockstep.kill(node));
+        for node in 0..NODES {
+            self.lockstep.kill(node);
+            *self.nodes[node].life.lock().unwrap() = None;
+            // It holds the node's resolver, which holds it: thousands of stories are told in one process.
+            self.cache.gone(node);
+        }
         self.lockstep.kill(NOBODY);
         let sqlite = self.world.sqlite.clone();
         at_once(Store::close(&sqlite));

@@ -28,10 +28,10 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use books::Checked;
+use books::{Books, Checked, Shown};
 use broken::Broken;
 use fate::{Outcome, tell};
-use trace::TAIL_LINES;
+use trace::{TAIL_LINES, Trace};
 
 /// Stories told in a run that does not say otherwise.
 const SEEDS: u64 = 200;
@@ -125,5 +125,40 @@ fn a_world_that_breaks_a_promise_is_found_out() {
         });
         let (seed, outcome) = found.unwrap_or_else(|| panic!("{broken:?} was not found out"));
         println!("{broken:?} is found out by seed {seed}: {}", outcome.wrong[0]);
+    }
+}
+
+#[test]
+fn what_no_broken_world_shows_the_books_find_all_the_same() {
+    let shown = |target: &str| Shown::Link { target: target.to_owned(), is_active: true };
+    type Act = fn(&Books, &dyn Fn(&str) -> Shown);
+    let cases: [(&str, Act); 5] = [
+        ("a cursor went back", |books, _| {
+            books.cursor(1, 5);
+            books.cursor(1, 4);
+        }),
+        ("version 2 was made through it", |books, shown| {
+            books.changed(0, "c", 2);
+            books.visit_ends(&books.visit_begins(0, "c"), "c", Some(&shown("one")));
+        }),
+        ("which was never committed", |books, shown| books.visit_ends(&books.visit_begins(0, "c"), "c", Some(&shown("three")))),
+        ("which its copy has had in version 1", |books, _| {
+            books.saw(0, "c", 1);
+            books.visit_ends(&books.visit_begins(0, "c"), "c", None);
+        }),
+        ("was counted as dropped and is delivered", |books, _| {
+            let click = books.click(0);
+            books.recorded(click, false, false);
+            books.delivered(&[click]);
+        }),
+    ];
+    for (what, act) in cases {
+        let trace = Trace::new(TAIL_LINES);
+        let books = Books::new(&trace);
+        books.born(0, true);
+        books.committed("c", 1, shown("one"));
+        books.committed("c", 2, shown("two"));
+        act(&books, &shown);
+        assert!(trace.found().iter().any(|wrong| wrong.contains(what)), "{what}: {:?}", trace.found());
     }
 }

@@ -225,12 +225,12 @@ impl World {
             inner.edits += 1;
             let listeners: Vec<_> = inner.listeners.iter().map(|(node, heard)| (*node, Arc::clone(heard))).collect();
             for (node, heard) in listeners {
-                self.notify(&mut inner, node, heard);
+                self.notify(&mut inner, node, &heard);
             }
         }
     }
 
-    fn notify(&self, inner: &mut Inner, node: usize, heard: Arc<Notify>) {
+    fn notify(&self, inner: &mut Inner, node: usize, heard: &Arc<Notify>) {
         let is_silent = self.broken == Some(Broken::NoticesAreSilent);
         let is_lost = {
             let percent = inner.faults.notices_lost;
@@ -241,7 +241,7 @@ impl World {
         }
         let times = 1 + u64::from(inner.dice.chance(inner.faults.notices_doubled));
         for _ in 0..times {
-            let (heard, ms) = (Arc::clone(&heard), inner.dice.below(30));
+            let (heard, ms) = (Arc::clone(heard), inner.dice.below(30));
             self.spawner.spawn_in_place(NOBODY, async move {
                 sleep(Duration::from_millis(ms)).await;
                 heard.notify_one();

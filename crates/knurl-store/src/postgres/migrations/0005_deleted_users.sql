@@ -1,22 +1,22 @@
 -- Ids that rows of an import name, although nobody has them, are not free: whoever was given one would own what those rows say. Imports keep
--- to that; here it is made true of what they brought before. The locks: a sequence can be set back.
-lock table links, users in share row exclusive mode;
-
-select setval('users_id_seq', named.id)
-from users_id_seq,
-  lateral (
-    select greatest(
-      (select max(owner) from links),
-      (select max(user_id) from events where user_id is not null),
-      (select max(user_id) from clicks where user_id is not null)
-    ) as id
-  ) as named
-where last_value - (not is_called)::integer < named.id;
-
-select setval('links_id_seq', named.id)
-from links_id_seq,
-  lateral (select greatest((select max(link_id) from events), (select max(link_id) from clicks)) as id) as named
-where last_value - (not is_called)::integer < named.id;
+-- to that; here it is made true of what they brought before. Looked up first, which reads whole tables while everybody goes on; the locks are
+-- for the moment of setting a sequence alone: it must not be set back.
+do $$
+declare
+  users_named bigint;
+  links_named bigint;
+begin
+  users_named := greatest(
+    (select max(owner) from links),
+    (select max(user_id) from events where user_id is not null),
+    (select max(user_id) from clicks where user_id is not null)
+  );
+  links_named := greatest((select max(link_id) from events), (select max(link_id) from clicks));
+  lock table links, users in share row exclusive mode;
+  perform setval('users_id_seq', users_named) from users_id_seq where last_value - (not is_called)::integer < users_named;
+  perform setval('links_id_seq', links_named) from links_id_seq where last_value - (not is_called)::integer < links_named;
+end
+$$;
 
 -- Users that a Knurl has deleted, each noted before it goes: an import that brings one again leaves it deleted. Nothing personal is kept.
 create table deleted_users (
