@@ -49,6 +49,7 @@ pub use creates::CreateCounters;
 use creates::Creates;
 use failure::unavailable;
 pub use look::Looked;
+pub use migrate::ENCODING;
 use months::Months;
 pub use options::{PostgresOptions, PostgresUrl, PostgresUrlError, Tls};
 use pool::{Pool, Reach};
