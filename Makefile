@@ -20,7 +20,7 @@ lint: ## formatting, clippy, licenses and bans
 fuzz: ## fuzz every target for FUZZ_SECONDS (600)
 	@scripts/fuzz.sh $(or $(FUZZ_SECONDS),600)
 
-torture: ## the long runs: 10 000 kills, 1 000 000 requests through rolling restarts, overload, 10 000 stalled connections, 10 000 simulated stories (KILLS, SEED, STORIES)
+torture: ## the long runs, some hours: 10 000 kills, 10 000 simulated stories, then every promise: p9 p10 p14 p3 p4 p5 p8 p22 p23 ledger (KILLS, STORIES, SEED)
 	@scripts/torture.sh
 
 bench: ## measure against nginx `return 302` and print the tables (BENCH_ARGS: options of `knurl-lab bench`)

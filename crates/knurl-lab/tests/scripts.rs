@@ -7,6 +7,8 @@ use std::{
     process::Command,
 };
 
+use clap::Subcommand as _;
+use knurl_lab::promise::Promise;
 use rstest::rstest;
 
 fn repository() -> PathBuf {
@@ -38,5 +40,17 @@ fn no_script_says_by_itself_where_cargo_builds() {
             let mut words = line.split(|c: char| c.is_whitespace() || "\"'=".contains(c));
             assert!(words.all(|word| !word.starts_with("target/")), "{}: {line}", path.display());
         }
+    }
+}
+
+#[test]
+fn torture_runs_every_promise_and_make_help_names_them() {
+    let script = fs::read_to_string(repository().join("scripts/torture.sh")).unwrap();
+    let makefile = fs::read_to_string(repository().join("Makefile")).unwrap();
+    let help = makefile.lines().find(|line| line.starts_with("torture:")).unwrap();
+    for promise in Promise::augment_subcommands(clap::Command::new("promise")).get_subcommands() {
+        let name = promise.get_name();
+        assert!(script.contains(&format!("\"$lab\" promise {name} ")), "torture.sh does not run {name}");
+        assert!(help.split([' ', ',']).any(|word| word == name), "make help does not name {name}: {help}");
     }
 }

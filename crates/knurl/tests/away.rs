@@ -215,3 +215,72 @@ fn a_server_that_takes_connections_and_says_nothing_holds_up_no_start() {
     eventually("clicks are delivered", || node.knurl(&["audit"])["delivered"].as_u64() == Some(3));
     kill(serving);
 }
+
+/// With one link, `/hello`, and a replica that has it.
+fn has_served(node: &Node) {
+    let serving = node.serve();
+    assert_eq!(ask(&serving, "POST", "/shorten", None, HELLO).status, 201);
+    let shown = |line: &str| get(&serving, "/metrics").body.lines().any(|shown| shown == line);
+    eventually("the replica has the link", || shown("knurl_replica_complete 1.0") && shown("knurl_replica_links 1.0"));
+    kill(serving);
+}
+
+#[test]
+fn a_database_that_another_node_is_migrating_holds_up_no_start() {
+    let postgres = Postgres::start().unwrap();
+    let node = Node::of(&postgres, "open");
+    has_served(&node);
+    // As if this binary were newer than the schema, and another node of its kind were at the first step.
+    let version: u32 = postgres.sql("select knurl_schema_version()").unwrap().parse().unwrap();
+    let version_is = |version: u32| {
+        let body = format!("returns bigint language sql immutable as 'select {version}'");
+        postgres.sql(&format!("create or replace function knurl_schema_version() {body}")).unwrap()
+    };
+    version_is(version - 1);
+    const HOLDERS: &str = "from pg_locks where locktype = 'advisory' and classid = 1802400364 and granted";
+    std::thread::scope(|scope| {
+        scope.spawn(|| postgres.sql("select pg_advisory_lock(1802400364, 1), pg_sleep(600)"));
+        eventually("the lock is held", || postgres.sql(&format!("select count(*) {HOLDERS}")).unwrap() == "1");
+        let began = Instant::now();
+        let serving = node.serve();
+        assert!(began.elapsed() < LONG, "it waited for the lock");
+        assert_eq!(get(&serving, "/hello").status, 302);
+        assert_eq!(get(&serving, "/readyz").json()["status"], "degraded");
+        is_503_at_once(&ask(&serving, "POST", "/shorten", None, r#"{"url":"https://example.com/"}"#));
+        version_is(version);
+        postgres.sql(&format!("select pg_terminate_backend(pid) {HOLDERS}")).unwrap();
+        eventually("creates are back", || {
+            ask(&serving, "POST", "/shorten", None, r#"{"url":"https://example.com/"}"#).status == 201
+        });
+        kill(serving);
+    });
+}
+
+#[rstest]
+#[case::a_wrong_password("loopback-only", "s3cret", "28P01")]
+#[case::no_such_database("/knurl", "/nothing", "3D000")]
+fn a_database_that_refuses_us_ends_a_start_that_has_nothing_to_serve(#[case] right: &str, #[case] wrong: &str, #[case] code: &str) {
+    let postgres = Postgres::start().unwrap();
+    let refused = |mut node: Node| {
+        let at = node.url.rfind(right).unwrap();
+        node.url.replace_range(at..at + right.len(), wrong);
+        node
+    };
+    let new = refused(Node::of(&postgres, "open"));
+    assert!(new.url.contains(wrong), "{}", new.url);
+    let out = Process::command(new.dir.path()).envs(new.variables()).output().unwrap();
+    let words = String::from_utf8(out.stderr).unwrap();
+    assert_eq!((out.status.code(), out.stdout.len()), (Some(78), 0), "{words}");
+    let last = words.lines().last().unwrap_or_default();
+    assert!(last.starts_with("knurl: the database refuses us") && last.contains(code), "{words}");
+    assert!(!words.contains("s3cret"), "no password: {words}");
+
+    let known = Node::of(&postgres, "open");
+    has_served(&known);
+    let known = refused(known);
+    let serving = known.serve();
+    assert_eq!(get(&serving, "/hello").status, 302);
+    assert_eq!(get(&serving, "/readyz").json()["status"], "degraded");
+    is_503_at_once(&ask(&serving, "POST", "/shorten", None, HELLO));
+    kill(serving);
+}

@@ -96,6 +96,11 @@ pub(super) fn taken_meanwhile() -> StoreError {
     StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message: "a row was taken meanwhile".to_owned() }))
 }
 
+/// Whether the server does not let us in, or not do what we have to: that does not pass by itself, an operator has to change something.
+pub fn is_refusal(error: &StoreError) -> bool {
+    matches!(code(error), Some("28000" | "28P01" | "3D000" | "42501"))
+}
+
 /// A user's row is held by a transaction that changes or deletes it. Nobody waits for it on a connection: whoever meets it lets go
 /// of all there is and comes again, so it carries the code of a serialization failure.
 pub(super) fn owner_held() -> StoreError {
@@ -114,7 +119,9 @@ pub(super) fn of_sent(error: StoreError) -> StoreError {
 }
 
 fn code(error: &StoreError) -> Option<&str> {
-    let (StoreError::Unavailable(source) | StoreError::Full(source) | StoreError::Internal(source)) = error else {
+    let (StoreError::Unavailable(source) | StoreError::Unsure(source) | StoreError::Full(source) | StoreError::Internal(source)) =
+        error
+    else {
         return None;
     };
     source.downcast_ref::<Said>().map(|said| said.code.as_str())

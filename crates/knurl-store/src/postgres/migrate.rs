@@ -4,6 +4,8 @@
 //! Refused: a database from a newer Knurl, one that has another program's tables by our names, one that cannot hold every character, and a
 //! PostgreSQL older than 13.
 
+use std::time::Duration;
+
 use tokio::time::timeout;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -24,6 +26,8 @@ pub(super) const MIGRATIONS: [(&str, &str); 5] = [
     ("0005_deleted_users", include_str!("migrations/0005_deleted_users.sql")),
 ];
 
+const KNOWN: i64 = MIGRATIONS.len() as i64;
+
 /// `xid8` and `gen_random_uuid`.
 const SERVER_VERSION_MIN: i64 = 130_000;
 
@@ -38,15 +42,23 @@ const TABLE_IN_THE_WAY: &str = "select relname from pg_class where relkind in ('
                                 and relname in ('users', 'links', 'events', 'clicks', 'keys', 'counters') \
                                 and relnamespace = (select oid from pg_namespace where nspname = current_schema())";
 
+/// For whoever else migrates: as long as that takes.
+pub(super) const PATIENT: Duration = Duration::ZERO;
+
 /// Returns how many steps were taken.
 pub(super) async fn migrate(connector: &Connector, options: &PostgresOptions) -> Result<usize> {
+    migrate_behind(connector, options, PATIENT).await
+}
+
+/// Whoever else migrates is waited for so long. A schema that is up to date needs no lock.
+async fn migrate_behind(connector: &Connector, options: &PostgresOptions, others: Duration) -> Result<usize> {
     let all = async {
         let mut connection = connector.connect(options.migrate_timeout).await?;
         let server = value(&connection, "show server_version_num").await?;
         refuse_old(server.and_then(|version| version.parse().ok()).unwrap_or(0))?;
         refuse_other_encodings(&value(&connection, "show server_encoding").await?.unwrap_or_default())?;
         let mut taken = 0;
-        while step(&mut connection).await? {
+        while schema_version(&connection).await? != KNOWN && step(&mut connection, others).await? {
             taken += 1;
         }
         Ok(taken)
@@ -55,8 +67,9 @@ pub(super) async fn migrate(connector: &Connector, options: &PostgresOptions) ->
 }
 
 /// As [`migrate`], for who goes on to work with the database: refused is one that was moved away, or is not filled yet.
-pub(super) async fn make_ready(connector: &Connector, options: &PostgresOptions) -> Result<()> {
-    migrate(connector, options).await?;
+/// Whoever else migrates is waited for as long as `others` says.
+pub(super) async fn make_ready(connector: &Connector, options: &PostgresOptions, others: Duration) -> Result<()> {
+    migrate_behind(connector, options, others).await?;
     let connection = connector.connect(options.migrate_timeout).await?;
     moving::standing(&connection).await?.refuse_unless_usable()
 }
@@ -89,13 +102,17 @@ pub(super) async fn schema_version(connection: &Connection) -> Result<i64> {
 }
 
 /// One step, or `false` where there is none left. Other nodes may be migrating too: the version is read under the lock.
-pub(super) async fn step(connection: &mut Connection) -> Result<bool> {
+pub(super) async fn step(connection: &mut Connection, others: Duration) -> Result<bool> {
     let tx = connection.begin().await?;
-    // For the others' steps as long as they take; for tables in use not so long that everybody queues up behind us.
-    tx.batch("set local lock_timeout = 0; select pg_advisory_xact_lock(1802400364, 1); set local lock_timeout = '3s'").await?;
-    let (found, known) = (schema_version(&tx).await?, MIGRATIONS.len() as i64);
-    if found > known {
-        return Err(StoreError::TooNew { found, known });
+    // For tables in use not so long that everybody queues up behind us.
+    let wait_ms = others.as_millis();
+    tx.batch(&format!(
+        "set local lock_timeout = {wait_ms}; select pg_advisory_xact_lock(1802400364, 1); set local lock_timeout = '3s'"
+    ))
+    .await?;
+    let found = schema_version(&tx).await?;
+    if found > KNOWN {
+        return Err(StoreError::TooNew { found, known: KNOWN });
     }
     if found == 0
         && let Some(table) = value(&tx, TABLE_IN_THE_WAY).await?

@@ -47,6 +47,7 @@ use std::{sync::Arc, time::Duration};
 use connection::Connector;
 pub use creates::CreateCounters;
 use creates::Creates;
+pub use failure::is_refusal;
 use failure::unavailable;
 pub use look::Looked;
 pub use migrate::ENCODING;
@@ -70,19 +71,29 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects and brings the schema up to date. With `start_away` a server that cannot be reached is no error: calls are `Unavailable`
-    /// until it can.
+    /// Connects and brings the schema up to date. With `start_away` a server that cannot be reached, or that another node is
+    /// migrating, is no error: calls are `Unavailable` until it can be used.
     pub async fn open(options: &PostgresOptions) -> Result<Self> {
         let connector = Connector::new(options)?;
         let reached = if options.start_away { first_contact(&connector).await } else { Ok(()) };
+        // A node that can start without does not wait until another one has migrated, either: the pulse will.
+        let others = if options.start_away { FIRST_CONTACT } else { migrate::PATIENT };
         let migrated = match reached {
-            Ok(()) => migrate::make_ready(&connector, options).await,
+            Ok(()) => migrate::make_ready(&connector, options, others).await,
             Err(error) => Err(error),
         };
         let reach = match migrated {
             Ok(()) => Reach::Up,
-            Err(error) if options.start_away && error.is_transient() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "PostgreSQL cannot be reached: starting without it");
+            Err(error) if options.start_refused && is_refusal(&error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(
+                    error,
+                    "PostgreSQL refuses us: starting without it, on the replica; somebody has to change something"
+                );
+                Reach::Away
+            }
+            Err(error) if options.start_away && error.is_transient() && !is_refusal(&error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "PostgreSQL cannot be used yet: starting without it");
                 Reach::Away
             }
             Err(error) => return Err(error),

@@ -64,6 +64,8 @@ pub struct PostgresOptions {
     pub migrate_timeout: Duration,
     /// Serve although the server cannot be reached at the start; the schema is then brought up to date when it can.
     pub start_away: bool,
+    /// As `start_away`, where the server can be reached and refuses us: a wrong password, no such database, a permission that is missing.
+    pub start_refused: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -122,6 +124,7 @@ impl PostgresOptions {
             hung_after: Duration::from_secs(2),
             migrate_timeout: Duration::from_secs(120),
             start_away: false,
+            start_refused: false,
         }
     }
 

@@ -113,7 +113,7 @@ async fn beat(inner: &Inner, connection: &mut Option<Connection>, migrated: &mut
         },
     };
     if !*migrated {
-        migrate::make_ready(&inner.connector, &inner.options).await?;
+        migrate::make_ready(&inner.connector, &inner.options, migrate::PATIENT).await?;
         *migrated = true;
     }
     refuse_unless_writing(&ask(inner, &ours, lately).await?)?;

@@ -143,7 +143,7 @@ async fn every_migration_keeps_the_rows_that_were_there() {
     let mut connection = world.connect().await;
     let mut kept: Vec<(&str, Vec<String>)> = Vec::new();
     for version in 1..=MIGRATIONS.len() {
-        assert!(super::migrate::step(&mut connection).await.unwrap());
+        assert!(super::migrate::step(&mut connection, super::migrate::PATIENT).await.unwrap());
         for (query, before) in &kept {
             assert_eq!(lines(&connection, query).await, *before, "after step {version}: {query}");
         }
@@ -152,7 +152,7 @@ async fn every_migration_keeps_the_rows_that_were_there() {
             kept.push((query, lines(&connection, query).await));
         }
     }
-    assert!(!super::migrate::step(&mut connection).await.unwrap());
+    assert!(!super::migrate::step(&mut connection, super::migrate::PATIENT).await.unwrap());
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn ids_that_an_earlier_import_named_are_not_given_after_the_migration() {
     let world = World::new();
     let mut connection = world.connect().await;
     for _ in 0..3 {
-        assert!(super::migrate::step(&mut connection).await.unwrap());
+        assert!(super::migrate::step(&mut connection, super::migrate::PATIENT).await.unwrap());
     }
     connection
         .batch(

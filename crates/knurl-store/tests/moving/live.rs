@@ -8,6 +8,7 @@ use knurl_core::{
 };
 use knurl_store::{
     Applied, Store, StoreError,
+    moving::{Part, row::Tally},
     once::{Candidate, Once},
 };
 use tokio::task::JoinHandle;
@@ -121,7 +122,11 @@ async fn nothing_acknowledged_is_left_behind(from: fn() -> House, to: fn() -> Ho
     for store in [store, store_there] {
         store.close().await;
     }
-    assert_eq!(new.tallies().await, old.tallies().await);
+    // A create that the fence refuses has drawn an id before (PostgreSQL's sequences know no transaction): the old database may have given
+    // more than were copied, to nobody.
+    let comparable =
+        |tallies: Vec<(Part, Tally)>| tallies.into_iter().filter(|(part, _)| *part != Part::Sequences).collect::<Vec<_>>();
+    assert_eq!(comparable(new.tallies().await), comparable(old.tallies().await));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,12 +37,14 @@ impl Database {
         }
     }
 
-    /// As [`Database::open`]; but a PostgreSQL that cannot be reached now is used when it can.
-    pub async fn open_or_away(config: &Config) -> Result<Self, StoreError> {
+    /// As [`Database::open`]; but a PostgreSQL that cannot be used now is used when it can. One that refuses us is an error unless the node has
+    /// something to serve without it.
+    pub async fn open_or_away(config: &Config, has_all_links: bool) -> Result<Self, StoreError> {
         match &config.database {
             config::Database::Sqlite(_) => Self::open(config).await,
             config::Database::Postgres(options) => {
-                Self::postgres(&PostgresOptions { start_away: true, ..PostgresOptions::clone(options) }).await
+                let options = PostgresOptions { start_away: true, start_refused: has_all_links, ..PostgresOptions::clone(options) };
+                Self::postgres(&options).await
             }
         }
     }

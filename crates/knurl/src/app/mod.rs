@@ -25,7 +25,7 @@ use std::{
 };
 
 use knurl_core::UnixMillis;
-use knurl_store::{StoreError, replica::Replica};
+use knurl_store::{StoreError, postgres::is_refusal, replica::Replica};
 
 use admin_key::{AdminKey, Standing};
 pub use database::Database;
@@ -80,6 +80,8 @@ pub enum AppError {
     },
     #[error("the database cannot be used: {}", chain(.0))]
     Store(#[source] StoreError),
+    #[error("the database refuses us: {}; check its address, user and password (KNURL_DATABASE_URL) and what the user may do there", chain(.0))]
+    Refused(#[source] StoreError),
     #[error("{}", chain(.0))]
     Clicks(#[from] clicks::StartError),
     #[error("{addr} is in use: is another knurl running? Choose another address with {option}")]
@@ -101,6 +103,12 @@ pub enum AppError {
     StopCutOff,
 }
 
+impl AppError {
+    fn of_store(error: StoreError) -> Self {
+        if is_refusal(&error) { Self::Refused(error) } else { Self::Store(error) }
+    }
+}
+
 impl App {
     pub async fn start(config: Config) -> Result<App, AppError> {
         Self::start_on(config, HandedOver::default()).await
@@ -114,7 +122,8 @@ impl App {
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
         let replica = replica::open(&config).await;
-        let database = Database::open_or_away(&config).await.map_err(AppError::Store)?;
+        let has_all_links = replica.as_ref().is_some_and(Replica::is_complete);
+        let database = Database::open_or_away(&config, has_all_links).await.map_err(AppError::of_store)?;
         database.count_into(&metrics);
         let store = Arc::clone(&database.store);
         let admin_key = Arc::new(AdminKey::of(&config)?);

@@ -104,6 +104,7 @@ impl From<AppError> for Failure {
     fn from(error: AppError) -> Self {
         match error {
             AppError::Config(error) => error.into(),
+            AppError::Refused(_) => Self::Config(error.to_string()),
             other => Self::Failed(chain(&other)),
         }
     }

@@ -119,22 +119,56 @@ fn a_node_that_is_silent_is_not_waited_for_for_ever() {
     refused(&ask(addr(&nginx), &post("/shorten", "{}")), 504, "node_timeout");
 }
 
-#[test]
-fn more_than_its_share_of_one_address_is_refused_with_429() {
+/// A front whose only node is silent: requests stay in flight. Who asks is what they say, so that there are more networks than loopback has;
+/// `limit_conn` comes after nginx has believed them.
+fn crowded() -> (Nginx, std::net::TcpListener) {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let setup =
-        FrontSetup { instead: vec![("limit_conn knurl_address 256", "limit_conn knurl_address 3")], ..FrontSetup::default() };
-    let nginx = front::start(&[silent.local_addr().unwrap()], &setup).unwrap();
-    let waiting: Vec<Peer> = (0..3)
-        .map(|_| {
-            let mut peer = Peer::to(addr(&nginx));
-            peer.send(b"GET /urls HTTP/1.1\r\nhost: t\r\n\r\n");
-            // Taken from the backlog: nginx has handed the request on.
-            drop(silent.accept().map(|(stream, _)| std::mem::forget(stream)));
-            peer
-        })
-        .collect();
-    refused(&ask(addr(&nginx), "GET /urls HTTP/1.1\r\nhost: t\r\n\r\n"), 429, "rate_limited");
+    let setup = FrontSetup {
+        instead: vec![
+            ("limit_conn knurl_network 256", "limit_conn knurl_network 3"),
+            ("limit_conn_status 429;", "limit_conn_status 429; set_real_ip_from 127.0.0.1; real_ip_header X-From;"),
+        ],
+        ..FrontSetup::default()
+    };
+    (front::start(&[silent.local_addr().unwrap()], &setup).unwrap(), silent)
+}
+
+fn list_from(from: &str) -> String {
+    format!("GET /urls HTTP/1.1\r\nhost: t\r\nx-from: {from}\r\n\r\n")
+}
+
+/// In flight until it is dropped.
+fn in_flight(nginx: &Nginx, silent: &std::net::TcpListener, from: &str) -> Peer {
+    let mut peer = Peer::to(addr(nginx));
+    peer.send(list_from(from).as_bytes());
+    // Taken from the backlog: nginx has handed the request on.
+    drop(silent.accept().map(|(stream, _)| std::mem::forget(stream)));
+    peer
+}
+
+#[test]
+fn more_than_its_share_of_one_network_is_refused_with_429() {
+    // Each line is one network, and the next ones are others: of the first three of its addresses everybody is served, then nobody.
+    let networks: [&[&str]; 8] = [
+        &["192.0.2.7"; 4],
+        // Bytes that are newlines, last ones too, and zeros.
+        &["10.10.10.10"; 4],
+        &["0.0.0.10"; 4],
+        // An address of the other kind that is this one.
+        &["192.0.2.8", "::ffff:192.0.2.8", "192.0.2.8", "::ffff:192.0.2.8"],
+        &["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:ffff:ffff:ffff:ffff", "2001:db8:0:1:a0a:a0a:a0a:a0a"],
+        &["2001:db8:0:2::1", "2001:db8:0:2::1", "2001:db8:0:2::1", "2001:db8:0:2::2"],
+        &["a0a:a0a:a0a:a0a:a0a:a0a:a0a:a0a", "a0a:a0a:a0a:a0a::a", "a0a:a0a:a0a:a0a::1", "a0a:a0a:a0a:a0a:a::"],
+        // The network that IPv4 within IPv6 would be in, if it were not seen for what it is.
+        &["::2", "::3", "::a:0:0", "::a"],
+    ];
+    let (nginx, silent) = crowded();
+    let mut waiting = Vec::new();
+    for network in networks {
+        let (last, first) = network.split_last().unwrap();
+        waiting.extend(first.iter().map(|from| in_flight(&nginx, &silent, from)));
+        refused(&ask(addr(&nginx), &list_from(last)), 429, "rate_limited");
+    }
     drop(waiting);
 }
 
