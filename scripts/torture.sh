@@ -14,7 +14,7 @@ failed=0
 # All of them, whatever the first ones say.
 "$lab" kill --kills "${KILLS:-10000}" --seed "$seed" --failpoints all || failed=1
 # The same stories as `make test`, many more of them (STORIES). One alone: KNURL_SIM_SEED.
-KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir target/torture --features knurl/failpoints --package knurl \
+KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir "$target_dir/torture" --features knurl/failpoints --package knurl \
     --test simulation -- --nocapture whatever_befalls || failed=1
 "$lab" promise p9 --requests 1000000 --seed "$seed" || failed=1
 "$lab" promise p10 --seed "$seed" || failed=1

@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_process_that_has_ended_is_no_figure() {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let mut child = crate::leash::spawn(crate::leash::command("true")).unwrap();
         child.wait().unwrap();
         assert!(cpu_time(child.id()).is_err());
     }

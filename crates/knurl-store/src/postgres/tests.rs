@@ -178,7 +178,7 @@ async fn ids_are_looked_up_while_creates_go_on() {
     let world = World::new();
     let mut connection = world.connect().await;
     for _ in 0..4 {
-        assert!(super::migrate::step(&mut connection).await.unwrap());
+        assert!(super::migrate::step(&mut connection, super::migrate::PATIENT).await.unwrap());
     }
     connection
         .batch("insert into links values (3, '', 'abc', 0, 'https://a.b/', null, true, 302, 70, null, 5, 6, null, 1)")
@@ -188,7 +188,7 @@ async fn ids_are_looked_up_while_creates_go_on() {
     let mut holder = world.connect().await;
     let tx = holder.begin().await.unwrap();
     tx.batch("lock table events in access exclusive mode").await.unwrap();
-    let migrating = tokio::spawn(async move { super::migrate::step(&mut connection).await });
+    let migrating = tokio::spawn(async move { super::migrate::step(&mut connection, super::migrate::PATIENT).await });
     let waiting = "select count(*) from pg_locks where relation = 'events'::regclass and not granted";
     let asked = async {
         while world.server.sql(waiting).unwrap() == "0" {
