@@ -22,7 +22,8 @@ const QUESTION: &str = "select current_setting('server_version'), current_databa
      (select count(*) from pg_stat_replication), \
      current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int, \
      (select count(*) from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()), \
-     current_setting('synchronous_commit'), current_setting('fsync')";
+     current_setting('synchronous_commit'), current_setting('fsync'), \
+     current_setting('server_encoding')";
 
 /// The server that writes go to, as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Looked {
     /// `off` by the server's configuration; our own sessions turn it on.
     pub synchronous_commit: String,
     pub fsync: bool,
+    /// Of the database: anything but [`ENCODING`](super::ENCODING) is refused at the start.
+    pub encoding: String,
 }
 
 impl PostgresOptions {
@@ -70,6 +73,7 @@ impl PostgresOptions {
             connections_now: number(row, 6)?,
             synchronous_commit: text(row, 7)?,
             fsync: text(row, 8)? == "on",
+            encoding: text(row, 9)?,
         })
     }
 

@@ -31,6 +31,9 @@ const KNOWN: i64 = MIGRATIONS.len() as i64;
 /// `xid8` and `gen_random_uuid`.
 const SERVER_VERSION_MIN: i64 = 130_000;
 
+/// What a database must hold its texts in: every character that a title or a visitor's browser may have.
+pub const ENCODING: &str = "UTF8";
+
 /// Catalogue rows are read as rows of a table: the functions that look names up would answer from what this session remembers of the time
 /// before it had the lock.
 const SCHEMA_VERSION: &str = "select substring(prosrc from '[0-9]+') from pg_proc where proname = 'knurl_schema_version' \
@@ -81,9 +84,9 @@ fn refuse_old(server: i64) -> Result<()> {
 /// One title with a character that the database does not have would fail a whole group of creates, and a visitor's browser the delivery of
 /// everybody's clicks.
 fn refuse_other_encodings(encoding: &str) -> Result<()> {
-    if encoding != "UTF8" {
+    if encoding != ENCODING {
         return Err(StoreError::Refused(format!(
-            "the database's encoding is {encoding} and Knurl needs UTF8: make another one (`create database … encoding 'UTF8' template \
+            "the database's encoding is {encoding} and Knurl needs {ENCODING}: make another one (`create database … encoding '{ENCODING}' template \
              template0`) and give Knurl that"
         )));
     }

@@ -50,6 +50,7 @@ use creates::Creates;
 pub use failure::is_refusal;
 use failure::unavailable;
 pub use look::Looked;
+pub use migrate::ENCODING;
 use months::Months;
 pub use options::{PostgresOptions, PostgresUrl, PostgresUrlError, Tls};
 use pool::{Pool, Reach};

@@ -4,7 +4,7 @@ use knurl_core::UnixMillis;
 use knurl_spool::{DirDisk, count_aside};
 use knurl_store::{
     Store, StoreError,
-    postgres::{Looked, PostgresOptions, PostgresStore},
+    postgres::{ENCODING, Looked, PostgresOptions, PostgresStore},
     sqlite,
     sqlite::SqliteStore,
 };
@@ -89,6 +89,10 @@ fn unreachable_database(error: &StoreError) -> Check {
 fn schema(looked: &Looked) -> Check {
     let Looked { server_version, database, schema_version, schema_known, .. } = looked;
     let found = format!("PostgreSQL {server_version}, database {database}, schema {schema_version}");
+    if looked.encoding != ENCODING {
+        let remedy = format!("make another one: `create database … encoding '{ENCODING}' template template0`");
+        return Check::fail("database", format!("{found}, encoding {}: it cannot hold every character", looked.encoding), remedy);
+    }
     match schema_version.cmp(schema_known) {
         std::cmp::Ordering::Equal => Check::ok("database", found),
         std::cmp::Ordering::Less => {
@@ -201,6 +205,7 @@ mod tests {
             connections_now: 80,
             synchronous_commit: "on".into(),
             fsync: true,
+            encoding: ENCODING.into(),
         }
     }
 
@@ -222,6 +227,13 @@ mod tests {
         assert_eq!(connections(&looked(), &options(), true).health, Health::Ok);
         assert_eq!(connections(&Looked { connections_now: 81, ..looked() }, &options(), false).health, Health::Warn);
         assert_eq!(connections(&Looked { connections_max: 16, ..looked() }, &options(), true).health, Health::Fail);
+    }
+
+    #[test]
+    fn a_database_that_cannot_hold_every_character_is_a_failure_before_anything_is_made_in_it() {
+        let latin = schema(&Looked { schema_version: 0, encoding: "LATIN1".into(), ..looked() });
+        assert_eq!(latin.health, Health::Fail);
+        assert!(latin.found.contains("LATIN1"), "{}", latin.found);
     }
 
     #[test]
