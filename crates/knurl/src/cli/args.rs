@@ -52,7 +52,8 @@ pub(super) enum Command {
     /// are reported and left out, those whose target has a scheme that `links.target_schemes` does not allow or leads back to this shortener
     /// among them. The same file again changes nothing, so an import that was cut off is continued by running it again: a row that was
     /// edited here since, or corrected in the file, is left as it is and reported field by field, and one that was deleted here stays
-    /// deleted. Files are recognised by their header and taken in the order users, urls, events, whatever the order they are named in.
+    /// deleted. Only clicks that `clicks.retention_days` has removed in between are not known any more: they are counted again.
+    /// Files are recognised by their header and taken in the order users, urls, events, whatever the order they are named in.
     Import(ImportArgs),
     /// Write users, urls and events as CSV or JSON Lines files
     ///
