@@ -1,8 +1,8 @@
 //! Leash: a child that outlives neither whoever holds it nor the process that made it.
 //!
 //! Promised: dropping a [`Leashed`] kills the child and waits for it, also while a panic unwinds; where nothing is dropped, because we were
-//! killed ourselves, the kernel kills the child. Refused: a command that was not made by [`command`], which nothing would tell of our death.
-//! clippy.toml bans `Command::spawn` everywhere else.
+//! killed ourselves, the kernel kills the child once it has become its program: whoever is killed within the millisecond before leaves it
+//! behind. Refused: a command that was not made by [`command`], which nothing would tell of our death. clippy.toml bans `Command::spawn` everywhere else.
 
 use std::{
     ffi::OsStr,

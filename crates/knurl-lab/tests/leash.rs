@@ -31,6 +31,15 @@ fn ends(pid: u32) {
     }
 }
 
+/// Only then has it asked the kernel for the signal.
+fn becomes_the_program(pid: u32) {
+    let (place, begun) = (format!("/proc/{pid}/cmdline"), Instant::now());
+    while !std::fs::read(&place).unwrap().starts_with(b"sleep\0") {
+        assert!(begun.elapsed() < LONG, "{pid} does not become the program");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_test_that_panics_leaves_no_child_behind() {
     let mut pid = 0;
@@ -58,7 +67,7 @@ fn a_process_that_is_killed_leaves_no_child_behind() {
     let mut parent = leash::spawn(parent).unwrap();
     let said = BufReader::new(parent.stdout.take().unwrap()).lines().map_while(Result::ok);
     let pid: u32 = said.filter_map(|line| line.strip_prefix("child ")?.parse().ok()).next().unwrap();
-    assert!(PathBuf::from(format!("/proc/{pid}")).exists());
+    becomes_the_program(pid);
     parent.kill().unwrap();
     parent.wait().unwrap();
     ends(pid);
