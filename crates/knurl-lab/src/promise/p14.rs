@@ -27,7 +27,7 @@ pub struct P14Args {
     pub run: RunArgs,
     #[arg(long, default_value_t = 10_000)]
     pub connections: usize,
-    /// Of each kind of patience, in milliseconds; 0: the node's defaults
+    /// Of each kind of patience, in milliseconds; 0: the node's defaults, and 10 s for a connection with nothing to do
     #[arg(long, default_value_t = 0)]
     pub patience_ms: u64,
 }
@@ -38,12 +38,15 @@ impl Default for P14Args {
     }
 }
 
-const PATIENCE: [&str; 4] = [
+const PATIENCE: [&str; 5] = [
     "KNURL_HTTP_FIRST_BYTE_TIMEOUT_MS",
     "KNURL_HTTP_HEADER_TIMEOUT_MS",
     "KNURL_HTTP_REQUEST_TIMEOUT_MS",
     "KNURL_HTTP_WRITE_TIMEOUT_MS",
+    IDLE,
 ];
+/// A list that is refused under this load is a short answer, which the kernel takes: its connection then waits for nothing but a next request.
+const IDLE: &str = "KNURL_HTTP_IDLE_TIMEOUT_MS";
 /// The longest of the defaults: that of a body.
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(10);
 /// A busy machine may be late; a connection that stays for so much longer is not being closed.
@@ -104,7 +107,7 @@ pub fn run(args: &P14Args) -> Result<Report, FleetError> {
     raise_descriptors(args.connections + 1_000)?;
     let dir = tempfile::Builder::new().prefix("knurl-p14-").tempdir()?;
     let env: Vec<(String, String)> = match args.patience_ms {
-        0 => Vec::new(),
+        0 => vec![(IDLE.to_owned(), PATIENCE_DEFAULT.as_millis().to_string())],
         ms => PATIENCE.iter().map(|key| ((*key).to_owned(), ms.to_string())).collect(),
     };
     let patience = if args.patience_ms == 0 { PATIENCE_DEFAULT } else { Duration::from_millis(args.patience_ms) };
@@ -218,9 +221,12 @@ fn watch(epoll: &OwnedFd, stalled: &mut [Stalled], wait: Duration) -> io::Result
     Ok(())
 }
 
-/// Once the node has given up on so many writes, it was those.
+/// Once the node has given up on so many writes and idle connections, it was those: visitors are never idle.
 fn settle_never_reading(node: &Node, stalled: &mut [Stalled]) -> Result<(), FleetError> {
-    let given_up = node.metric("knurl_connection_timeouts_total{kind=\"write\"}")? as usize;
+    let given_up = ["write", "idle"]
+        .into_iter()
+        .map(|kind| node.metric(&format!("knurl_connection_timeouts_total{{kind=\"{kind}\"}}")))
+        .sum::<Result<f64, _>>()? as usize;
     if given_up >= stalled.iter().filter(|member| member.kind == Kind::NeverReads).count() {
         for member in stalled.iter_mut().filter(|member| member.kind == Kind::NeverReads) {
             member.closed_after.get_or_insert(member.opened_at.elapsed());
