@@ -24,9 +24,11 @@ impl Dying {
         let counter = Arc::clone(&heard);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let mut request = [0; 4096];
-                let n = stream.unwrap().read(&mut request).unwrap();
+                let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
+                let n = stream.read(&mut request).unwrap();
+                // Counted before it closes: whoever sees the connection end may ask at once.
                 counter.fetch_add(usize::from(n > 0), SeqCst);
+                drop(stream);
             }
         });
         Self { addr, heard }
