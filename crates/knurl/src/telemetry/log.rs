@@ -15,7 +15,7 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::Metrics;
+use super::{Metrics, line::Lines};
 use crate::config::{LogConfig, LogFormat};
 
 /// A burst of a second at a rate nobody can read anyway; some 2 MB at 256 bytes a line.
@@ -41,10 +41,11 @@ pub fn start(config: &LogConfig) -> Logging {
     let logging = Logging::to(io::stderr());
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::registry().with(filter);
+    // Two layers, because each writes the fields of its lines in its own way.
     let layer = tracing_subscriber::fmt::layer().with_writer(logging.clone());
     let installed = match config.format {
-        LogFormat::Json => subscriber.with(layer.json().flatten_event(true)).try_init(),
-        LogFormat::Text => subscriber.with(layer.with_ansi(false)).try_init(),
+        LogFormat::Json => subscriber.with(layer.json().event_format(Lines::new(config.format))).try_init(),
+        LogFormat::Text => subscriber.with(layer.with_ansi(false).event_format(Lines::new(config.format))).try_init(),
     };
     if installed.is_ok() {
         std::panic::set_hook(Box::new(|panic| {

@@ -22,8 +22,8 @@ use prometheus_client::{
 use knurl_store::StoreError;
 
 use super::{
-    dependencies::Dependencies, histogram::Histogram, limits::LimitMetrics, process, redirects::Redirects, redis::RedisMetrics,
-    tiers::Tiers,
+    dependencies::Dependencies, exemplars::Exemplars, histogram::Histogram, limits::LimitMetrics, process, redirects::Redirects,
+    redis::RedisMetrics, tiers::Tiers, traces::Traces,
 };
 
 /// What [`Metrics::render`] returns, to a scraper that knows the newer format.
@@ -270,6 +270,8 @@ pub struct Metrics {
     pub limits: LimitMetrics,
     pub redis: RedisMetrics,
     pub log: LogMetrics,
+    pub traces: Traces,
+    pub exemplars: Exemplars,
     pub jobs: JobMetrics,
     /// Longest silence of the runtime the watchdog saw since the last scrape, in milliseconds.
     pub runtime_silence_ms: Gauge,
@@ -376,6 +378,7 @@ impl Collector for Scrape {
         counter(out, "knurl_job_errors", "Steps of background jobs that failed and are tried again.", &metrics.jobs.errors)?;
         counter(out, "knurl_clicks_purged", "Click events removed by retention.", &metrics.jobs.purged)?;
         counter(out, "knurl_log_dropped", "Log lines dropped because the reader was too slow.", &metrics.log.dropped)?;
+        metrics.traces.encode(out)?;
         let silence_s = metrics.runtime_silence_ms.get() as f64 / 1e3;
         gauge(out, "knurl_runtime_silence_seconds", "Longest the runtime has not turned, as the watchdog saw it.", silence_s)?;
         process::encode(out)
