@@ -67,19 +67,47 @@ need_servers() {
 # What a clock that steps is made with: a library that is preloaded.
 need_clock() { need_debian faketime faketime; }
 
+# Where tools from PyPI go.
+need_tools_venv() {
+  [ -x "$tools_dir/bin/pip" ] && return 0
+  python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
+  python3 -m venv "$tools_dir"
+}
+
 # need_cargo_tool NAME VERSION: `cargo NAME`, from PyPI's builds of it; 1 where that cannot be had.
 need_cargo_tool() {
   local name=$1 version=$2
   command -v "cargo-$name" >/dev/null && return 0
-  if [ ! -x "$tools_dir/bin/pip" ]; then
-    python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
-    python3 -m venv "$tools_dir" || return 1
-  fi
+  need_tools_venv || return 1
   say "installing cargo-$name $version into $tools_dir"
-  "$tools_dir/bin/pip" install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
+  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
   command -v "cargo-$name" >/dev/null
+}
+
+# need_collector: an OpenTelemetry collector, which tests send traces to: `rotel-agent`, from PyPI's build of rotel for this Python, by its hash.
+need_collector() {
+  command -v rotel-agent >/dev/null && return 0
+  need_tools_venv || return 1
+  # It is linked to the Python it was built for, whose library Debian has by itself.
+  local minor
+  minor=$("$tools_dir/bin/python3" -c 'import sys; print(sys.version_info.minor)') || return 1
+  ldconfig -p | grep -q "libpython3\.$minor\.so" || install_debian "libpython3.$minor" || return 1
+  say "installing rotel $rotel_version into $tools_dir"
+  local wanted="$tools_dir/rotel.txt"
+  { printf 'rotel==%s' "$rotel_version" && printf ' --hash=sha256:%s' "${rotel_hashes[@]}" && echo; } >"$wanted"
+  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$wanted" || return 1
+  ln -sf "$("$tools_dir/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rotel/rotel-agent" "$tools_dir/bin/rotel-agent"
+  rotel-agent version >/dev/null
 }
 
 nextest_version=0.9.148
 deny_version=0.20.2
 fuzz_version=0.13.2
+rotel_version=0.0.1a15
+# Of its builds for x86-64 and Python 3.10 to 3.13.
+rotel_hashes=(
+  797faed4ec003b0b1ab65fee25a18c991cb863c221f503d383425f0958aaa5fa
+  2f4117e58410c933e0dc042a268ef738dab2e3a5d63b5831209acdac2a6ddcb7
+  6b1a12b2d6d52ab10574cb111053402f2bc195fa55453b19294af57c0d35bece
+  322a830deed963dd5dcc460007e917eec071c5977e51c3a06029348f39e4eec9
+)

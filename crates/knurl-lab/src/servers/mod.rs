@@ -5,6 +5,7 @@
 //! package: never a test that quietly did not run.
 //! Refused: a server that is running already; anything that is not ours to stop.
 
+mod collector;
 mod daemon;
 mod nginx;
 mod postgres;
@@ -13,6 +14,7 @@ mod redis_fleet;
 
 use std::{io, path::PathBuf};
 
+pub use collector::{Collector, Received};
 pub(crate) use daemon::descendants;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};

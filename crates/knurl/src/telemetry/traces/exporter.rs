@@ -71,7 +71,6 @@ impl Work {
         let stopping = Arc::clone(&self.stopping);
         let mut stopped = std::pin::pin!(stopping.notified());
         loop {
-            self.waiting.measure();
             let first = tokio::select! {
                 () = &mut stopped => break,
                 first = self.waiting.next() => first,
@@ -150,7 +149,6 @@ impl Work {
             }
             batch.clear();
         }
-        self.waiting.measure();
     }
 }
 

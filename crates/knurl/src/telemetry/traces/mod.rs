@@ -33,11 +33,7 @@ pub use self::{
     span::{Kind, Span},
 };
 use self::{exporter::Exporter, queue::Queue, recording::Finished};
-use super::{
-    RequestId,
-    metrics::{Counter, Gauge},
-    scope::Scope,
-};
+use super::{RequestId, metrics::Counter, scope::Scope};
 use crate::{chance, config::TelemetryConfig};
 
 /// Where traces are made and counted; without a tracer there are none.
@@ -59,8 +55,6 @@ pub struct TraceCounts {
     pub abandoned: Counter,
     /// Attempts to send that failed.
     pub failures: Counter,
-    /// Spans that wait.
-    pub queued: Gauge,
 }
 
 impl Traces {
@@ -104,10 +98,6 @@ impl Traces {
     }
 
     pub(super) fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        // Without a tracer there is nothing that could be counted.
-        if self.tracer().is_none() {
-            return Ok(());
-        }
         let counts = &*self.counts;
         for (name, help, count) in [
             ("knurl_traces_exported", "Traces that the collector has taken.", &counts.exported),
@@ -123,12 +113,8 @@ impl Traces {
             ConstCounter::new(count.get()).encode(family.encode_family(&labels)?)?;
         }
         let help = "Spans that wait to be sent.";
-        ConstGauge::new(counts.queued.get() as f64).encode(out.encode_descriptor(
-            "knurl_traces_queued_spans",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)
+        let queued = self.tracer().map_or(0, |tracer| tracer.queue.spans());
+        ConstGauge::new(queued as f64).encode(out.encode_descriptor("knurl_traces_queued_spans", help, None, MetricType::Gauge)?)
     }
 }
 

@@ -56,6 +56,12 @@ impl Queue {
     }
 }
 
+impl Queue {
+    pub(super) fn spans(&self) -> usize {
+        self.room.spans.load(Relaxed)
+    }
+}
+
 impl Waiting {
     /// The next one; `None` when it is closed and empty.
     pub(super) async fn next(&mut self) -> Option<Finished> {
@@ -73,10 +79,6 @@ impl Waiting {
 
     pub(super) fn counts(&self) -> &Arc<TraceCounts> {
         &self.room.counts
-    }
-
-    pub(super) fn measure(&self) {
-        self.room.counts.queued.set(self.room.spans.load(Relaxed) as u64);
     }
 }
 
