@@ -82,7 +82,8 @@ impl PrometheusSetup {
             for target in targets {
                 let _ = writeln!(text, "      - targets: ['{}']", target.addr);
                 if !target.labels.is_empty() {
-                    let labels: Vec<String> = target.labels.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
+                    let labels: Vec<String> =
+                        target.labels.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
                     let _ = writeln!(text, "        labels: {{ {} }}", labels.join(", "));
                 }
             }
@@ -122,6 +123,19 @@ pub struct ActiveAlert {
     /// Since when its expression is true, in seconds since 1970. A firing one fires `for` later.
     pub active_at_s: f64,
     pub value: f64,
+}
+
+/// A rule as Prometheus has read it.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub name: String,
+    pub query: String,
+    /// Otherwise it records.
+    pub alerts: bool,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// Its `for`.
+    pub for_s: f64,
 }
 
 /// A running Prometheus.
@@ -195,6 +209,21 @@ impl Prometheus {
         Ok(list(&answer["alerts"]).iter().map(alert).collect())
     }
 
+    /// Those of the rules it was given, in their order.
+    pub fn rules(&self) -> Result<Vec<Rule>> {
+        let answer = self.ask("/api/v1/rules")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let rule = |of: &Value| Rule {
+            name: text(&of["name"]),
+            query: text(&of["query"]),
+            alerts: of["type"] == "alerting",
+            labels: labels(&of["labels"]),
+            annotations: labels(&of["annotations"]),
+            for_s: of["duration"].as_f64().unwrap_or(0.0),
+        };
+        Ok(list(&answer["groups"]).iter().flat_map(|group| list(&group["rules"])).map(rule).collect())
+    }
+
     /// Those that fire now.
     pub fn firing(&self) -> Result<Vec<ActiveAlert>> {
         Ok(self.alerts()?.into_iter().filter(|alert| alert.firing).collect())
@@ -206,8 +235,7 @@ impl Prometheus {
 
     fn ask(&self, path: &str) -> Result<Value> {
         let failed = |words: String| ServerError::Failed { program: "prometheus".to_owned(), words };
-        let answer =
-            Connection::open(self.addr)?.ask(&Request::get(path)).map_err(|error| failed(format!("{path}: {error}")))?;
+        let answer = Connection::open(self.addr)?.ask(&Request::get(path)).map_err(|error| failed(format!("{path}: {error}")))?;
         match answer.json() {
             Some(mut json) if json["status"] == "success" => Ok(json["data"].take()),
             Some(json) => Err(failed(format!("{path}: {}", json["error"].as_str().unwrap_or_default()))),
@@ -277,7 +305,8 @@ pub(super) fn unix_seconds(text: &str) -> Option<f64> {
     let second: f64 = time.next()?.parse().ok()?;
     // Years begin in March, so that a leap day is a year's last; 719 468 days are from then of year 0 to 1970.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    let days =
+        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day - 1 - 719_468;
     Some((days * 86_400 + hour * 3_600 + minute * 60) as f64 + second)
 }
 
