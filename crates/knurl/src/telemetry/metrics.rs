@@ -160,8 +160,10 @@ impl StoreMetrics {
 pub struct AdmissionMetrics {
     pub in_flight: [Gauge; ADMISSION_CLASSES.len()],
     pub waiting: [Gauge; ADMISSION_CLASSES.len()],
-    /// Answered 503 at once.
+    /// Answered 503.
     pub shed: [Counter; ADMISSION_CLASSES.len()],
+    /// How long they waited until they were told.
+    pub refusal: Histogram,
     /// How many classes are narrowed.
     pub rung: Gauge,
     /// The longest a task has waited for a worker since the last scrape.
@@ -185,11 +187,13 @@ impl AdmissionMetrics {
                 ConstGauge::new(gauge.get() as f64).encode(family.encode_family(&[("class", *class)])?)?;
             }
         }
-        let help = "Requests answered 503 at once because there was too much to do, by class.";
+        let help = "Requests answered 503 because there was too much to do, by class.";
         let mut family = out.encode_descriptor("knurl_admission_shed", help, None, MetricType::Counter)?;
         for (class, shed) in ADMISSION_CLASSES.iter().zip(&self.shed) {
             ConstCounter::new(shed.get()).encode(family.encode_family(&[("class", *class)])?)?;
         }
+        let help = "Time from a request's asking for a place until it was refused one.";
+        histogram(out, "knurl_admission_refusal_duration_seconds", help, &self.refusal)?;
         let help = "Classes narrowed for the sake of those above them: 1 exports, 2 reads too, 3 creates too.";
         gauge(out, "knurl_admission_rung", help, self.rung.get() as f64)?;
         let lag_s = self.worker_lag_ms.get() as f64 / 1e3;
