@@ -141,7 +141,11 @@ impl Handler for Front {
             Err(open) => open,
         };
         let Some(place) = self.state.admission.enter_at_once(Class::Redirect) else {
-            return self.refused(&parts, peer, || answered(self.state.admission.refuse(Class::Redirect), &parts));
+            return self.refused(&parts, peer, || {
+                let error = self.state.admission.refuse(Class::Redirect, Duration::ZERO);
+                self.state.metrics.redirects.shed();
+                answered(error, &parts)
+            });
         };
         parts.extensions.insert(peer);
         let state = Arc::clone(&self.state);

@@ -96,6 +96,7 @@ fn a_trace_goes_on_and_a_stranger_does_not_choose_what_is_recorded() {
     let front = Front::start_with(&FrontSetup::default(), |config| {
         config.telemetry.endpoint = OtlpEndpoint::parse(&format!("http://{closed}"), OtlpProtocol::Grpc);
         config.telemetry.sample_one_in = 0;
+        config.telemetry.slow = std::time::Duration::ZERO;
     });
     front.node.shorten("abc", "https://example.com/");
     let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");

@@ -23,7 +23,7 @@ pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Result<Respons
 }
 
 pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response<Body> {
-    exposition(&state.metrics, &headers)
+    exposition(&state, &headers)
 }
 
 /// `GET /urls/{short_code}/redirect`; and `GET /{short_code}` where it did not come through the front, or stands under `/api/v1`.

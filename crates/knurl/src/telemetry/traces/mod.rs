@@ -22,10 +22,6 @@ use std::{
 };
 
 use http::HeaderMap;
-use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-};
 
 pub use self::{
     context::{Parent, TraceId},
@@ -33,7 +29,12 @@ pub use self::{
     span::{Kind, Span},
 };
 use self::{exporter::Exporter, queue::Queue, recording::Finished};
-use super::{RequestId, metrics::Counter, scope::Scope};
+use super::{
+    RequestId,
+    counters::Counter,
+    scope::Scope,
+    table::{self, Encoded, Out},
+};
 use crate::{chance, config::TelemetryConfig};
 
 /// Where traces are made and counted; without a tracer there are none.
@@ -97,24 +98,14 @@ impl Traces {
         }
     }
 
-    pub(super) fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    pub(super) fn encode(&self, out: &mut Out<'_>) -> Encoded {
         let counts = &*self.counts;
-        for (name, help, count) in [
-            ("knurl_traces_exported", "Traces that the collector has taken.", &counts.exported),
-            ("knurl_traces_export_failures", "Attempts to send traces that failed.", &counts.failures),
-        ] {
-            ConstCounter::new(count.get()).encode(out.encode_descriptor(name, help, None, MetricType::Counter)?)?;
-        }
-        let help = "Traces that were to be sent and were not, by reason.";
-        let mut family = out.encode_descriptor("knurl_traces_dropped", help, None, MetricType::Counter)?;
-        for (reason, count) in [("queue_full", &counts.overflowed), ("not_taken", &counts.refused), ("shutdown", &counts.abandoned)]
-        {
-            let labels = [("reason", reason)];
-            ConstCounter::new(count.get()).encode(family.encode_family(&labels)?)?;
-        }
-        let help = "Spans that wait to be sent.";
+        let dropped = [("queue_full", &counts.overflowed), ("not_taken", &counts.refused), ("shutdown", &counts.abandoned)];
+        table::TRACES_DROPPED.counts(out, dropped.map(|(reason, count)| (reason, count.get())))?;
+        table::TRACES_EXPORTED.count(out, counts.exported.get())?;
+        table::TRACES_EXPORT_FAILURES.count(out, counts.failures.get())?;
         let queued = self.tracer().map_or(0, |tracer| tracer.queue.spans());
-        ConstGauge::new(queued as f64).encode(out.encode_descriptor("knurl_traces_queued_spans", help, None, MetricType::Gauge)?)
+        table::TRACES_QUEUED_SPANS.gauge(out, queued as f64)
     }
 }
 
