@@ -17,7 +17,7 @@ const API: &str = "knurl_api_request_duration_seconds_bucket{";
 /// One for each doubling of a nanosecond: no bucket is narrower, and none is wider than a few of them.
 const PLACES: usize = u64::BITS as usize;
 
-/// By the beginning of the lines that they belong to, and by size.
+/// By the lines that they belong to, as far as these are alike, and by size.
 #[derive(Debug, Default)]
 pub struct Exemplars(Mutex<BTreeMap<String, [Option<One>; PLACES]>>);
 
@@ -35,7 +35,7 @@ impl Exemplars {
 
     /// `route`: the pattern, of which there are as many as the router has.
     pub fn api(&self, route: &'static str, took: Duration, trace_id: TraceId) {
-        self.put(format!("{API}route=\"{route}\","), took, trace_id);
+        self.put(format!("{API},route=\"{route}\""), took, trace_id);
     }
 
     fn put(&self, series: String, took: Duration, trace_id: TraceId) {
@@ -53,16 +53,16 @@ impl Exemplars {
             return exposition;
         }
         let mut out = String::with_capacity(exposition.len() + all.len() * 512);
-        let mut before = ("", f64::NEG_INFINITY);
+        let mut before = (String::new(), f64::NEG_INFINITY);
         for line in exposition.split_inclusive('\n') {
             let Some((series, bound)) = bucket_of(line) else {
                 out.push_str(line);
                 continue;
             };
             let above = if before.0 == series { before.1 } else { f64::NEG_INFINITY };
-            before = (series, bound);
             out.push_str(line.trim_end_matches('\n'));
-            let ones = all.get(series).into_iter().flatten().flatten();
+            let ones = all.get(&series).into_iter().flatten().flatten();
+            before = (series, bound);
             let fitting = ones.filter(|one| above < one.took_s && one.took_s <= bound);
             if let Some(One { trace_id, took_s, at_s }) = fitting.max_by(|one, other| one.at_s.total_cmp(&other.at_s)) {
                 // Writing to a String does not fail.
@@ -74,12 +74,13 @@ impl Exemplars {
     }
 }
 
-/// Of a line of a bucket: the part before `le`, and its bound.
-fn bucket_of(line: &str) -> Option<(&str, f64)> {
-    let (series, rest) = line.split_once("le=\"")?;
-    let (bound, _) = rest.split_once('"')?;
+/// Of a line of a bucket: the line without `le` and without its value, and its bound.
+fn bucket_of(line: &str) -> Option<(String, f64)> {
+    let (name, rest) = line.split_once("le=\"").filter(|_| line.contains("_bucket{"))?;
+    let (bound, rest) = rest.split_once('"')?;
+    let (labels, _value) = rest.rsplit_once("} ")?;
     let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? };
-    line.contains("_bucket{").then_some((series, bound))
+    Some((format!("{name}{labels}"), bound))
 }
 
 #[cfg(test)]
@@ -110,7 +111,7 @@ mod tests {
             "{line}"
         );
         let [line] = with(api)[..] else { panic!("{shown}") };
-        assert!(line.contains("route=\"/urls/{id}\",le=\"+Inf\"} 1 # {"), "{line}");
+        assert!(line.contains("le=\"+Inf\",route=\"/urls/{id}\"} 1 # {"), "{line}");
         assert!(shown.ends_with("# EOF\n"));
     }
 }

@@ -121,7 +121,7 @@ mod tests {
             within(|| tracing::warn!(code = "x", "in it"));
         });
         let parsed: Vec<serde_json::Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(parsed[0]["message"], "before \"all\" }}");
+        assert_eq!(parsed[0]["message"], "before \"all\" }");
         assert!(parsed[0].get("request_id").is_none() && parsed[0].get("trace_id").is_none());
         assert_eq!(parsed[1]["request_id"], "abc");
         assert_eq!(parsed[1]["trace_id"], format!("{:032x}", 0xf));

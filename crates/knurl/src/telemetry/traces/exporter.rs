@@ -93,6 +93,7 @@ impl Work {
             if is_stopping {
                 return self.flush(batch).await;
             }
+            self.waiting.done(&batch);
         }
         self.flush(Vec::new()).await;
     }
@@ -147,6 +148,7 @@ impl Work {
             if !self.attempt(&batch, until).await {
                 self.waiting.counts().abandoned.add(batch.len() as u64);
             }
+            self.waiting.done(&batch);
             batch.clear();
         }
     }
@@ -155,8 +157,9 @@ impl Work {
 /// More, until the batch is full or [`GATHER`] is over.
 async fn gather(waiting: &mut Waiting, batch: &mut Vec<Finished>) {
     let mut spans: usize = batch.iter().map(|finished| finished.spans.len()).sum();
+    let spans_max = waiting.batch_spans_max().min(BATCH_SPANS_MAX);
     let more = async {
-        while spans < BATCH_SPANS_MAX
+        while spans < spans_max
             && let Some(next) = waiting.next().await
         {
             spans += next.spans.len();
@@ -169,7 +172,8 @@ async fn gather(waiting: &mut Waiting, batch: &mut Vec<Finished>) {
 /// What is there.
 fn fill(waiting: &mut Waiting, batch: &mut Vec<Finished>) {
     let mut spans: usize = batch.iter().map(|finished| finished.spans.len()).sum();
-    while spans < BATCH_SPANS_MAX
+    let spans_max = waiting.batch_spans_max().min(BATCH_SPANS_MAX);
+    while spans < spans_max
         && let Some(next) = waiting.at_once()
     {
         spans += next.spans.len();

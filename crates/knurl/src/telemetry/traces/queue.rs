@@ -1,6 +1,6 @@
 //! Finished traces on their way to the exporter.
 //!
-//! Promised: offering never waits and takes no more memory than for so many spans; what does not fit is counted.
+//! Promised: offering never waits and takes no more memory than for so many spans, those under way included; what does not fit is counted.
 
 use std::sync::{
     Arc,
@@ -17,7 +17,7 @@ pub(super) struct Queue {
     room: Arc<Room>,
 }
 
-/// What is in the queue.
+/// What is in the queue, or taken from it and not done with.
 #[derive(Debug)]
 struct Room {
     spans: AtomicUsize,
@@ -63,13 +63,24 @@ impl Queue {
 }
 
 impl Waiting {
-    /// The next one; `None` when it is closed and empty.
+    /// The next one, which takes its room until it is [`Waiting::done`] with; `None` when the queue is closed and empty.
     pub(super) async fn next(&mut self) -> Option<Finished> {
-        self.traces.recv().await.inspect(|finished| self.room.leave(finished))
+        self.traces.recv().await
     }
 
     pub(super) fn at_once(&mut self) -> Option<Finished> {
-        self.traces.try_recv().ok().inspect(|finished| self.room.leave(finished))
+        self.traces.try_recv().ok()
+    }
+
+    /// Sent, or given up.
+    pub(super) fn done(&self, batch: &[Finished]) {
+        let spans = batch.iter().map(|finished| finished.spans.len()).sum();
+        self.room.spans.fetch_sub(spans, Relaxed);
+    }
+
+    /// So many at once that others find room meanwhile.
+    pub(super) fn batch_spans_max(&self) -> usize {
+        (self.room.spans_max / 2).max(1)
     }
 
     /// Nothing is taken any more.
@@ -79,11 +90,5 @@ impl Waiting {
 
     pub(super) fn counts(&self) -> &Arc<TraceCounts> {
         &self.room.counts
-    }
-}
-
-impl Room {
-    fn leave(&self, finished: &Finished) {
-        self.spans.fetch_sub(finished.spans.len(), Relaxed);
     }
 }
