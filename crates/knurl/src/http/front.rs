@@ -187,7 +187,7 @@ pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Kn
     };
     let (is_head, started, now) = (asked.is_head, asked.started, asked.now);
     let sampled = trace::begin(state, asked.headers, asked.has_parent, peer);
-    let mut response = match verdict {
+    let response = match verdict {
         Verdict::Redirect(link, status) => {
             // The request's map becomes the answer's: no allocation.
             let headers = std::mem::take(&mut parts.headers);
@@ -200,11 +200,8 @@ pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Kn
     if let Some(tracer) = state.metrics.traces.tracer()
         && (sampled.is_some() || tracer.is_slow(took))
     {
-        let (method, status) = (&parts.method, response.status().as_u16());
-        let answered = trace::Answered { peer, began: started, took, method, path: parts.uri.path(), outcome, status };
-        if let Some(own) = trace::end(state, answered, sampled) {
-            trace::tell(&mut response, own);
-        }
+        let answered = trace::Answered { peer, began: started, took, method: &parts.method, path: parts.uri.path(), outcome };
+        return Ok(trace::end(state, answered, sampled, response));
     }
     Ok(response)
 }

@@ -33,19 +33,30 @@ pub(super) fn begin(state: &HttpState, headers: &HeaderMap, has_parent: bool, pe
     state.metrics.traces.tracer()?.head(headers, has_parent, || is_believed(state, peer))
 }
 
-/// A redirect from memory that was chosen, or was slow.
+/// A redirect from memory that was chosen, or was slow. The answer comes and goes by value: whoever is not traced has no use for its address.
 #[cold]
-pub(super) fn end(state: &HttpState, answered: Answered<'_>, beginning: Option<Box<Beginning>>) -> Option<Parent> {
-    let Answered { peer, began, took, method, path, outcome, status } = answered;
-    let recording = state.metrics.traces.tracer()?.afterwards(began, beginning);
-    let described = Described { method, route: Some(REDIRECT), path, status };
+pub(super) fn end(
+    state: &HttpState,
+    answered: Answered<'_>,
+    beginning: Option<Box<Beginning>>,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    let Answered { peer, began, took, method, path, outcome } = answered;
+    let Some(tracer) = state.metrics.traces.tracer() else { return response };
+    let recording = tracer.afterwards(began, beginning);
+    let described = Described { method, route: Some(REDIRECT), path, status: response.status().as_u16() };
     let kept = recording.end(Kind::Server, false, |span| {
         described.describe(span);
         span.note("knurl.redirect.outcome", outcome.name());
         span.note("knurl.tier", "memory");
-    })?;
-    state.metrics.exemplars.redirect(took, kept.trace_id);
-    is_believed(state, peer).then(|| recording.own())
+    });
+    if let Some(Kept { trace_id, .. }) = kept {
+        state.metrics.exemplars.redirect(took, trace_id);
+        if is_believed(state, peer) {
+            tell(&mut response, recording.own());
+        }
+    }
+    response
 }
 
 /// What is known of a redirect when its answer is there.
@@ -57,7 +68,6 @@ pub(super) struct Answered<'a> {
     pub(super) method: &'a Method,
     pub(super) path: &'a str,
     pub(super) outcome: Outcome,
-    pub(super) status: u16,
 }
 
 /// A refusal that is made at once, with its ids in its log line.
@@ -136,7 +146,7 @@ impl Whole {
 }
 
 /// To whom an answer belongs.
-pub(super) fn tell(response: &mut Response<Body>, own: Parent) {
+fn tell(response: &mut Response<Body>, own: Parent) {
     response.headers_mut().insert(context::TRACERESPONSE, own.to_header());
 }
 
