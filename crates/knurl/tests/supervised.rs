@@ -1,7 +1,6 @@
 //! What a supervisor hears (`NOTIFY_SOCKET`, `WATCHDOG_USEC`), and the units that are made for it, judged by systemd's own programs.
 #![allow(clippy::unwrap_used, reason = "test code outside a #[test] function")]
 
-mod tree;
 mod wire;
 
 use std::{
@@ -16,7 +15,6 @@ use std::{
 use knurl_lab::leash;
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tree::{root, text_of};
 use wire::{LONG, process::Process};
 
 /// Of systemd's scale from 0 (nothing is reachable) to 10. What is left is the network, and a user of its own.
@@ -93,6 +91,10 @@ fn what_is_meant_for_another_process_is_not_answered() {
 
 // -- The units of deploy/systemd ---------------------------------------------------------------------------------------------------
 
+fn unit(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd").join(name)).unwrap()
+}
+
 /// None where there is no systemd: then only what stands in the text is judged.
 fn analyze(dir: &Path, args: &[&str]) -> Option<(bool, String)> {
     let mut command = leash::command("systemd-analyze");
@@ -107,8 +109,7 @@ fn analyze(dir: &Path, args: &[&str]) -> Option<(bool, String)> {
 fn units() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     for name in ["knurl.service", "knurl.socket"] {
-        let text = text_of(&root().join("deploy/systemd").join(name));
-        fs::write(dir.path().join(name), text.replace("/usr/local/bin/knurl", wire::process::BINARY)).unwrap();
+        fs::write(dir.path().join(name), unit(name).replace("/usr/local/bin/knurl", wire::process::BINARY)).unwrap();
     }
     dir
 }
@@ -135,7 +136,7 @@ fn the_unit_leaves_little_open() {
 
 #[test]
 fn the_unit_restarts_what_ends_and_is_more_patient_than_we_are_with_ourselves() {
-    let unit = text_of(&root().join("deploy/systemd/knurl.service"));
+    let unit = unit("knurl.service");
     let value = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_else(|| panic!("{name}"));
     assert_eq!((value("Restart"), value("Type")), ("always", "notify"));
     let defaults = knurl::config::Config::default();
