@@ -19,7 +19,7 @@ COPY crates crates
 COPY config config
 COPY deploy deploy
 RUN RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo auditable build --release --locked --bin knurl --package knurl --target "$(rustc -vV | sed -n 's/^host: //p')"
+    cargo auditable build --release --locked --bin knurl --package knurl --target "$(rustc --print host-tuple)"
 RUN mkdir -p /out/root/etc/ssl/certs /out/data && \
     cp target/*/release/knurl /out/root/knurl && \
     cp /etc/ssl/certs/ca-certificates.crt /out/root/etc/ssl/certs/ && \

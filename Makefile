@@ -1,6 +1,6 @@
 # What a newcomer types. Everything stands in scripts/, which can be run without make.
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test lint fuzz torture bench load stack-test
+.PHONY: help run fleet test lint fuzz torture bench load image stack-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -28,6 +28,9 @@ bench: ## measure against nginx `return 302` and print the tables (BENCH_ARGS: o
 
 load: ## k6's load on a fleet of this machine's: PROFILE=smoke|bronze|silver|gold|mixed|spike|soak|breakpoint (docs/guide/load.md)
 	@scripts/load.sh $(or $(PROFILE),smoke)
+
+image: ## build the static binary and its list of parts into dist/, for `docker build --build-arg SOURCE=prebuilt .`
+	@scripts/image.sh
 
 stack-test: ## build the image, bring compose.prod.yaml up in containers, hurt it, look at the books, take it down (needs root; docs/guide/containers.md)
 	@scripts/stack-test.sh

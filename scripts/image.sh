@@ -7,7 +7,7 @@ source "$(dirname "$0")/tools.sh"
 cd "$root_dir"
 need_compiler
 need_auditable
-host=$(rustc -vV | sed -n 's/^host: //p')
+host=$(rustc --print host-tuple)
 # A directory of its own: other flags, other objects.
 RUSTFLAGS="-C target-feature=+crt-static" cargo auditable build --release --locked --bin knurl --package knurl --target "$host" --target-dir "$target_dir/image"
 
@@ -21,4 +21,6 @@ fi
 cp /etc/ssl/certs/ca-certificates.crt dist/root/etc/ssl/certs/
 echo 'knurl:x:65532:65532:Knurl:/data:/sbin/nologin' >dist/root/etc/passwd
 echo 'knurl:x:65532:' >dist/root/etc/group
+# Beside it, and not in the image: scanners read the binary itself.
+python3 scripts/sbom.py dist/root/knurl >dist/knurl.cdx.json
 say "dist/ is ready: docker build -t knurl:$(dist/root/knurl --version | cut -d' ' -f2) --build-arg SOURCE=prebuilt ."

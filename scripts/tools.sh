@@ -67,7 +67,7 @@ need_servers() {
 # What a clock that steps is made with: a library that is preloaded.
 need_clock() { need_debian faketime faketime; }
 
-# Where programs from PyPI go.
+# Where programs from PyPI go. pip is run as a module: its own script names the directory it was made in, which may be another tree's.
 need_tools_dir() {
   [ ! -x "$tools_dir/bin/pip" ] || return 0
   python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
@@ -80,7 +80,7 @@ need_cargo_tool() {
   command -v "cargo-$name" >/dev/null && return 0
   need_tools_dir || return 1
   say "installing cargo-$name $version into $tools_dir"
-  "$tools_dir/bin/pip" install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
+  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
   command -v "cargo-$name" >/dev/null
 }
 
@@ -94,7 +94,7 @@ need_pinned() {
   local pins
   pins=$(mktemp)
   { printf '%s' "$package" && printf ' --hash=sha256:%s' "$@" && echo; } >"$pins"
-  "$tools_dir/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$pins" || { rm -f "$pins"; return 1; }
+  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$pins" || { rm -f "$pins"; return 1; }
   rm -f "$pins"
   command -v "$command" >/dev/null
 }
@@ -115,5 +115,14 @@ fuzz_version=0.13.2
 auditable_version=0.7.7
 k6_version=1.1.0
 k6_sha256=(
-  PENDING
+  beebf45cdf76dce1a4a140ba71a1026b52b860a0fc7ca4ef92d94caa8e2ffa04 # x86-64
+  a6f752b793e3e6ae8055a828358e144324bc6e21706075a6d3bad7075259a0e3 # arm64
 )
+
+# For x86-64; elsewhere `make lint` does without.
+zizmor_version=1.32.0
+zizmor_sha256=(84a6acb975accc13408786a2bd274b572537ca19c933ebbc13e78f3988562071)
+hadolint_version=2.15.1
+hadolint_sha256=(bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5)
+shellcheck_version=0.11.0.1
+shellcheck_sha256=(1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05)

@@ -10,7 +10,7 @@ const RATE = settings.rate(500);
 function arrivals(exec, share) {
     return {
         executor: 'constant-arrival-rate', exec, rate: Math.max(1, Math.round(RATE * share)), timeUnit: '1s', duration: `${settings.seconds(60)}s`,
-        preAllocatedVUs: 20, maxVUs: 400, gracefulStop: '15s',
+        preAllocatedVUs: 20, maxVUs: 300, gracefulStop: '15s',
     };
 }
 
