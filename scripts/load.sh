@@ -31,10 +31,12 @@ tidy_up() {
 trap tidy_up EXIT
 trap 'exit 130' INT TERM
 
-# begin COMMAND...: a server whose first line is JSON; leaves that line in $ready.
+# begin COMMAND...: a server whose first line is JSON; leaves that line in $ready. Our own variables are none of its options.
 begin() {
   mkfifo "$work_dir/out"
-  setpriv --pdeathsig TERM -- "$@" >"$work_dir/out" 2>"$work_dir/log" &
+  local ours
+  mapfile -t ours < <(compgen -e KNURL_ | sed 's/^/--unset=/')
+  env "${ours[@]}" setpriv --pdeathsig TERM -- "$@" >"$work_dir/out" 2>"$work_dir/log" &
   server=$!
   exec 7<"$work_dir/out"
   if ! read -r -t 120 ready <&7; then

@@ -8,6 +8,7 @@ import { settings } from './settings.js';
 import { KINDS, TREND_STATS } from './summary.js';
 
 const seconds = new Gauge('knurl_load_seconds');
+const users = new Gauge('knurl_load_users');
 
 // For an operator who waits: beyond this a server hangs, however busy the machine is.
 const HANGS_MS = 10000;
@@ -50,8 +51,10 @@ export function pause() {
     sleep(0.1 + 0.3 * Math.random());
 }
 
+// How long it has lasted, and how many were at it.
 export function clock() {
     seconds.add((Date.now() - exec.scenario.startTime) / 1000);
+    users.add(exec.instance.vusActive);
 }
 
 export const setup = make;

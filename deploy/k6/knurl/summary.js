@@ -32,7 +32,7 @@ function condensed(profile, data) {
         profile,
         url: settings.url,
         seconds,
-        users_max: value(metrics, 'vus_max', 'max', 0),
+        users_max: value(metrics, 'knurl_load_users', 'max', 0),
         requests,
         requests_per_s: requests / seconds,
         kinds,
