@@ -21,7 +21,7 @@ COPY deploy deploy
 RUN RUSTFLAGS="-C target-feature=+crt-static" \
     cargo auditable build --release --locked --bin knurl --package knurl --target "$(rustc --print host-tuple)"
 RUN mkdir -p /out/root/etc/ssl/certs /out/data && \
-    cp target/*/release/knurl /out/root/knurl && \
+    strip --strip-debug -o /out/root/knurl target/*/release/knurl && \
     cp /etc/ssl/certs/ca-certificates.crt /out/root/etc/ssl/certs/ && \
     echo 'knurl:x:65532:65532:Knurl:/data:/sbin/nologin' >/out/root/etc/passwd && \
     echo 'knurl:x:65532:' >/out/root/etc/group

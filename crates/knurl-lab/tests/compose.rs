@@ -30,7 +30,10 @@ fn text_of(file: &str) -> String {
 /// As compose reads it: anchors followed, `<<` merged.
 fn parsed(yaml: &str) -> Value {
     let mut value: serde_yaml_ng::Value = serde_yaml_ng::from_str(yaml).unwrap();
-    value.apply_merge().unwrap();
+    // One that is merged may itself merge another.
+    for _ in 0..4 {
+        value.apply_merge().unwrap();
+    }
     serde_json::to_value(value).unwrap()
 }
 
