@@ -149,8 +149,8 @@ size=$(docker image inspect --format '{{.Size}}' "knurl:$version")
 step "images are built; Knurl's has $((size / 1000000)) MB"
 
 scripts/secrets.sh "$work_dir/secrets" 2>/dev/null
-# The file as it is, but for the place of the secrets, and not built a second time.
-sed "s#\./deploy/secrets/#$work_dir/secrets/#; /^    build: \.\$/d" compose.prod.yaml >"$work_dir/compose.yaml"
+# The file as it is, but for the place of the secrets; not built a second time; and without its name, which Compose 1.29 does not know.
+sed "/^name: /d; s#\./deploy/secrets/#$work_dir/secrets/#; /^    build: \.\$/d" compose.prod.yaml >"$work_dir/compose.yaml"
 compose config --quiet
 services=$(compose config --services | grep -v '^grafana$')
 # shellcheck disable=SC2086
