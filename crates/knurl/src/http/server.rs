@@ -143,7 +143,8 @@ impl Handler for Front {
             Err(open) => open,
         };
         let Some(place) = self.state.admission.enter_at_once(Class::Redirect) else {
-            let error = self.state.admission.refuse(Class::Redirect);
+            let error = self.state.admission.refuse(Class::Redirect, Duration::ZERO);
+            self.state.metrics.redirects.shed();
             return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
         };
         parts.extensions.insert(peer);

@@ -130,10 +130,10 @@ impl Admission {
         if let Some(place) = self.enter_at_once(class) {
             return Ok(place);
         }
-        let gate = self.gate(class);
+        let (gate, begun) = (self.gate(class), Instant::now());
         match gate.wait(self).await {
             Some(place) => Ok(place),
-            None => Err(self.refuse(class)),
+            None => Err(self.refuse(class, begun.elapsed())),
         }
     }
 
@@ -150,9 +150,10 @@ impl Admission {
         Some(Place(place))
     }
 
-    /// What whoever found no place is told.
-    pub fn refuse(&self, class: Class) -> Error {
+    /// What whoever found no place is told, after so long a wait.
+    pub fn refuse(&self, class: Class, waited: Duration) -> Error {
         self.metrics.admission.shed[class as usize].inc();
+        self.metrics.admission.refusal.observe(waited);
         Error::new(Code::Overloaded)
     }
 
@@ -187,6 +188,7 @@ impl Admission {
         let shown = &self.metrics.admission;
         for gate in &self.gates {
             shown.in_flight[gate.class as usize].set(gate.at_work() as u64);
+            shown.places[gate.class as usize].set(gate.places_max as u64);
             shown.waiting[gate.class as usize].set(gate.waiting.load(Relaxed) as u64);
         }
         shown.rung.set(u64::from(self.rung.load(Relaxed)));
