@@ -4,7 +4,8 @@
 # Promised: a Docker daemon of its own, whose data, network and processes end with us however we end (its own namespaces of network, mounts
 # and processes: killing the first process of them kills all), so that no other daemon, no firewall rule and no port of this machine is
 # touched; nothing leaves the machine; every wait has an end; exit code 0 only where everything held. The last run is recorded in docs/drills/stack.md.
-# What is not tried: see scripts/stack-images.sh. Options: `--record` writes that page; STACK_KEEP=1 leaves the logs.
+# What is not tried: see scripts/stack-images.sh. Options: `--record` writes that page; STACK_PREBUILT=1
+# takes dist/ as it is; STACK_KEEP=1 leaves the logs.
 set -euo pipefail
 source "$(dirname "$0")/tools.sh"
 cd "$root_dir"
@@ -83,7 +84,8 @@ start_daemon() {
 url=http://127.0.0.1:8080
 http() { enter curl -sS -m 10 "$@"; }
 api() { http -H "Authorization: Bearer $(cat "$work_dir/secrets/admin_key")" -H 'Content-Type: application/json' "$@"; }
-container() { compose ps -q "$1"; }
+# Asked of the daemon: Compose takes seconds to answer anything.
+container() { docker ps -aq --filter label=com.docker.compose.project=knurlstack --filter "label=com.docker.compose.service=$1"; }
 inspect() { docker inspect --format "$2" "$(container "$1")"; }
 is_healthy() { [ "$(inspect "$1" '{{.State.Health.Status}}')" = healthy ]; }
 all_healthy() { local service; for service in "$@"; do is_healthy "$service" || return 1; done; }
@@ -138,7 +140,7 @@ confined() {
 # -- What happens ---------------------------------------------------------------------------------------------------------------------
 
 need_docker
-scripts/image.sh
+[ -n "${STACK_PREBUILT:-}" ] || scripts/image.sh
 start_daemon
 step "a Docker daemon of our own: $(docker version --format '{{.Server.Version}}'), $(docker-compose version --short) of compose"
 
@@ -183,12 +185,15 @@ eventually 60 'the killed node is healthy again' is_healthy knurl-2
 [ "$(inspect knurl-2 '{{.RestartCount}}')" = 1 ] || fail 'it was restarted once'
 step "knurl-2 killed (kill -9): restarted by the daemon, healthy $((SECONDS - killed_at)) s later"
 
-compose stop redis >/dev/null 2>&1
+stop() { local service; for service in "$@"; do docker stop "$(container "$service")" >/dev/null; done; }
+start() { local service; for service in "$@"; do docker start "$(container "$service")" >/dev/null; done; }
+
+stop redis
 redirects_go_on 'Redis is stopped'
 create without-redis >/dev/null || fail 'a link is created without Redis'
 step 'Redis stopped: redirects and creates go on'
 
-compose stop postgres >/dev/null 2>&1
+stop postgres
 redirects_go_on 'PostgreSQL and Redis are stopped'
 eventually 30 'a create is told 503' create_is_told_503
 pid=$(inspect knurl-3 '{{.State.Pid}}')
@@ -198,7 +203,7 @@ eventually 60 'and is healthy without it' is_healthy knurl-3
 redirects_go_on 'a node was started without its database'
 step 'PostgreSQL stopped as well: redirects go on, creates are told 503, a killed node comes back and redirects'
 
-compose start postgres redis >/dev/null 2>&1
+start postgres redis
 eventually 120 'a create goes through again' create after-the-outage
 eventually 120 'all clicks are delivered' audit_is_settled
 step 'both started again: creates go through, every spool is delivered, the audits hold'
@@ -214,7 +219,7 @@ clicks=$(answered) unsure=$(($(others) + twice)) counted=$(count_of "$id")
 [ "$counted" -ge $((clicks + 1)) ] && [ "$counted" -le $((clicks + 1 + unsure)) ] || fail "$clicks clicks were answered (and one by hand), $unsure may count twice or once, $counted are counted"
 step "$((clicks + 1)) clicks answered, $counted counted; without an answer or asked of two nodes: $unsure"
 
-compose stop knurl-1 >/dev/null 2>&1
+docker stop --time 30 "$(container knurl-1)" >/dev/null
 [ "$(inspect knurl-1 '{{.State.ExitCode}}')" = 0 ] || fail 'a node that is told to stop ends by itself, well'
 step 'a node that is told to stop ends with exit code 0'
 

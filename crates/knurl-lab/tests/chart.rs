@@ -58,7 +58,8 @@ fn a_fleet_is_nodes_without_rights_whose_secrets_are_files() {
     assert_eq!(nodes["spec"]["replicas"], 3);
     assert_eq!(container["image"], format!("ghcr.io/knurl/knurl:{}", env!("CARGO_PKG_VERSION")), "the version that this is");
     assert_eq!((&pod["securityContext"]["runAsNonRoot"], &pod["automountServiceAccountToken"]), (&true.into(), &false.into()));
-    let confined = json!({ "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } });
+    let confined =
+        json!({ "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] } });
     assert_eq!(container["securityContext"], confined);
     let env = container["env"].as_array().unwrap();
     let value = |name: &str| env.iter().find(|pair| pair["name"] == name).map(|pair| pair["value"].as_str().unwrap());
@@ -100,6 +101,24 @@ fn services_select_the_nodes_and_metrics_are_scraped_from_each_of_them() {
         .collect();
     assert_eq!(watched.len(), 1, "each node is scraped once: {monitor}");
     assert_eq!(watched[0]["spec"]["clusterIP"], "None");
+}
+
+/// The files themselves, through a link: there is no second copy to forget.
+#[test]
+fn the_alerts_of_the_chart_are_those_of_the_rules_word_for_word() {
+    let mut values = fleet();
+    values["prometheusRule"] = json!({ "enabled": true });
+    let objects = objects(&values);
+    let groups = |value: &Value| value["groups"].as_array().unwrap().clone();
+    let mut wanted = Vec::new();
+    let rules = repository().join("deploy/prometheus/rules");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(rules).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for file in files {
+        wanted.extend(groups(&serde_yaml_ng::from_str::<Value>(&std::fs::read_to_string(file).unwrap()).unwrap()));
+    }
+    assert_eq!(groups(&the("PrometheusRule", &objects)["spec"]), wanted);
+    assert!(wanted.len() > 3, "the rules were found");
 }
 
 #[test]

@@ -42,7 +42,8 @@ fn services(compose: &Value) -> &Map<String, Value> {
 }
 
 fn each_service(compose: &Value, rule: impl Fn(&Value) -> Vec<String>) -> Vec<String> {
-    let of = |(name, service): (&String, &Value)| rule(service).into_iter().map(|word| format!("{name}: {word}")).collect::<Vec<_>>();
+    let of =
+        |(name, service): (&String, &Value)| rule(service).into_iter().map(|word| format!("{name}: {word}")).collect::<Vec<_>>();
     services(compose).iter().flat_map(of).collect()
 }
 
@@ -50,7 +51,9 @@ fn strings(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => vec![text.clone()],
         Value::Array(items) => items.iter().flat_map(strings).collect(),
-        Value::Object(map) => map.iter().map(|(key, value)| format!("{key}={}", value.as_str().map_or(value.to_string(), str::to_owned))).collect(),
+        Value::Object(map) => {
+            map.iter().map(|(key, value)| format!("{key}={}", value.as_str().map_or(value.to_string(), str::to_owned))).collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -135,7 +138,8 @@ fn secrets_missing(compose: &Value) -> Vec<String> {
     each_service(compose, |service| {
         let given = strings(&service["secrets"]);
         let undefined = given.iter().filter(|name| !defined.contains(name)).map(|name| format!("the secret {name} is not defined"));
-        let named = strings(&service["environment"]).into_iter().filter_map(|pair| Some(pair.split_once("/run/secrets/")?.1.to_owned()));
+        let named =
+            strings(&service["environment"]).into_iter().filter_map(|pair| Some(pair.split_once("/run/secrets/")?.1.to_owned()));
         let not_given = named.filter(|name| !given.contains(name)).map(|name| format!("the secret {name} is named and not given"));
         undefined.chain(not_given).collect()
     })
@@ -162,7 +166,11 @@ fn mounts_missing(compose: &Value, exists: impl Fn(&str) -> bool) -> Vec<String>
 /// Only this machine reaches what is published; whoever wants more says so.
 fn published_to_all(service: &Value) -> Vec<String> {
     let ports = strings(&service["ports"]);
-    ports.into_iter().filter(|port| !port.starts_with("127.0.0.1:")).map(|port| format!("{port} is published to everybody")).collect()
+    ports
+        .into_iter()
+        .filter(|port| !port.starts_with("127.0.0.1:"))
+        .map(|port| format!("{port} is published to everybody"))
+        .collect()
 }
 
 /// `depends_on` waits for health, and for a service that has such a thing.
@@ -212,11 +220,17 @@ fn the_fleet_is_three_nodes_alike_on_one_postgresql_and_one_redis_behind_nginx()
     let wanted: Vec<String> = nodes.iter().map(|(name, _)| format!("{name}:{}", address(name))).collect();
     assert_eq!(known, wanted);
     let lines = text_of("deploy/compose/nodes.conf");
-    let asked: Vec<&str> = lines.lines().filter_map(|line| line.strip_prefix("server ")?.split_once(":8080 ")).map(|(name, _)| name).collect();
+    let asked: Vec<&str> =
+        lines.lines().filter_map(|line| line.strip_prefix("server ")?.split_once(":8080 ")).map(|(name, _)| name).collect();
     assert_eq!(asked, nodes.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>());
-    assert_eq!(compose["services"]["knurl-1"]["environment"]["KNURL_TRUSTED_PROXIES"], address("nginx"), "and they believe nginx alone");
+    assert_eq!(
+        compose["services"]["knurl-1"]["environment"]["KNURL_TRUSTED_PROXIES"],
+        address("nginx"),
+        "and they believe nginx alone"
+    );
     // With the passive health of production.
-    let settings = |text: &str| text.lines().find_map(|line| Some(line.strip_prefix("server ")?.split_once(' ')?.1.to_owned())).unwrap();
+    let settings =
+        |text: &str| text.lines().find_map(|line| Some(line.strip_prefix("server ")?.split_once(' ')?.1.to_owned())).unwrap();
     assert_eq!(settings(&lines), settings(&text_of("deploy/nginx/nodes.conf")));
 }
 
@@ -234,7 +248,8 @@ fn prometheus_scrapes_every_node_and_every_exporter() {
 fn a_container_has_as_long_to_stop_as_knurl_may_take() {
     for file in FILES {
         let compose = parsed(&text_of(file));
-        for (name, service) in services(&compose).iter().filter(|(_, service)| service["image"].as_str().unwrap().starts_with(OURS)) {
+        for (name, service) in services(&compose).iter().filter(|(_, service)| service["image"].as_str().unwrap().starts_with(OURS))
+        {
             // http.ready_drain_ms (2 s in a fleet), http.drain_timeout_ms (10 s), 5 s for closing, 2 s as a last resort.
             assert_eq!(service["stop_grace_period"], "30s", "{file}: {name}");
             assert_eq!(service["healthcheck"]["test"], serde_json::json!(["CMD", "/knurl", "health"]), "{file}: {name}");
@@ -256,7 +271,10 @@ fn the_image_is_knurls_version_static_without_rights_and_holds_nothing_else() {
     assert!(dockerfile.contains("target-feature=+crt-static") && dockerfile.contains("cargo auditable build"));
     let pinned = text_of("scripts/tools.sh");
     let auditable = pinned.lines().find_map(|line| line.strip_prefix("auditable_version=")).unwrap();
-    assert!(dockerfile.contains(&format!("cargo-auditable@{auditable}\n")), "the Dockerfile and scripts/tools.sh take the same one");
+    assert!(
+        dockerfile.contains(&format!("cargo-auditable@{auditable}\n")),
+        "the Dockerfile and scripts/tools.sh take the same one"
+    );
     let manifest = text_of("Cargo.toml");
     let rust = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")).unwrap().trim_end_matches('"');
     assert!(dockerfile.contains(&format!("FROM rust:{rust}-")), "the Rust that the manifest asks for");
@@ -274,7 +292,8 @@ fn the_script_makes_the_secrets_that_the_fleet_wants() {
     assert!(run().status.success());
     let compose = parsed(&text_of("compose.prod.yaml"));
     let wanted: BTreeSet<String> = compose["secrets"].as_object().unwrap().keys().cloned().collect();
-    let made: BTreeSet<String> = fs::read_dir(&made_in).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let made: BTreeSet<String> =
+        fs::read_dir(&made_in).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(made, wanted);
     for (name, secret) in compose["secrets"].as_object().unwrap() {
         assert_eq!(secret["file"], format!("./deploy/secrets/{name}"));

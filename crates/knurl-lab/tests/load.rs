@@ -117,7 +117,8 @@ fn every_profile_can_be_read_by_k6_and_asks_that_no_check_fails() {
     let output = leash::command("bash").args(["-euo", "pipefail", "-c", script]).current_dir(repository()).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let read: Vec<Value> = serde_json::Deserializer::from_slice(&output.stdout).into_iter().map(Result::unwrap).collect();
-    let profiles = fs::read_dir(repository().join("deploy/k6")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count();
+    let profiles =
+        fs::read_dir(repository().join("deploy/k6")).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_file()).count();
     assert_eq!(read.len(), profiles);
     for options in &read {
         let thresholds = &options["thresholds"];

@@ -30,7 +30,9 @@ fn findings(text: &str, has_target: impl Fn(&str) -> bool, has_file: impl Fn(&st
         found.push("does not begin without any permission".to_owned());
     }
     let jobs = text.matches("runs-on:").count();
-    for (word, why) in [("timeout-minutes:", "a job without an end"), ("\n    permissions:\n", "a job that does not say what it may do")] {
+    for (word, why) in
+        [("timeout-minutes:", "a job without an end"), ("\n    permissions:\n", "a job that does not say what it may do")]
+    {
         if text.matches(word).count() < jobs {
             found.push(why.to_owned());
         }

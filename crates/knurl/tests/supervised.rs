@@ -137,7 +137,8 @@ fn the_unit_leaves_little_open() {
 #[test]
 fn the_unit_restarts_what_ends_and_is_more_patient_than_we_are_with_ourselves() {
     let unit = unit("knurl.service");
-    let value = |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_else(|| panic!("{name}"));
+    let value =
+        |name: &str| unit.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).unwrap_or_else(|| panic!("{name}"));
     assert_eq!((value("Restart"), value("Type")), ("always", "notify"));
     let defaults = knurl::config::Config::default();
     let (watchdog_s, stop_s): (u64, u64) = (value("WatchdogSec").parse().unwrap(), value("TimeoutStopSec").parse().unwrap());

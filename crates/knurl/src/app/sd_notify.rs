@@ -98,7 +98,9 @@ mod tests {
         let of = |usec, pid| patience(usec, pid, 42);
         assert_eq!(of(Some("3000000"), None), Some(Duration::from_secs(3)));
         assert_eq!(of(Some("3000000"), Some("42")), Some(Duration::from_secs(3)));
-        for (usec, pid) in [(None, None), (None, Some("42")), (Some("3000000"), Some("41")), (Some("0"), None), (Some("soon"), None)] {
+        for (usec, pid) in
+            [(None, None), (None, Some("42")), (Some("3000000"), Some("41")), (Some("0"), None), (Some("soon"), None)]
+        {
             assert_eq!(of(usec, pid), None, "{usec:?} {pid:?}");
         }
     }

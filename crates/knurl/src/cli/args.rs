@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit::AuditArgs, backup::BackupArgs, config::ConfigArgs, export::ExportArgs, health::HealthArgs, import::ImportArgs, key::KeyCommand,
-    link::LinkCommand, moving::MoveArgs, reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
+    audit::AuditArgs, backup::BackupArgs, config::ConfigArgs, export::ExportArgs, health::HealthArgs, import::ImportArgs,
+    key::KeyCommand, link::LinkCommand, moving::MoveArgs, reference::Page, restore::RestoreArgs, serve::ServeArgs,
+    user::UserCommand,
 };
 
 /// A URL shortener that does not slip.

@@ -54,7 +54,9 @@ impl Config {
         let known = fs::metadata(&path).and_then(|meta| if meta.len() > BYTES_MAX { Ok(Vec::new()) } else { fs::read(&path) });
         let bytes = known.ok()?;
         serde_json::from_slice(&bytes)
-            .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "the note of where this is served is not understood"))
+            .inspect_err(
+                |error| tracing::warn!(path = %path.display(), %error, "the note of where this is served is not understood"),
+            )
             .ok()
     }
 }
