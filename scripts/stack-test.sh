@@ -150,6 +150,21 @@ docker build -q -t "knurl:$version" --build-arg SOURCE=prebuilt --build-arg VERS
 size=$(docker image inspect --format '{{.Size}}' "knurl:$version")
 step "images are built; Knurl's has $((size / 1000000)) MB"
 
+# The one node of compose.yaml, as somebody tries it first.
+one() { docker-compose --project-directory "$root_dir" --project-name knurlone -f "$work_dir/one.yaml" "$@"; }
+one_healthy() { [ "$(docker inspect --format '{{.State.Health.Status}}' "$(one ps -q knurl)")" = healthy ]; }
+sed '/^name: /d; /^    build: \.$/d' compose.yaml >"$work_dir/one.yaml"
+one up -d >"$work_dir/up.log" 2>&1 || { cat "$work_dir/up.log" >&2; fail 'compose up of one node'; }
+eventually 120 'the one node is healthy' one_healthy
+key=$(docker exec "$(one ps -q knurl)" /knurl key create tester | head -1)
+made=$(enter curl -sS -m 10 -o /dev/null -w '%{http_code}' -H "Authorization: Bearer $key" -d '{"url":"https://example.com/","custom_code":"one"}' http://127.0.0.1:8080/shorten)
+[ "$made" = 201 ] || fail "a key that was made in the container makes a link: $made"
+enter curl -sS -m 10 -o /dev/null http://127.0.0.1:8080/one
+docker exec "$(one ps -q knurl)" /knurl audit >/dev/null || fail 'the audit of the one node'
+docker exec "$(one ps -q knurl)" /knurl backup /data/ >/dev/null || fail 'a backup in the container'
+one down -v >/dev/null 2>&1
+step 'one node of compose.yaml: healthy, a key made in it makes a link, audit and backup hold, taken down'
+
 scripts/secrets.sh "$work_dir/secrets" 2>/dev/null
 # The file as it is, but for the place of the secrets; not built a second time; and without its name, which Compose 1.29 does not know.
 sed "/^name: /d; s#\./deploy/secrets/#$work_dir/secrets/#; /^    build: \.\$/d" compose.prod.yaml >"$work_dir/compose.yaml"
