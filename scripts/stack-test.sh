@@ -158,7 +158,7 @@ one up -d >"$work_dir/up.log" 2>&1 || { cat "$work_dir/up.log" >&2; fail 'compos
 eventually 120 'the one node is healthy' one_healthy
 key=$(docker exec "$(one ps -q knurl)" /knurl key create tester | head -1)
 # The server beside it knows the key within half a second.
-makes_a_link() { enter curl -fsS -m 10 -o /dev/null -H "Authorization: Bearer $key" -d '{"url":"https://example.com/","custom_code":"one"}' http://127.0.0.1:8080/shorten; }
+makes_a_link() { enter curl -fsS -m 10 -o /dev/null -H "Authorization: Bearer $key" -H 'Content-Type: application/json' -d '{"url":"https://example.com/","custom_code":"one"}' http://127.0.0.1:8080/shorten; }
 eventually 30 'a key that was made in the container makes a link' makes_a_link
 enter curl -sS -m 10 -o /dev/null http://127.0.0.1:8080/one
 docker exec "$(one ps -q knurl)" /knurl audit >/dev/null || fail 'the audit of the one node'
