@@ -233,7 +233,7 @@ twice=$(docker logs "$(container nginx)" 2>/dev/null | grep -c '"node":"[^"]*, '
 clicks=$(answered) unsure=$(($(others) + twice)) counted=$(count_of "$id")
 # One click was made by hand before.
 [ "$counted" -ge $((clicks + 1)) ] && [ "$counted" -le $((clicks + 1 + unsure)) ] || fail "$clicks clicks were answered (and one by hand), $unsure may count twice or once, $counted are counted"
-step "$((clicks + 1)) clicks answered, $counted counted; without an answer or asked of two nodes: $unsure"
+step "$((clicks + 1)) clicks answered, $counted counted; $(others) not answered, $twice asked of two nodes, which may count twice"
 
 docker stop --time 30 "$(container knurl-1)" >/dev/null
 [ "$(inspect knurl-1 '{{.State.ExitCode}}')" = 0 ] || fail 'a node that is told to stop ends by itself, well'
