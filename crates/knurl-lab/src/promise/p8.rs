@@ -56,7 +56,7 @@ pub fn run(args: &P8Args) -> Result<Report, FleetError> {
     let clock_dir = tempfile::Builder::new().prefix("knurl-clock-").tempdir()?;
     let clock = Clock { file: clock_dir.path().join("offset") };
     clock.step(0)?;
-    let spec = StandSpec { binary: args.run.binary()?, nodes: 2, redis: true, seed: args.run.seed, env: Vec::new() };
+    let spec = StandSpec { binary: args.run.binary()?, nodes: 2, redis: true, seed: args.run.seed, env: Vec::new(), ..StandSpec::default() };
     let mut stand = Stand::start(spec)?;
     let node = &mut stand.nodes[0];
     node.stop()?;
@@ -157,7 +157,7 @@ fn status(node: &Node, code: &str) -> Result<u16, FleetError> {
 /// PostgreSQL itself is asked: keys would hide it where they are per month.
 fn one_id_each(stand: &Stand, report: &mut Report) -> Result<(), FleetError> {
     for table in ["links", "events", "clicks"] {
-        let rows = stand.postgres.sql(&format!("select id from {table}"))?;
+        let rows = stand.sql(&format!("select id from {table}"))?;
         let ids: Vec<&str> = rows.lines().collect();
         let different: HashSet<&&str> = ids.iter().collect();
         report.note(&format!("ids_of_{table}"), ids.len());
