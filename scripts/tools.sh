@@ -61,7 +61,9 @@ need_compiler() { need_debian cc build-essential; }
 need_servers() {
   compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || need_debian postgres postgresql || return 1
   need_debian psql postgresql-client && need_debian redis-server redis-server && need_debian redis-cli redis-tools || return 1
-  [ -x /usr/sbin/nginx ] || need_debian nginx nginx
+  [ -x /usr/sbin/nginx ] || need_debian nginx nginx || return 1
+  # With them come promtool and amtool.
+  need_debian prometheus prometheus && need_debian prometheus-alertmanager prometheus-alertmanager
 }
 
 # What a clock that steps is made with: a library that is preloaded.

@@ -11,7 +11,7 @@
 //! - [`swarm`]: thousands of connections in one thread
 //! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
 //! - [`leash`]: no child of ours outlives us
-//! - [`servers`]: the real PostgreSQL, Redis and nginx as children
+//! - [`servers`]: the real PostgreSQL, Redis, nginx, Prometheus and Alertmanager as children
 //! - [`fleet`]: nodes behind nginx, as in production
 //! - [`proxy`]: connections that go bad on demand
 //! - [`dice`], [`shuffle`], [`zipf`]: chance, from a seed

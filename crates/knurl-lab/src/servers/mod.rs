@@ -1,21 +1,25 @@
-//! Servers: the real PostgreSQL, Redis and nginx, as children in temporary directories, for tests, drills and benchmarks.
+//! Servers: the real PostgreSQL, Redis, nginx, Prometheus and Alertmanager, as children in temporary directories, for tests, drills and benchmarks.
 //!
 //! Promised: a started server answers; it listens on 127.0.0.1 only, on a port that was free; dropped, it is killed, waited for and its
 //! directory removed; if the process that started it is killed, it ends too. A program that is missing is an error that names its Debian
 //! package: never a test that quietly did not run.
 //! Refused: a server that is running already; anything that is not ours to stop.
 
+mod alertmanager;
 mod daemon;
 mod nginx;
 mod postgres;
+mod prometheus;
 mod redis;
 mod redis_fleet;
 
 use std::{io, path::PathBuf};
 
+pub use alertmanager::{Alertmanager, KnownAlert, amtool};
 pub(crate) use daemon::descendants;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};
+pub use prometheus::{ActiveAlert, Prometheus, PrometheusSetup, Sample, Series, Target, promtool};
 pub use redis::Redis;
 pub use redis_fleet::{RedisCluster, RedisSentinels};
 
