@@ -31,7 +31,7 @@ pub use stage::Stage;
 pub use verdict::Verdict;
 
 /// What a drill does at one of its moments.
-pub type Deed = fn(&mut Stage<'_>) -> Result<(), FleetError>;
+pub type Deed = fn(&mut Stage) -> Result<(), FleetError>;
 
 /// One failure, made on purpose.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ pub enum Books {
     SinceBackup,
 }
 
-fn nothing(_: &mut Stage<'_>) -> Result<(), FleetError> {
+fn nothing(_: &mut Stage) -> Result<(), FleetError> {
     Ok(())
 }
 

@@ -37,7 +37,7 @@ pub(super) fn run(tool: &str, args: &[&str]) -> Result<String, FleetError> {
 
 /// A file system of its own, in memory.
 #[derive(Debug)]
-pub struct Mount {
+pub(super) struct Mount {
     at: PathBuf,
 }
 
@@ -143,7 +143,7 @@ pub(super) fn inject(pid: u32, calls: &str, what: &str) -> Result<Leashed, Fleet
 
 /// What somebody beside the load was told.
 #[derive(Clone, Debug, Default)]
-pub struct Told {
+pub(super) struct Told {
     pub answered: u64,
     /// 429 and 503.
     pub refused: u64,

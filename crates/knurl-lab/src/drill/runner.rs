@@ -59,16 +59,16 @@ pub struct RunSpec {
 pub fn run(drill: &Drill, spec: &RunSpec) -> Result<Verdict, FleetError> {
     let began = Instant::now();
     let mut ledger = Ledger::default();
-    let mut told = Ledger::default();
     let (mut stand, mount) = build(drill, spec)?;
     stand.furnish()?;
     let addrs: Vec<SocketAddr> = stand.nodes.iter().map(fleet::Node::addr).collect();
     let front = if drill.ground.front { Some(front::start(&addrs, &front::FrontSetup::default())?) } else { None };
     let addrs = front.as_ref().map_or(addrs, |front| vec![([127, 0, 0, 1], front.port()).into()]);
-    let mut stage = Stage::new(stand, front, spec.seed, &mut told);
+    let mut stage = Stage::new(stand, front, spec.seed);
     (drill.prepare)(&mut stage)?;
     stage.stand.wait_current()?;
-    let mut play = Play { drill, spec, alarm: Alarm::start(&stage.stand.nodes, &spec.rules)?, moments: Moments::default(), looks: Vec::new() };
+    let mut play =
+        Play { drill, spec, alarm: Alarm::start(&stage.stand.nodes, &spec.rules)?, moments: Moments::default(), looks: Vec::new() };
     play.looks = drill.metrics.iter().map(|metric| look(metric)).collect();
     let scene = Scene::at(&addrs, LINKS, KNOWN_FOR, &mut ledger)?;
     let manner = Manner {
@@ -94,7 +94,7 @@ pub fn run(drill: &Drill, spec: &RunSpec) -> Result<Verdict, FleetError> {
     seen.failures.iter().for_each(|failure| stage.find(failure.clone()));
     play.judge(&seen, &mut stage);
     ledger.add(seen.ledger.clone());
-    ledger.add(std::mem::take(&mut *stage.ledger));
+    ledger.add(std::mem::take(&mut stage.ledger));
     let difference = settle::settle(&mut stage, &ledger, drill.books);
     let mut verdict = play.verdict(&seen, &mut stage);
     verdict.ledger = difference;
@@ -131,7 +131,7 @@ fn build(drill: &Drill, spec: &RunSpec) -> Result<(Stand, Option<Mount>), FleetE
 }
 
 /// A failed drill's logs are for people: the directory is copied, because its file systems go with us.
-fn keep(stage: &Stage<'_>) {
+fn keep(stage: &Stage) {
     let Some(to) = std::env::var_os("KNURL_DRILL_KEEP").map(PathBuf::from) else { return };
     for node in &stage.stand.nodes {
         // Best effort.
@@ -153,7 +153,7 @@ struct Play<'a> {
 }
 
 impl Play<'_> {
-    fn play(&mut self, scene: &Scene, stage: &mut Stage<'_>) -> Result<(), FleetError> {
+    fn play(&mut self, scene: &Scene, stage: &mut Stage) -> Result<(), FleetError> {
         let drill = self.drill;
         let say = |what: &str| eprintln!("{:<24} {:>4} s  {what}", drill.name, scene.elapsed().as_secs());
         scene.act("before");
@@ -190,7 +190,7 @@ impl Play<'_> {
     }
 
     /// Hurts until every expected alert fires, or it has been long enough.
-    fn hurt(&mut self, scene: &Scene, stage: &mut Stage<'_>) -> Result<(), FleetError> {
+    fn hurt(&mut self, scene: &Scene, stage: &mut Stage) -> Result<(), FleetError> {
         (self.drill.hurt)(stage)?;
         let began = Instant::now();
         loop {
@@ -208,7 +208,7 @@ impl Play<'_> {
     }
 
     /// Until nodes are current and what was answered before is delivered.
-    fn mend(&mut self, scene: &Scene, stage: &mut Stage<'_>) -> Result<(), FleetError> {
+    fn mend(&mut self, scene: &Scene, stage: &mut Stage) -> Result<(), FleetError> {
         stage.stand.wait_current()?;
         match stage.stand.drained()? {
             Some(took) => stage.note("drained_after_s", tenths(took.as_secs_f64())),
@@ -230,7 +230,7 @@ impl Play<'_> {
         }
     }
 
-    fn wait_cleared(&mut self, scene: &Scene, stage: &mut Stage<'_>) -> Result<(), FleetError> {
+    fn wait_cleared(&mut self, scene: &Scene, stage: &mut Stage) -> Result<(), FleetError> {
         if !self.drill.clears {
             return Ok(());
         }
@@ -250,7 +250,7 @@ impl Play<'_> {
         Ok(())
     }
 
-    fn look_at(&mut self, stage: &Stage<'_>, which: impl Fn(&mut Look) -> &mut Option<f64>) {
+    fn look_at(&mut self, stage: &Stage, which: impl Fn(&mut Look) -> &mut Option<f64>) {
         let texts: Vec<String> = stage.stand.nodes.iter().filter_map(|node| exposition(node.metrics_addr())).collect();
         for look in &mut self.looks {
             let samples: Vec<f64> = texts.iter().flat_map(|text| family(text, &look.metric)).collect();
@@ -258,7 +258,7 @@ impl Play<'_> {
         }
     }
 
-    fn judge(&self, seen: &Seen, stage: &mut Stage<'_>) {
+    fn judge(&self, seen: &Seen, stage: &mut Stage) {
         for phase in ["before", "after"] {
             let act = seen.of(phase);
             if act.click_us.is_empty() || act.created_us.is_empty() {
@@ -299,7 +299,7 @@ impl Play<'_> {
         }
     }
 
-    fn verdict(&self, seen: &Seen, stage: &mut Stage<'_>) -> Verdict {
+    fn verdict(&self, seen: &Seen, stage: &mut Stage) -> Verdict {
         let Moments { hurt_s, heal_s, healed_s, end_s } = self.moments;
         let lasted = [hurt_s, heal_s - hurt_s, healed_s - heal_s, end_s - healed_s];
         let alert = |name: &str| Alert::of(name, self.alarm.of(name), hurt_s, heal_s);
@@ -315,11 +315,7 @@ impl Play<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             seed: self.spec.seed,
             seconds: 0,
-            phases: PHASES
-                .iter()
-                .zip(lasted)
-                .map(|(name, seconds)| ((*name).to_owned(), phase(seen.of(name), seconds)))
-                .collect(),
+            phases: PHASES.iter().zip(lasted).map(|(name, seconds)| ((*name).to_owned(), phase(seen.of(name), seconds))).collect(),
             ledger: super::verdict::Difference::default(),
             alerts: self.drill.alerts.iter().map(|name| alert(name)).collect(),
             other_alerts: others.map(alert).collect(),
@@ -333,7 +329,7 @@ impl Play<'_> {
     }
 }
 
-fn judge_kind(what: &str, wanted: Served, served: usize, refused: usize, failed: u32, stage: &mut Stage<'_>) {
+fn judge_kind(what: &str, wanted: Served, served: usize, refused: usize, failed: u32, stage: &mut Stage) {
     let mut wrong = |words: String| stage.find(format!("during: {what}: {words}"));
     if failed > 0 && matches!(wanted, Served::All | Served::Refused | Served::AllOrRefused) {
         wrong(format!("{failed} failed, {served} did not"));

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Reads the books, stops the nodes, reads their audits. Findings go to the stage.
-pub(super) fn settle(stage: &mut Stage<'_>, ledger: &Ledger, books: Books) -> Difference {
+pub(super) fn settle(stage: &mut Stage, ledger: &Ledger, books: Books) -> Difference {
     let clicks = ledger.all_clicks();
     let mut difference = Difference {
         links: ledger.links.len() as u64,

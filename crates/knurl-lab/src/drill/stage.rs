@@ -25,12 +25,12 @@ pub trait Prop: fmt::Debug + Send {}
 impl<T: fmt::Debug + Send> Prop for T {}
 
 #[derive(Debug)]
-pub struct Stage<'a> {
+pub struct Stage {
     pub stand: Stand,
     pub front: Option<Nginx>,
     pub seed: u64,
     /// What clients beside the load were told.
-    pub ledger: &'a mut Ledger,
+    pub ledger: Ledger,
     pub ticks: u64,
     /// A drill's own figures, and what it did not like.
     pub notes: Vec<(String, Value)>,
@@ -39,21 +39,24 @@ pub struct Stage<'a> {
     pub paths: Vec<PathBuf>,
     /// Nodes that are to stay as they are when all heals.
     pub gone: Vec<usize>,
+    /// A PostgreSQL beside the stand's.
+    pub second: Option<Postgres>,
     props: Vec<Box<dyn Prop>>,
 }
 
-impl<'a> Stage<'a> {
-    pub(super) fn new(stand: Stand, front: Option<Nginx>, seed: u64, ledger: &'a mut Ledger) -> Self {
+impl Stage {
+    pub(super) fn new(stand: Stand, front: Option<Nginx>, seed: u64) -> Self {
         Self {
             stand,
             front,
             seed,
-            ledger,
+            ledger: Ledger::default(),
             ticks: 0,
             notes: Vec::new(),
             findings: Vec::new(),
             paths: Vec::new(),
             gone: Vec::new(),
+            second: None,
             props: Vec::new(),
         }
     }

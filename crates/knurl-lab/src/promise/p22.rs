@@ -56,8 +56,14 @@ const UNTOLD_OF: u64 = 10;
 
 pub fn run(args: &P22Args) -> Result<Report, FleetError> {
     let mut report = Report::new("P-22", args.run.seed);
-    let spec =
-        StandSpec { binary: args.run.binary()?, nodes: args.nodes as usize, redis: true, seed: args.run.seed, env: Vec::new(), ..StandSpec::default() };
+    let spec = StandSpec {
+        binary: args.run.binary()?,
+        nodes: args.nodes as usize,
+        redis: true,
+        seed: args.run.seed,
+        env: Vec::new(),
+        ..StandSpec::default()
+    };
     let mut stand = Stand::start(spec)?;
     let mut editor = Editor { dice: Dice::new(args.run.seed, &[]), serial: 0 };
     let played = play(&stand, &mut editor, args, &mut report);

@@ -48,7 +48,14 @@ const FAILURES_MAX: usize = 10;
 
 pub fn run(args: &P5Args) -> Result<Report, FleetError> {
     let mut report = Report::new("P-5", args.run.seed);
-    let spec = StandSpec { binary: args.run.binary()?, nodes: 1, redis: true, seed: args.run.seed, env: Vec::new(), ..StandSpec::default() };
+    let spec = StandSpec {
+        binary: args.run.binary()?,
+        nodes: 1,
+        redis: true,
+        seed: args.run.seed,
+        env: Vec::new(),
+        ..StandSpec::default()
+    };
     let mut stand = Stand::unfurnished(spec)?;
     // The schema comes with the first start.
     let mut node = stand.node(0, "node-1")?;

@@ -128,7 +128,8 @@ impl Stand {
 
     /// Of PostgreSQL, which is there.
     pub fn sql(&self, sql: &str) -> Result<String, FleetError> {
-        let postgres = self.postgres.as_ref().ok_or_else(|| FleetError::Io(std::io::Error::other("this stand has no PostgreSQL")))?;
+        let postgres =
+            self.postgres.as_ref().ok_or_else(|| FleetError::Io(std::io::Error::other("this stand has no PostgreSQL")))?;
         Ok(postgres.sql(sql)?)
     }
 

@@ -82,7 +82,8 @@ impl PrometheusSetup {
             for target in targets {
                 let _ = writeln!(text, "      - targets: ['{}']", target.addr);
                 if !target.labels.is_empty() {
-                    let labels: Vec<String> = target.labels.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
+                    let labels: Vec<String> =
+                        target.labels.iter().map(|(name, value)| format!("{name}: {}", quoted(value))).collect();
                     let _ = writeln!(text, "        labels: {{ {} }}", labels.join(", "));
                 }
             }
@@ -206,8 +207,7 @@ impl Prometheus {
 
     fn ask(&self, path: &str) -> Result<Value> {
         let failed = |words: String| ServerError::Failed { program: "prometheus".to_owned(), words };
-        let answer =
-            Connection::open(self.addr)?.ask(&Request::get(path)).map_err(|error| failed(format!("{path}: {error}")))?;
+        let answer = Connection::open(self.addr)?.ask(&Request::get(path)).map_err(|error| failed(format!("{path}: {error}")))?;
         match answer.json() {
             Some(mut json) if json["status"] == "success" => Ok(json["data"].take()),
             Some(json) => Err(failed(format!("{path}: {}", json["error"].as_str().unwrap_or_default()))),
@@ -277,7 +277,8 @@ pub(super) fn unix_seconds(text: &str) -> Option<f64> {
     let second: f64 = time.next()?.parse().ok()?;
     // Years begin in March, so that a leap day is a year's last; 719 468 days are from then of year 0 to 1970.
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    let days =
+        year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + (month * 153 + 2) / 5 + day - 1 - 719_468;
     Some((days * 86_400 + hour * 3_600 + minute * 60) as f64 + second)
 }
 

@@ -24,8 +24,11 @@ pub fn named(names: &[String]) -> Result<Vec<Drill>, String> {
     let drills = all();
     let mut chosen: Vec<Drill> = Vec::new();
     for name in names {
-        let found: Vec<Drill> =
-            drills.iter().filter(|drill| name == "all" || drill.name == name || (name == "short" && drill.is_short)).copied().collect();
+        let found: Vec<Drill> = drills
+            .iter()
+            .filter(|drill| name == "all" || drill.name == name || (name == "short" && drill.is_short))
+            .copied()
+            .collect();
         if found.is_empty() {
             return Err(name.clone());
         }

@@ -1,0 +1,146 @@
+//! What is beside serving: the clock, the log, traces, statistics and books that somebody changed by hand.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use crate::{
+    drill::{
+        Books, Drill, Ground,
+        props::{self, Background},
+    },
+    leash,
+    promise::p8,
+};
+
+pub(super) const DRILLS: [Drill; 4] = [
+    Drill {
+        name: "clock-jump",
+        failure: "clock-jump",
+        hypothesis: "A clock that jumps an hour ahead and back gives no id twice, expires nothing that lives, loses no click, and is told.",
+        harm: "by libfaketime the clock of one of two nodes jumps an hour ahead; healing sets it back",
+        alerts: &["KnurlClockJumped"],
+        allowed: &["KnurlReplicaStale", "KnurlCanaryMissing", "KnurlBackupOld", "KnurlBacklogGrowing"],
+        metrics: &["knurl_clock_steps_total", "knurl_replica_age_seconds"],
+        prepare: |stage| {
+            let library = p8::library()?;
+            let file = stage.stand.dir().join("clock");
+            fs::write(&file, "+0\n")?;
+            let node = stage.node(0);
+            node.stop()?;
+            for (key, value) in p8::CLOCK_ENV {
+                node.set(key, value);
+            }
+            node.set("LD_PRELOAD", &library.display().to_string());
+            node.set("FAKETIME_TIMESTAMP_FILE", &file.display().to_string());
+            node.start()?;
+            stage.paths = vec![file];
+            Ok(())
+        },
+        hurt: |stage| step(&stage.paths, 3_600),
+        heal: |stage| step(&stage.paths, 0),
+        ..Drill::BARE
+    },
+    Drill {
+        name: "log-pipe-blocked",
+        failure: "log-blocked",
+        hypothesis: "Whoever reads our log and stops reading stops nothing: lines are dropped and counted.",
+        harm: "standard error of one node is a pipe that nobody reads any more, and its log level is debug",
+        ground: Ground { env: &[("KNURL_LOG_LEVEL", "trace")], ..Ground::FLEET },
+        alerts: &["KnurlLogLinesDropped"],
+        metrics: &["knurl_log_dropped_total", "knurl_redirects_total"],
+        prepare: |stage| {
+            let pipe = stage.stand.dir().join("pipe");
+            props::run("mkfifo", &[&pipe.display().to_string()])?;
+            let reader = reader(pipe.clone())?;
+            let node = stage.node(0);
+            node.stop()?;
+            node.serve_within(&["sh", "-c", &format!("exec \"$@\" 2>{}", pipe.display()), "sh"]);
+            node.start()?;
+            stage.hold(reader);
+            Ok(())
+        },
+        // The reader goes on holding the pipe and reads no more.
+        hurt: |stage| {
+            fs::write(stage.stand.dir().join("pause"), "")?;
+            Ok(())
+        },
+        heal: |stage| {
+            fs::remove_file(stage.stand.dir().join("pause"))?;
+            // Its next start writes to its file again; nobody reads a pipe whose reader is gone.
+            let node = stage.node(0);
+            node.stop()?;
+            node.serve_within(&[]);
+            node.start()
+        },
+        ..Drill::BARE
+    },
+    Drill {
+        name: "clicks-refused",
+        failure: "clicks-refused",
+        hypothesis: "A database that refuses single clicks for good does not stop the others: they are set aside, kept, counted, and told.",
+        harm: "a trigger refuses clicks of one link",
+        alerts: &["KnurlClicksAside"],
+        allowed: &["KnurlDrainFailing", "KnurlStoreFailing", "KnurlClicksUndecodable", "KnurlLawBroken"],
+        metrics: &["knurl_clicks_aside_total", "knurl_clicks_undecodable_total", "knurl_drain_errors_total"],
+        books: Books::Counted,
+        hurt: |stage| {
+            stage.stand.sql(
+                "create function drill_refuses() returns trigger language plpgsql as $$ begin \
+                 if new.link_id = (select id from links where short_code = 'shared-7') and random() < 0.02 then raise exception 'refused' using errcode = '22000'; end if; \
+                 return new; end $$; \
+                 create trigger drill_refuses before insert on clicks for each row execute function drill_refuses()",
+            )?;
+            Ok(())
+        },
+        heal: |stage| {
+            stage.stand.sql("drop trigger drill_refuses on clicks; drop function drill_refuses()")?;
+            Ok(())
+        },
+        ..Drill::BARE
+    },
+    Drill {
+        name: "statistics-stopped",
+        failure: "statistics-stopped",
+        hypothesis: "Statistics that stop without an error are the failure that nobody notices: the canary's own click is missed within two minutes, and everything is counted afterwards.",
+        harm: "a session of somebody else locks the table of click totals and does not end",
+        alerts: &["KnurlCanaryMissing"],
+        allowed: &["KnurlBacklogGrowing", "KnurlDrainFailing", "KnurlDatabaseSlow", "KnurlJobFailing"],
+        metrics: &["knurl_canary_age_seconds", "knurl_clicks_delivered_total", "knurl_clicks_backlog"],
+        hurt: |stage| {
+            let lock = stage.postgres()?.client("begin; lock table link_totals in access exclusive mode; select pg_sleep(3600)");
+            stage.hold(leash::spawn(lock)?);
+            Ok(())
+        },
+        heal: |stage| {
+            stage.stand.sql("select pg_terminate_backend(pid) from pg_stat_activity where query like '%link_totals%pg_sleep%' and pid <> pg_backend_pid()")?;
+            Ok(())
+        },
+        ..Drill::BARE
+    },
+];
+
+fn step(paths: &[PathBuf], offset_s: i64) -> Result<(), crate::fleet::FleetError> {
+    let Some(file) = paths.first() else { return Ok(()) };
+    let whole = file.with_extension("new");
+    fs::write(&whole, format!("{offset_s:+}\n"))?;
+    Ok(fs::rename(whole, file)?)
+}
+
+/// Reads a pipe, but not while there is a file `pause` beside it.
+fn reader(pipe: PathBuf) -> std::io::Result<Background> {
+    use std::io::Read as _;
+
+    Background::start(move |stop| {
+        // Both ends: opening waits for nobody, and reading ends with us.
+        let Ok(mut file) = fs::File::options().read(true).write(true).open(&pipe) else { return };
+        if rustix::fs::fcntl_setfl(&file, rustix::fs::OFlags::NONBLOCK).is_err() {
+            return;
+        }
+        let mut block = [0; 65536];
+        while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+            let paused = pipe.with_file_name("pause").exists();
+            if paused || !matches!(file.read(&mut block), Ok(n) if n > 0) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    })
+}
