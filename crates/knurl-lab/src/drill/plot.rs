@@ -33,7 +33,7 @@ pub(super) fn of(verdict: &Verdict) -> [String; 2] {
 }
 
 fn plot(verdict: &Verdict, unit: &str, lines: &[Line<'_>], is_log: bool) -> String {
-    let Moments { hurt_s, heal_s, healed_s, end_s } = verdict.moments;
+    let Moments { began_s, hurt_s, heal_s, healed_s, end_s } = verdict.moments;
     let end = end_s.max(1.0);
     let x = |second: f64| LEFT + (WIDTH - LEFT - 10.0) * (second / end).clamp(0.0, 1.0);
     let greatest = lines.iter().flat_map(|line| &line.values).copied().fold(1.0_f64, f64::max);
@@ -79,7 +79,7 @@ fn plot(verdict: &Verdict, unit: &str, lines: &[Line<'_>], is_log: bool) -> Stri
         WIDTH - 10.0,
         TOP + 8.0
     );
-    for (second, word) in [(0.0, "before"), (hurt_s, "hurt"), (heal_s, "heals"), (healed_s, "after")] {
+    for (second, word) in [(began_s, "before"), (hurt_s, "hurt"), (heal_s, "heals"), (healed_s, "after")] {
         let _ = write!(svg, r##"<text x="{:.1}" y="{:.1}" fill="#666">{word} {second:.0} s</text>"##, x(second), HEIGHT - 6.0);
     }
     svg.push_str("</svg>");

@@ -82,6 +82,7 @@ pub struct Tick {
 /// When what began, in seconds of the load.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Moments {
+    pub began_s: f64,
     pub hurt_s: f64,
     pub heal_s: f64,
     pub healed_s: f64,

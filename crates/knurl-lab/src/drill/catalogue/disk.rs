@@ -71,7 +71,7 @@ pub(super) const DRILLS: [Drill; 9] = [
         hypothesis: "A disk that takes a second for an fsync makes nothing slow that a visitor sees: with durability = process nobody waits for it.",
         harm: "a second more for every fdatasync of one node, by strace",
         alerts: &["KnurlFsyncSlow"],
-        allowed: &["KnurlReplicaStale", "KnurlRedirectLatencyFast"],
+        allowed: &["KnurlReplicaStale"],
         metrics: &["knurl_spool_fsync_duration_seconds_sum", "knurl_spool_fsync_duration_seconds_count", "knurl_clicks_backlog"],
         creates: Served::AllOrRefused,
         hurt: |stage| {
