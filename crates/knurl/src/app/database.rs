@@ -11,7 +11,7 @@ use knurl_store::{
 use crate::{
     config::{self, Config},
     http::api::auth::KeyRing,
-    telemetry::{Metrics, dependencies::Dependency},
+    telemetry::{Metrics, dependencies::Dependency, run::Configured},
 };
 
 /// Clones share the connections.
@@ -59,6 +59,23 @@ impl Database {
         Ok(Self { store: Arc::new(store.clone()), postgres: Some(store), sqlite: None })
     }
 
+    /// In words of ours, for a scrape.
+    pub(super) fn configured(&self, config: &Config) -> Configured {
+        Configured {
+            auth: match config.auth {
+                config::Auth::Required => "required",
+                config::Auth::Open => "open",
+            },
+            database: if self.postgres.is_some() { "postgres" } else { "sqlite" },
+            durability: match config.clicks.durability {
+                config::Durability::Process => "process",
+                config::Durability::Power => "power",
+            },
+            redis: on_off(config.redis.is_some() && self.postgres.is_some()),
+            replica: on_off(config.replica && self.postgres.is_some()),
+        }
+    }
+
     /// What it counts itself is copied whenever somebody looks.
     pub(super) fn count_into(&self, metrics: &Metrics) {
         if let Some(store) = self.sqlite.clone() {
@@ -69,6 +86,10 @@ impl Database {
             metrics.on_render(move |metrics| count_postgres(&store, metrics));
         }
     }
+}
+
+fn on_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
 }
 
 fn count_sqlite(store: &SqliteStore, metrics: &Metrics) {

@@ -7,7 +7,9 @@
 
 mod admin_key;
 pub mod database;
+pub mod backups;
 mod fail_point;
+mod last_run;
 mod listeners;
 mod replica;
 mod sd_notify;
@@ -29,6 +31,7 @@ use knurl_store::{StoreError, postgres::is_refusal, replica::Replica};
 
 use admin_key::{AdminKey, Standing};
 pub use database::Database;
+use last_run::LastRun;
 use listeners::HandedOver;
 pub use serve::serve;
 
@@ -65,6 +68,7 @@ pub struct App {
     jobs: Jobs,
     clicks: Clicks,
     replica: Option<Replica>,
+    this_run: LastRun,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +134,13 @@ impl App {
         let standing = unless_away(admin_key.register(&*store, now()).await)?;
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
 
+        // Only now is it sure that no other process is on this data directory.
+        let this_run = LastRun::begin(&config.data_dir, &metrics);
+        metrics.run.configured.get_or_init(|| database.configured(&config));
+        if database.postgres.is_none() {
+            backups::watch(&config.data_dir, &metrics);
+        }
+
         let (public, addr) = handed.public(&config)?;
         let (observed, metrics_addr) = handed.observed(&config)?;
         config.bound(addr);
@@ -188,7 +199,7 @@ impl App {
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
         let admin_key = admin_key.secret().filter(|_| standing != Some(Standing::Revoked)).map(str::to_owned);
-        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica })
+        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica, this_run })
     }
 
     /// Where the API and the redirects are served; the real port where 0 was asked for.
@@ -233,7 +244,9 @@ impl App {
                 replica.close().await;
             }
         };
-        if tokio::time::timeout(CLOSE_TIME, closed).await.is_err() {
+        if tokio::time::timeout(CLOSE_TIME, closed).await.is_ok() {
+            self.this_run.end();
+        } else {
             tracing::error!(
                 "spool and database could not be closed in time and are left as after a crash: nothing acknowledged is lost"
             );

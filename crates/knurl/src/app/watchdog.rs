@@ -17,6 +17,8 @@ use tokio::{runtime::Handle, task::JoinHandle};
 use crate::telemetry::Metrics;
 
 const BEAT: Duration = Duration::from_millis(100);
+/// Shorter silences are a busy machine.
+const SHOWN_MIN: Duration = Duration::from_millis(250);
 
 /// Watches until dropped.
 #[derive(Debug)]
@@ -80,8 +82,10 @@ impl Watch {
             }
             silent_checks += 1;
             let silence = self.beat * silent_checks;
-            let ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
-            self.metrics.runtime_silence_ms.set(ms.max(self.metrics.runtime_silence_ms.get()));
+            // A beat or two that came late are no silence.
+            if silence >= SHOWN_MIN {
+                self.metrics.run.silent(if silence - self.beat < SHOWN_MIN { silence } else { self.beat });
+            }
             if silence >= self.stuck_after && !self.dismissed.load(Relaxed) {
                 return on_stuck(silence);
             }

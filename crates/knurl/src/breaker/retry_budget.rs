@@ -31,6 +31,11 @@ impl RetryBudget {
         });
     }
 
+    /// How many may be made again now.
+    pub fn saved(&self) -> u32 {
+        self.saved.load(Relaxed) / PRICE
+    }
+
     /// Whether one may be made again; a yes is spent.
     pub fn retry(&self) -> bool {
         self.saved.fetch_update(Relaxed, Relaxed, |saved| saved.checked_sub(PRICE)).is_ok()
@@ -70,6 +75,7 @@ mod tests {
         for _ in 0..10 {
             budget.request();
         }
+        assert_eq!(budget.saved(), 1);
         assert!(budget.retry());
         assert!(!budget.retry());
     }

@@ -19,6 +19,7 @@ use super::{
     scratch::{self, Scratch},
     table::Table,
 };
+use crate::app::backups;
 
 const NOT_OF_POSTGRES: &str = "a PostgreSQL is backed up with its own tools: `pg_dump -Fc` writes one file, `pg_basebackup` with WAL archiving \
                                allows to go back to any moment; a node's data directory holds only clicks on their way and its key";
@@ -60,13 +61,19 @@ pub(super) fn run(global: &Global, out: Out, args: &BackupArgs) -> Result<ExitCo
     if args.dest.is_dir() {
         scratch::sweep(&scratch::abandoned_copies(&args.dest, |name| name.starts_with("knurl-") && name.ends_with(".db.partial")));
     }
-    let began = Instant::now();
-    let scratch = Scratch::databases(&[&partial(&dest)])?;
-    let verified = copy(&source, &dest)?;
-    drop(scratch);
-    let shape = CopyShape::new(&dest, &verified, began)?;
+    let made = make(&source, &dest);
+    backups::note(&config.data_dir, made.is_ok(), now());
+    let shape = made?;
     out.show(&shape, || shape.text(out))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn make(source: &Path, dest: &Path) -> Result<CopyShape, Failure> {
+    let began = Instant::now();
+    let scratch = Scratch::databases(&[&partial(dest)])?;
+    let verified = copy(source, dest)?;
+    drop(scratch);
+    CopyShape::new(dest, &verified, began)
 }
 
 /// What a copy is called until it is verified.

@@ -5,18 +5,23 @@ use std::process::ExitCode;
 use clap::{CommandFactory, ValueEnum};
 
 use super::{args::Args, failure::Failure, out::Out};
-use crate::config::manual;
+use crate::{
+    config::manual,
+    telemetry::table::{self, Kind},
+};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Page {
     Cli,
     Configuration,
+    Metrics,
 }
 
 pub(super) fn run(out: Out, page: Page) -> Result<ExitCode, Failure> {
     out.say(&match page {
         Page::Cli => cli(),
         Page::Configuration => configuration(),
+        Page::Metrics => metrics(),
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -47,6 +52,34 @@ error and exit code 78. A `.env` file is not read.
 Where nothing sets `database_url`, `DATABASE_HOST`, `DATABASE_NAME` and `DATABASE_USER` (with `DATABASE_PORT` and `DATABASE_PASSWORD`) name a
 PostgreSQL; where nothing sets `redis_url`, `REDIS_URL` counts.
 ";
+
+const METRICS_HEAD: &str = "# The metrics
+
+Made of the program's own table by `knurl reference metrics`; a test compares the two, and another one the table with what a server exposes.
+
+`GET /metrics` on `metrics_listen` answers them, and on the API's address with a key: as OpenMetrics where the scraper asks for that, else
+in the older format. A counter only grows until its process ends; those whose help says *ever* go on where the last run was. A histogram is
+of seconds, in buckets from 10 µs to 10 s, and has `_bucket`, `_sum` and `_count`. Labels are words of ours; none holds what a request brought.
+What a node does not have (Redis, a replica, a canary) has a name here and no series there. What to do when one of them moves stands in the
+[runbook](../../RUNBOOK.md); how to collect and show them in [observing Knurl](../guide/observe.md).
+";
+
+fn metrics() -> String {
+    let mut page = METRICS_HEAD.to_owned();
+    for (title, families) in table::ALL {
+        page.push_str(&format!("\n## {title}\n\n| name | kind | labels | what it is |\n|---|---|---|---|\n"));
+        for family in *families {
+            let kind = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+            page.push_str(&format!("| `{}` | {kind} | {} | {} |\n", family.exposed(), labels.join(", "), family.help));
+        }
+    }
+    page.trim_end().to_owned()
+}
 
 fn cli() -> String {
     let mut page = CLI_HEAD.to_owned();

@@ -7,6 +7,7 @@
 //! store's cursor is never ahead of the disk, and a node may start, and record, before it knows the cursor.
 
 use std::{
+    sync::atomic::Ordering,
     error::Error,
     sync::{Arc, PoisonError},
     time::Duration,
@@ -247,6 +248,8 @@ impl Drain {
         if to == position(from) {
             return Ok(None);
         }
+        let answered_at = enriched.clicks.first().map_or(0, |first| first.click.at.0);
+        self.shared.delivering_at_ms.store(answered_at, Ordering::Relaxed);
         let undecodable = enriched.undecodable + skipped;
         let batch = ClickBatch { from, to: cursor(from.spool_id, to), clicks: enriched.clicks, undecodable };
         Ok(Some(Ready { batch, skipped, caught_up: to.seq >= goal.seq }))
@@ -255,6 +258,7 @@ impl Drain {
     /// Lets the barriers go and gives delivered segments back.
     async fn moved_to(&mut self, from: Cursor, to: Cursor) {
         self.cursor = Some(to);
+        self.shared.delivering_at_ms.store(0, Ordering::Relaxed);
         self.shared.note_delivered(to);
         if to.segment == from.segment {
             return;

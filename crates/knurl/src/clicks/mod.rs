@@ -173,6 +173,11 @@ fn keep_losses(spool: &Spool, recovery: &Recovery) {
 }
 
 impl Clicks {
+    /// Which spool this is: another one for every data directory.
+    pub fn id(&self) -> u128 {
+        self.shared.spool.id()
+    }
+
     /// What makes the one that delivers, for the job around it. One at a time: two would only find each other's cursor.
     pub fn drains(&self) -> Drains {
         Drains { shared: Arc::clone(&self.shared), store: Arc::clone(&self.store), rows_max: self.drain_rows_max }

@@ -3,9 +3,9 @@
 use std::{
     sync::{
         Arc, Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
@@ -42,6 +42,10 @@ pub(super) struct Shared {
     pub(super) delivered: watch::Sender<u64>,
     /// The segment the cursor is in.
     pub(super) delivered_segment: AtomicU64,
+    /// When the oldest click of the batch that is being delivered was answered; 0: none is.
+    pub(super) delivering_at_ms: AtomicI64,
+    /// What a scrape saw delivered while there was more, and since when: a drain that does not even read shows here.
+    standing: Mutex<Option<(u64, Instant)>>,
     /// Where this run's records begin, as long as the store has not told its cursor: the spool was opened without it.
     pub(super) blind: Mutex<Option<Position>>,
 }
@@ -68,6 +72,8 @@ impl Shared {
             drain_wanted: Notify::new(),
             delivered: watch::Sender::new(delivered.seq),
             delivered_segment: AtomicU64::new(delivered.segment),
+            delivering_at_ms: AtomicI64::new(0),
+            standing: Mutex::default(),
         })
     }
 
@@ -100,6 +106,25 @@ impl Shared {
         }
     }
 
+    /// Age of the oldest click that is not delivered, as far as it is known: by the click itself once it was read, before that by how long
+    /// nothing has moved.
+    fn backlog_ms(&self, delivered: u64, backlog: u64) -> u64 {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if backlog == 0 {
+            *standing = None;
+            return 0;
+        }
+        let since = match *standing {
+            Some((seq, since)) if seq == delivered => since,
+            _ => standing.insert((delivered, Instant::now())).1,
+        };
+        let stood_ms = since.elapsed().as_millis();
+        let answered_at_ms = u128::try_from(self.delivering_at_ms.load(Ordering::Relaxed)).unwrap_or(0);
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let aged_ms = if answered_at_ms == 0 { 0 } else { now_ms.saturating_sub(answered_at_ms) };
+        u64::try_from(stood_ms.max(aged_ms)).unwrap_or(u64::MAX)
+    }
+
     /// Totals the spool keeps anyway are copied at a scrape: nothing is counted twice on the redirect.
     pub(super) fn report_at_scrapes(self: &Arc<Self>) {
         let weak = Arc::downgrade(self);
@@ -111,7 +136,12 @@ impl Shared {
             metrics.clicks.answered.set(ledger.answered);
             metrics.clicks.dropped.set(ledger.dropped);
             metrics.clicks.delivered.set(delivered.seq);
-            metrics.clicks.backlog.set(shared.spool.backlog_records(delivered));
+            // Read after `answered`, which counts what is written: never less by mistake.
+            let kept = shared.spool.written().seq.max(delivered.seq);
+            metrics.clicks.lost.set(ledger.answered.saturating_sub(kept.saturating_add(ledger.dropped)));
+            let backlog = shared.spool.backlog_records(delivered);
+            metrics.clicks.backlog.set(backlog);
+            metrics.clicks.backlog_ms.set(shared.backlog_ms(delivered.seq, backlog));
             metrics.clicks.backlog_bytes.set(shared.spool.backlog_bytes(delivered));
         });
     }

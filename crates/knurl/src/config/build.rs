@@ -105,6 +105,7 @@ impl Values {
 
     fn clicks(&self) -> Result<ClicksConfig, ConfigError> {
         let retention_days: u32 = self.number("clicks.retention_days")?;
+        let canary_interval_s: u32 = self.number_unless_open("clicks.canary_interval_s")?;
         Ok(ClicksConfig {
             durability: self.one_of("durability", &[("process", Durability::Process), ("power", Durability::Power)])?,
             fsync_interval: self.millis("clicks.fsync_interval_ms")?,
@@ -116,23 +117,25 @@ impl Values {
             drain_batch_rows: self.number("clicks.drain_batch_rows")?,
             barrier_timeout: self.millis("clicks.barrier_timeout_ms")?,
             retention: (retention_days > 0).then(|| DAY * retention_days),
+            canary_interval: (canary_interval_s > 0).then(|| Duration::from_secs(canary_interval_s.into())),
         })
     }
 
     fn limits(&self) -> Result<LimitsConfig, ConfigError> {
-        let is_open = self.one_of("auth", &[("required", false), ("open", true)])?;
-        // Without keys everybody is one of us: nobody is limited who was not told so.
-        let unless_open = |key: &str| match self.number(key)? {
-            _ if is_open && self.source(key) == Source::Default => Ok(0),
-            number => Ok(number),
-        };
         Ok(LimitsConfig {
             api_per_minute: self.number("limits.api_per_minute")?,
-            anonymous_per_minute: unless_open("limits.anonymous_per_minute")?,
-            misses_per_minute: unless_open("limits.misses_per_minute")?,
+            anonymous_per_minute: self.number_unless_open("limits.anonymous_per_minute")?,
+            misses_per_minute: self.number_unless_open("limits.misses_per_minute")?,
             burst_s: self.number("limits.burst_s")?,
             exempt: self.blocks("limits.exempt")?,
         })
+    }
+
+    /// 0 where there are no keys and nobody has set it: everybody is one of us, and a node is a place to try things.
+    fn number_unless_open(&self, key: &str) -> Result<u32, ConfigError> {
+        let is_open = self.one_of("auth", &[("required", false), ("open", true)])?;
+        let number = self.number(key)?;
+        Ok(if is_open && self.source(key) == Source::Default { 0 } else { number })
     }
 
     fn data_dir(&self) -> Result<PathBuf, ConfigError> {

@@ -272,6 +272,8 @@ pub struct ClicksConfig {
     pub barrier_timeout: Duration,
     /// Raw click events older than this are removed; roll-ups stay. `None`: kept for ever.
     pub retention: Option<Duration>,
+    /// How often this node clicks a link of its own and looks for the click. `None`: never.
+    pub canary_interval: Option<Duration>,
 }
 
 #[derive(Clone, Debug)]

@@ -15,7 +15,7 @@ use super::{
     error::{Code, Error, RequestId},
     health, host,
 };
-use crate::telemetry::metrics;
+use crate::telemetry::exposition::Format;
 
 /// Scrapers and probes; more is somebody else.
 pub(super) const CONNECTIONS_MAX: usize = 64;
@@ -38,7 +38,7 @@ impl Handler for Observe {
             return refuse(Error::new(Code::MethodNotAllowed).with_allow(HeaderValue::from_static("GET, HEAD")));
         }
         let answered = match path {
-            "/metrics" => Ok(self.exposition(request.headers())),
+            "/metrics" => Ok(exposition(&self.state, request.headers())),
             "/health" | "/livez" => Ok(health::live()),
             "/startupz" => health::started(&self.state),
             "/readyz" => health::ready(&self.state),
@@ -51,20 +51,20 @@ impl Handler for Observe {
     }
 }
 
-impl Observe {
-    fn exposition(&self, headers: &HeaderMap) -> Response<Body> {
-        let mut response = Response::new(Body::from(self.state.metrics.render()));
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics_type(headers)));
-        response
-    }
+/// What `/metrics` answers, wherever it is served.
+pub(super) fn exposition(state: &HttpState, headers: &HeaderMap) -> Response<Body> {
+    let format = format_of(headers);
+    let mut response = Response::new(Body::from(state.metrics.render_as(format)));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    response
 }
 
 /// OpenMetrics where it is asked for, as Prometheus does.
-pub(super) fn metrics_type(headers: &HeaderMap) -> &'static str {
+fn format_of(headers: &HeaderMap) -> Format {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut kinds = accepted.flat_map(|value| value.split(',')).filter_map(|kind| kind.split(';').next());
     if kinds.any(|kind| kind.trim().eq_ignore_ascii_case("application/openmetrics-text")) {
-        return metrics::OPENMETRICS;
+        return Format::OpenMetrics;
     }
-    metrics::PROMETHEUS_TEXT
+    Format::Text
 }

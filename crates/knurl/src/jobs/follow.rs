@@ -4,7 +4,16 @@
 //! other however often it says so. While the database is away it is looked for at the same pace, and the log hears of it once. While it is
 //! there and only its changes cannot be read, memory is not believed: nobody would tell it what to forget.
 
-use std::{error::Error, fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use knurl_store::{
@@ -97,6 +106,14 @@ pub fn follower<S: Source + 'static>(source: S, replica: Option<&Replica>, forge
     })
 }
 
+/// Creates are not told of: they are found by looking.
+fn has_edits(outdated: &Outdated<'_>) -> bool {
+    matches!(outdated, Outdated::Codes(codes) if codes.iter().any(|changed| changed.version > FIRST_VERSION))
+}
+
+/// Of a link that was never changed.
+const FIRST_VERSION: i64 = 1;
+
 pub(super) struct FollowJob {
     follower: Box<dyn Follows>,
     heard: Arc<Notify>,
@@ -104,17 +121,36 @@ pub(super) struct FollowJob {
     from: Arc<dyn Changing>,
     resolver: Resolver,
     metrics: Arc<Metrics>,
+    /// Whether the server has told of edits since the last look.
+    rung: Arc<AtomicBool>,
+    /// Whether the look that goes on has found edits.
+    edits: Arc<AtomicBool>,
+    /// The last look found edits that nobody had told of so far.
+    untold: bool,
     /// Since when changes cannot be read, or when memory was last forgotten for it; `None`: they can.
     deaf_since: Option<Instant>,
 }
 
 impl FollowJob {
     pub(super) fn new(feeding: &Feeding, resolver: Resolver, metrics: Arc<Metrics>) -> Self {
-        let told = resolver.clone();
-        let forget = Box::new(move |outdated: Outdated<'_>| told.outdated(&outdated));
+        let (told, edits) = (resolver.clone(), Arc::new(AtomicBool::new(false)));
+        let found = Arc::clone(&edits);
+        let forget = Box::new(move |outdated: Outdated<'_>| {
+            found.fetch_or(has_edits(&outdated), Relaxed);
+            told.outdated(&outdated);
+        });
         let from = Arc::clone(&feeding.from);
         let (follower, heard) = from.follower(feeding.replica.as_ref(), forget);
-        Self { follower, heard, began: None, from, resolver, metrics, deaf_since: None }
+        Self { follower, heard, began: None, from, resolver, metrics, rung: Arc::default(), edits, untold: false, deaf_since: None }
+    }
+
+    /// An edit and the news of it come on two ways: the news has until the next look. While all is compared edits are found that are no news.
+    fn listen(&mut self, compares: bool) {
+        let (told, found) = (self.rung.swap(false, Relaxed), self.edits.swap(false, Relaxed));
+        if self.untold && !told && !compares {
+            self.metrics.tiers.replica.unannounced.inc();
+        }
+        self.untold = found && !told && !compares;
     }
 
     fn done(&mut self, stepped: Stepped) -> Pause {
@@ -124,6 +160,8 @@ impl FollowJob {
         if stepped.compares.is_some() {
             counted.comparisons.inc();
         }
+        // After a look that failed the server may have told of edits while nobody listened.
+        self.listen(self.deaf_since.is_some() || stepped.compares.is_some() || stepped.next == Next::Now);
         if self.deaf_since.take().is_some() {
             tracing::info!("the database's changes are followed again");
         }
@@ -172,7 +210,10 @@ impl Job for FollowJob {
 
     fn wanted(&self) -> impl Future<Output = ()> + Send {
         // Not of `self`, which cannot be shared between threads.
-        let heard = Arc::clone(&self.heard);
-        async move { heard.notified().await }
+        let (heard, rung) = (Arc::clone(&self.heard), Arc::clone(&self.rung));
+        async move {
+            heard.notified().await;
+            rung.store(true, Relaxed);
+        }
     }
 }

@@ -4,11 +4,13 @@
 //! [`supervisor`] runs them; every other file is one job.
 
 mod canary;
+mod clock;
 mod coherence;
 mod drain;
 mod follow;
 mod hints;
 mod onces;
+mod ping;
 mod retention;
 mod salts;
 mod supervisor;
@@ -28,7 +30,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{clicks::Clicks, config::Config, redis::Redis, resolve::Resolver, telemetry::Metrics};
 
-/// The first salts, and the first word of the canary, are waited for this long; then derived salts do until the job has them.
+/// The first salts, and the first ping, are waited for this long; then derived salts do until the job has them.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -59,21 +61,21 @@ pub struct Jobs {
     running: Vec<Running>,
 }
 
-/// Starts, on the current runtime: drain, salts, hints, follow, coherence, canary, onces, retention. The salt of today is fetched (or derived) before this
-/// returns.
+/// Starts, on the current runtime: drain, salts, hints, follow, coherence, ping, clock, canary, onces, retention. The salt of today is fetched (or derived)
+/// before this returns.
 pub async fn start(needs: Needs<'_>) -> Jobs {
     start_at(needs, system_clock()).await
 }
 
 /// [`start`] under another clock.
 pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
-    let (mut first_salts, mut first_canary) = (needs.salts(&clock)(), needs.canary()());
+    let (mut first_salts, mut first_ping) = (needs.salts(&clock)(), needs.ping()());
     let mut prepared = prepare(needs, &clock).into_iter();
     // The drain waits for nobody.
     let mut running: Vec<Running> = prepared.next().map(Prepared::start).into_iter().collect();
     let (salts_known, ()) = tokio::join!(timeout(FIRST_WAIT, first_salts.step()), async {
         // Before its first answer the store counts as down, and the node as not ready.
-        let _ = timeout(FIRST_WAIT, first_canary.step()).await;
+        let _ = timeout(FIRST_WAIT, first_ping.step()).await;
     });
     if salts_known.is_err() {
         tracing::warn!("the store did not give the visitor salts in time; derived ones are used until it does");
@@ -84,7 +86,7 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
 
 /// All of them, the drain first, for whoever runs them in an order of his own.
 pub fn prepare(needs: Needs<'_>, clock: &Clock) -> Vec<Prepared> {
-    let (salts, canary) = (needs.salts(clock), needs.canary());
+    let (salts, ping, canary) = (needs.salts(clock), needs.ping(), needs.canary(clock));
     let Needs { config, clicks, store, resolver, metrics, on_foreign_change, feeding, redis } = needs;
     let (drains, interval) = (clicks.drains(), config.clicks.drain_interval);
     let mut prepared = vec![supervisor::prepare(move || drain::DrainJob { drain: drains.make(), interval }, Arc::clone(&metrics))];
@@ -120,7 +122,12 @@ pub fn prepare(needs: Needs<'_>, clock: &Clock) -> Vec<Prepared> {
     };
     prepared.push(supervisor::prepare(coherence, Arc::clone(&metrics)));
 
-    prepared.push(supervisor::prepare(canary, Arc::clone(&metrics)));
+    prepared.push(supervisor::prepare(ping, Arc::clone(&metrics)));
+    let (at, counted) = (Arc::clone(clock), Arc::clone(&metrics));
+    prepared.push(supervisor::prepare(move || clock::ClockJob::new(Arc::clone(&at), Arc::clone(&counted)), Arc::clone(&metrics)));
+    if let Some(canary) = canary {
+        prepared.push(supervisor::prepare(canary, Arc::clone(&metrics)));
+    }
 
     let onces = {
         let (store, clock, metrics) = (Arc::clone(&store), Arc::clone(clock), Arc::clone(&metrics));
@@ -154,9 +161,21 @@ impl Needs<'_> {
         }
     }
 
-    fn canary(&self) -> impl Fn() -> canary::CanaryJob + Send + 'static {
+    fn ping(&self) -> impl Fn() -> ping::PingJob + Send + 'static {
         let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
-        move || canary::CanaryJob { store: Arc::clone(&store), metrics: Arc::clone(&metrics) }
+        move || ping::PingJob { store: Arc::clone(&store), metrics: Arc::clone(&metrics) }
+    }
+
+    fn canary(&self, clock: &Clock) -> Option<impl Fn() -> canary::CanaryJob + Send + 'static> {
+        let interval = self.config.clicks.canary_interval?;
+        self.metrics.canary.watch(interval);
+        let (addr, spool) = (self.config.http.listen, self.clicks.id());
+        let (store, resolver, clock) = (Arc::clone(&self.store), self.resolver.clone(), Arc::clone(clock));
+        let metrics = Arc::clone(&self.metrics);
+        Some(move || {
+            let link = canary::LinkOf::new(spool, Arc::clone(&store), resolver.clone(), Arc::clone(&clock));
+            canary::CanaryJob::new(link, addr, interval, Arc::clone(&metrics))
+        })
     }
 }
 

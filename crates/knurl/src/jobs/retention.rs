@@ -33,7 +33,7 @@ impl Job for RetentionJob {
         let before = UnixMillis((self.clock)().0.saturating_sub(keep_ms));
         match self.store.purge_clicks(before, CHUNK_ROWS).await {
             Ok(purged) => {
-                self.metrics.jobs.purged.add(purged);
+                self.metrics.clicks.purged.add(purged);
                 Pause::For(if purged < u64::from(CHUNK_ROWS) { INTERVAL } else { CHUNK_PAUSE })
             }
             Err(error) => {

@@ -94,6 +94,10 @@ impl Database {
         }
     }
 
+    pub(super) fn measure(&self) {
+        self.observed.metrics.tiers.budget.set(u64::from(self.budget.saved()));
+    }
+
     /// Once more where a connection broke, as long as such failures are few.
     async fn load(&self, code: &ShortCode) -> Result<Option<Link>, StoreError> {
         match (self.load)(code.clone()).await {

@@ -151,6 +151,7 @@ impl Below {
         if let Some(replica) = &self.replica {
             replica.measure();
         }
+        self.database.measure();
     }
 
     pub(super) fn database_answered(&self) {

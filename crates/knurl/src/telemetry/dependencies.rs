@@ -4,12 +4,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
-use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-};
+use prometheus_client::{encoding::EncodeMetric as _, metrics::counter::ConstCounter};
 
-use super::metrics::Counter;
+use super::{
+    counters::Counter,
+    table::{self, Encoded, Out},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dependency {
@@ -73,25 +73,17 @@ impl Dependencies {
             .filter(|(_, w)| w.used.load(Relaxed))
     }
 
-    pub(super) fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let help = "0 closed, 1 half-open (one probe is under way), 2 open (it is not asked).";
-        let mut family = out.encode_descriptor("knurl_breaker_state", help, None, MetricType::Gauge)?;
-        for (name, watched) in self.used() {
-            ConstGauge::new(u64::from(watched.state.load(Relaxed))).encode(family.encode_family(&[("dependency", name)])?)?;
-        }
-        let help = "Changes of a breaker's state, by what it became.";
-        let mut family = out.encode_descriptor("knurl_breaker_transitions", help, None, MetricType::Counter)?;
+    pub(super) fn encode(&self, out: &mut Out<'_>) -> Encoded {
+        let up = |watched: &Watched| watched.state.load(Relaxed) == Breaking::Closed as u8 && !watched.unreached.load(Relaxed);
+        table::DEPENDENCY_UP.gauges(out, self.used().map(|(name, watched)| (name, f64::from(up(watched)))))?;
+        let state = |watched: &Watched| f64::from(watched.state.load(Relaxed));
+        table::BREAKER_STATE.gauges(out, self.used().map(|(name, watched)| (name, state(watched))))?;
+        let mut family = table::BREAKER_TRANSITIONS.of(out)?;
         for (name, watched) in self.used() {
             for (state, to) in Breaking::ALL {
                 let count = watched.transitions[state as usize].get();
                 ConstCounter::new(count).encode(family.encode_family(&[("dependency", name), ("to", to)])?)?;
             }
-        }
-        let help = "1 while the dependency is reached and asked as usual, 0 while it is away or given up.";
-        let mut family = out.encode_descriptor("knurl_dependency_up", help, None, MetricType::Gauge)?;
-        for (name, watched) in self.used() {
-            let up = watched.state.load(Relaxed) == Breaking::Closed as u8 && !watched.unreached.load(Relaxed);
-            ConstGauge::new(u64::from(up)).encode(family.encode_family(&[("dependency", name)])?)?;
         }
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! What the limits count.
 
-use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter},
-};
+use prometheus_client::{encoding::EncodeMetric as _, metrics::counter::ConstCounter};
 
-use super::metrics::Counter;
+use super::{
+    counters::Counter,
+    table::{self, Encoded, Out},
+};
 
 /// In the order of `limit::Limit`.
 const NAMES: [&str; 3] = ["key", "network", "misses"];
@@ -39,25 +39,16 @@ impl LimitMetrics {
         counters[limit].inc();
     }
 
-    pub(super) fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let help = "Requests that a limit counted, by limit and verdict.";
-        let mut family = out.encode_descriptor("knurl_limits", help, None, MetricType::Counter)?;
+    pub(super) fn encode(&self, out: &mut Out<'_>) -> Encoded {
+        let mut family = table::LIMITS.of(out)?;
         for (limit, name) in NAMES.iter().enumerate() {
             for (verdict, counters) in [("allowed", &self.allowed), ("refused", &self.refused)] {
                 let labels = [("limit", *name), ("verdict", verdict)];
                 ConstCounter::new(counters[limit].get()).encode(family.encode_family(&labels)?)?;
             }
         }
-        let help = "Requests that a limit counted, by who counted them: the fleet in Redis, or this node alone.";
-        let mut family = out.encode_descriptor("knurl_limits_counted", help, None, MetricType::Counter)?;
-        for (by, name) in BY {
-            ConstCounter::new(self.by[by as usize].get()).encode(family.encode_family(&[("by", name)])?)?;
-        }
-        let help = "Clients forgotten by the table of limits although they still owed something: more clients than it holds.";
-        let forgotten = out.encode_descriptor("knurl_limits_forgotten", help, None, MetricType::Counter)?;
-        ConstCounter::new(self.forgotten.get()).encode(forgotten)?;
-        let help = "Guesses of short codes refused without a look, because too many of them were waiting.";
-        let full = out.encode_descriptor("knurl_limits_lanes_full", help, None, MetricType::Counter)?;
-        ConstCounter::new(self.lanes_full.get()).encode(full)
+        table::LIMITS_COUNTED.counts(out, BY.map(|(by, name)| (name, self.by[by as usize].get())))?;
+        table::LIMITS_FORGOTTEN.count(out, self.forgotten.get())?;
+        table::LANES_FULL.count(out, self.lanes_full.get())
     }
 }

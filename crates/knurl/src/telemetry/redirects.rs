@@ -5,10 +5,10 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
-use prometheus_client::metrics::{MetricType, counter::ConstCounter};
-
-use super::histogram::Histogram;
+use super::{
+    histogram::Histogram,
+    table::{self, Encoded, Out},
+};
 
 /// Enough for the worker threads of any machine we run on; more threads share shards and stay correct.
 const SHARDS: usize = 16;
@@ -28,16 +28,19 @@ pub enum Outcome {
     Unavailable,
     /// No such code, and the network has guessed too many of them.
     Limited,
+    /// Memory did not know the code, and too many were waiting to have one looked up.
+    Shed,
 }
 
 impl Outcome {
-    pub const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 7] = [
         (Self::Redirected, "redirected"),
         (Self::Looked, "looked"),
         (Self::NotFound, "not_found"),
         (Self::Gone, "gone"),
         (Self::Unavailable, "unavailable"),
         (Self::Limited, "limited"),
+        (Self::Shed, "shed"),
     ];
 }
 
@@ -111,33 +114,9 @@ impl Redirects {
         self.shards.iter().map(|shard| shard.tiers[tier as usize].load(Relaxed)).sum()
     }
 
-    pub(super) fn encode(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let mut family = encoder.encode_descriptor(
-            "knurl_redirects",
-            "Requests for a short code, by what they got.",
-            None,
-            MetricType::Counter,
-        )?;
-        for (outcome, name) in Outcome::ALL {
-            let labels = [("outcome", name)];
-            ConstCounter::new(self.outcome_total(outcome)).encode(family.encode_family(&labels)?)?;
-        }
-        let mut family = encoder.encode_descriptor(
-            "knurl_resolves",
-            "Short codes resolved, by where the link was found.",
-            None,
-            MetricType::Counter,
-        )?;
-        for (tier, name) in Tier::ALL {
-            let labels = [("tier", name)];
-            ConstCounter::new(self.tier_total(tier)).encode(family.encode_family(&labels)?)?;
-        }
-        let family = encoder.encode_descriptor(
-            "knurl_redirect_duration_seconds",
-            "From the end of the request's header to the answer handed to the connection.",
-            None,
-            MetricType::Histogram,
-        )?;
-        Histogram::encode_sum(self.shards.iter().map(|shard| &shard.duration), family)
+    pub(super) fn encode(&self, out: &mut Out<'_>) -> Encoded {
+        table::REDIRECTS.counts(out, Outcome::ALL.map(|(outcome, name)| (name, self.outcome_total(outcome))))?;
+        table::RESOLVES.counts(out, Tier::ALL.map(|(tier, name)| (name, self.tier_total(tier))))?;
+        Histogram::encode_sum(self.shards.iter().map(|shard| &shard.duration), table::REDIRECT_DURATION.of(out)?)
     }
 }

@@ -5,11 +5,14 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    encoding::EncodeMetric as _,
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
-use super::metrics::{Counter, Gauge};
+use super::{
+    counters::{Counter, Gauge},
+    table::{self, Encoded, Out},
+};
 
 /// What was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,37 +127,29 @@ impl RedisMetrics {
         self.hints[hint as usize].get()
     }
 
-    pub(super) fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    pub(super) fn encode(&self, out: &mut Out<'_>) -> Encoded {
         let used = self.used.load(Relaxed);
-        let help = "Calls to Redis, by what was asked and what came of it.";
-        let mut family = out.encode_descriptor("knurl_redis_calls", help, None, MetricType::Counter)?;
+        let mut family = table::REDIS_CALLS.of(out)?;
         for (asked, call) in Asked::ALL.into_iter().filter(|_| used) {
             for (came, outcome) in Came::ALL {
                 let labels = [("call", call), ("outcome", outcome)];
                 ConstCounter::new(self.calls(asked, came)).encode(family.encode_family(&labels)?)?;
             }
         }
-        let help = "Looks for a link cached in Redis, by what was found.";
-        let mut family = out.encode_descriptor("knurl_redis_links", help, None, MetricType::Counter)?;
-        for (found, name) in Found::ALL.into_iter().filter(|_| used) {
-            ConstCounter::new(self.found(found)).encode(family.encode_family(&[("found", name)])?)?;
-        }
-        let help = "News of edits by way of Redis, by what became of them.";
-        let mut family = out.encode_descriptor("knurl_redis_hints", help, None, MetricType::Counter)?;
-        for (hint, name) in Hint::ALL.into_iter().filter(|_| used) {
-            ConstCounter::new(self.hints(hint)).encode(family.encode_family(&[("hint", name)])?)?;
-        }
-        let help = "1 while there is a connection to Redis.";
-        let family = out.encode_descriptor("knurl_redis_connected", help, None, MetricType::Gauge)?;
+        let found = Found::ALL.into_iter().filter(|_| used);
+        table::REDIS_LINKS.counts(out, found.map(|(found, name)| (name, self.found(found))))?;
+        let hints = Hint::ALL.into_iter().filter(|_| used);
+        table::REDIS_HINTS.counts(out, hints.map(|(hint, name)| (name, self.hints(hint))))?;
+        let family = table::REDIS_CONNECTED.of(out)?;
         if used {
             ConstGauge::new(self.connected.get()).encode(family)?;
         }
-        for (name, help, count) in [
-            ("knurl_redis_connects", "Connections made to Redis.", &self.connects),
-            ("knurl_redis_puts_refused", "Links not cached: a change came between, or the leave had lapsed.", &self.puts_refused),
-            ("knurl_redis_distrusted", "Times cached links were set aside: a change may not have reached Redis.", &self.distrusted),
+        for (row, count) in [
+            (table::REDIS_CONNECTS, &self.connects),
+            (table::REDIS_PUTS_REFUSED, &self.puts_refused),
+            (table::REDIS_DISTRUSTED, &self.distrusted),
         ] {
-            let family = out.encode_descriptor(name, help, None, MetricType::Counter)?;
+            let family = row.of(out)?;
             if used {
                 ConstCounter::new(count.get()).encode(family)?;
             }

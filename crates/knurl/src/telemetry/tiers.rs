@@ -8,13 +8,14 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    encoding::EncodeMetric as _,
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
 use super::{
+    counters::{Counter, Gauge},
     histogram::Histogram,
-    metrics::{Counter, Gauge},
+    table::{self, Encoded, Out},
 };
 
 /// In the order of [`BELOW`].
@@ -55,6 +56,8 @@ pub struct Tiers {
     asked: [Asked; BELOW.len()],
     /// Asked again after a failure, as far as the budget for that goes.
     pub retries: Counter,
+    /// What is left of that; copied at a scrape.
+    pub budget: Gauge,
     pub replica: ReplicaMetrics,
 }
 
@@ -77,6 +80,8 @@ pub struct ReplicaMetrics {
     pub rows: Counter,
     /// Times the whole table was compared anew.
     pub comparisons: Counter,
+    /// Looks that found edits of which the server had not told.
+    pub unannounced: Counter,
 }
 
 impl ReplicaMetrics {
@@ -109,63 +114,48 @@ impl Tiers {
         self.asked[tier as usize].said[said as usize].get()
     }
 
-    pub(super) fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    pub(super) fn encode(&self, out: &mut Out<'_>) -> Encoded {
         let used = || BELOW.iter().zip(&self.asked).filter(|(_, asked)| asked.used.load(Relaxed));
-        let help = "Questions to the tiers below memory, by tier and what it said.";
-        let mut family = out.encode_descriptor("knurl_tier_answers", help, None, MetricType::Counter)?;
+        let mut family = table::TIER_ANSWERS.of(out)?;
         for (tier, asked) in used() {
             for (said, count) in SAID.iter().zip(&asked.said) {
                 ConstCounter::new(count.get()).encode(family.encode_family(&[("tier", *tier), ("said", *said)])?)?;
             }
         }
-        let help = "Time a tier below memory took to answer, or was waited for.";
-        let mut family = out.encode_descriptor("knurl_tier_duration_seconds", help, None, MetricType::Histogram)?;
+        let mut family = table::TIER_DURATION.of(out)?;
         for (tier, asked) in used() {
             asked.duration.encode(family.encode_family(&[("tier", *tier)])?)?;
         }
-        let help = "Reads of the database made again after a failure; at most a tenth of all.";
-        ConstCounter::new(self.retries.get()).encode(out.encode_descriptor(
-            "knurl_tier_retries",
-            help,
-            None,
-            MetricType::Counter,
-        )?)?;
-        self.replica.encode(out)
+        table::TIER_RETRIES.count(out, self.retries.get())?;
+        table::RETRY_BUDGET.gauge(out, self.budget.get() as f64)?;
+        self.replica.encode(out)?;
+        table::FEED_UNANNOUNCED.count(out, self.replica.unannounced.get())
     }
 }
 
 impl ReplicaMetrics {
     /// Families without a replica have no series, but their names are there.
-    fn encode(&self, out: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+    fn encode(&self, out: &mut Out<'_>) -> Encoded {
         let used = self.is_watched();
         let age_s = match self.age_ms.get() {
             u64::MAX => f64::INFINITY,
             ms => ms as f64 / 1e3,
         };
-        for (name, help, value) in [
-            ("knurl_replica_links", "Links in this node's replica, deleted ones left out.", self.links.get() as f64),
-            ("knurl_replica_complete", "1 once the replica has every link of the database.", self.complete.get() as f64),
-            (
-                "knurl_replica_compared",
-                "1 while no part of the replica is to be compared with the database.",
-                self.compared.get() as f64,
-            ),
-            ("knurl_replica_age_seconds", "How long ago the replica held all that the database held.", age_s),
+        for (row, value) in [
+            (table::REPLICA_LINKS, self.links.get() as f64),
+            (table::REPLICA_COMPLETE, self.complete.get() as f64),
+            (table::REPLICA_COMPARED, self.compared.get() as f64),
+            (table::REPLICA_AGE, age_s),
         ] {
-            let series = out.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            let series = row.of(out)?;
             if used {
                 ConstGauge::new(value).encode(series)?;
             }
         }
-        for (name, help, value) in [
-            ("knurl_replica_failures", "Reads and writes of the replica's file that failed.", &self.failures),
-            ("knurl_replica_looks", "Looks at the database's changes.", &self.looks),
-            ("knurl_replica_look_errors", "Looks at the database's changes that failed.", &self.look_errors),
-            ("knurl_replica_rows", "Rows of links read from the database to keep up with it.", &self.rows),
-            ("knurl_replica_comparisons", "Times the whole table began to be compared.", &self.comparisons),
-        ] {
-            ConstCounter::new(value.get()).encode(out.encode_descriptor(name, help, None, MetricType::Counter)?)?;
-        }
-        Ok(())
+        table::REPLICA_FAILURES.count(out, self.failures.get())?;
+        table::REPLICA_LOOKS.count(out, self.looks.get())?;
+        table::REPLICA_LOOK_ERRORS.count(out, self.look_errors.get())?;
+        table::REPLICA_ROWS.count(out, self.rows.get())?;
+        table::REPLICA_COMPARISONS.count(out, self.comparisons.get())
     }
 }

@@ -142,7 +142,7 @@ async fn retention_removes_old_click_events_and_the_law_still_holds() {
     let running = start(&world, &clicks).await;
     // The clicks are of 2026, the jobs' clock of 2024: nothing is old yet.
     until("the first look", || world.metrics.store.up.get() == 1).await;
-    assert_eq!(world.metrics.jobs.purged.get(), 0);
+    assert_eq!(world.metrics.clicks.purged.get(), 0);
     running.jobs.stop(HANG).await;
 
     let needs_later: Clock = Arc::new(|| UnixMillis(30_000 * DAY_MS));
@@ -157,7 +157,7 @@ async fn retention_removes_old_click_events_and_the_law_still_holds() {
         on_foreign_change: Arc::new(|| Box::pin(std::future::ready(Ok(())))),
     };
     let jobs = jobs::start_at(needs, needs_later).await;
-    until("all purged", || world.metrics.jobs.purged.get() == 5_000).await;
+    until("all purged", || world.metrics.clicks.purged.get() == 5_000).await;
     world.assert_holds(5_000, 5_000, 0).await;
     let audit = world.audit().await;
     assert_eq!((audit.raw, audit.purged), (0, 5_000));

@@ -94,6 +94,8 @@ impl Node {
         config.clicks.drain_batch_rows = 16;
         config.clicks.full_wait = Duration::from_millis(50);
         config.clicks.durability = durability;
+        // It clicks through a socket, and there is none.
+        config.clicks.canary_interval = None;
         config.cache.bytes_max = 1 << 20;
         Self { number, config, dir: dir.to_owned(), clock_off: Arc::default(), life: Arc::default() }
     }

@@ -187,6 +187,7 @@ impl Admission {
         let shown = &self.metrics.admission;
         for gate in &self.gates {
             shown.in_flight[gate.class as usize].set(gate.at_work() as u64);
+            shown.places[gate.class as usize].set(gate.places_max as u64);
             shown.waiting[gate.class as usize].set(gate.waiting.load(Relaxed) as u64);
         }
         shown.rung.set(u64::from(self.rung.load(Relaxed)));

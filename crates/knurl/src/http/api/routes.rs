@@ -74,6 +74,7 @@ pub fn paths() -> Vec<&'static str> {
 pub(super) fn router(state: Arc<HttpState>) -> Router {
     let mut router = Router::new();
     for Route { path, access, kind, handlers } in table() {
+        state.metrics.api_route(path);
         let handlers = handlers.fallback(method_not_allowed).layer(Boundary::new(Arc::clone(&state), path, access, kind));
         router = router.route(&format!("{V1}{path}"), handlers.clone()).route(path, handlers);
     }

@@ -6,9 +6,9 @@ use axum::{
     body::Body,
     extract::{RawPathParams, State, rejection::RawPathParamsRejection},
 };
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, Request, Response};
 
-use crate::http::{HttpState, error::Error, front, health, observe::metrics_type};
+use crate::http::{HttpState, error::Error, front, health, observe::exposition};
 
 pub(super) async fn live() -> Response<Body> {
     health::live()
@@ -23,9 +23,7 @@ pub(super) async fn ready(State(state): State<Arc<HttpState>>) -> Result<Respons
 }
 
 pub(super) async fn metrics(State(state): State<Arc<HttpState>>, headers: HeaderMap) -> Response<Body> {
-    let mut response = Response::new(Body::from(state.metrics.render()));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics_type(&headers)));
-    response
+    exposition(&state, &headers)
 }
 
 /// `GET /urls/{short_code}/redirect`; and `GET /{short_code}` where it did not come through the front, or stands under `/api/v1`.
