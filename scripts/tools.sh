@@ -69,6 +69,9 @@ need_servers() {
 # What a clock that steps is made with: a library that is preloaded.
 need_clock() { need_debian faketime faketime; }
 
+# What some drills hurt with.
+need_drills() { need_debian strace strace; }
+
 # need_cargo_tool NAME VERSION: `cargo NAME`, from PyPI's builds of it; 1 where that cannot be had.
 need_cargo_tool() {
   local name=$1 version=$2

@@ -1,13 +1,17 @@
 //! Settling: when all clients are gone, what they were told is compared with what the product shows, and each node's own audit is read.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::{Books, Stage, verdict::Difference};
+use super::{Books, Stage, stage::wait, verdict::Difference};
 use crate::{
-    fleet::Node,
+    fleet::{Node, front},
     kill::Finding,
     promise::books::{self, Ledger},
 };
+
+const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 
 /// Reads the books, stops the nodes, reads their audits. Findings go to the stage.
 pub(super) fn settle(stage: &mut Stage, ledger: &Ledger, books: Books) -> Difference {
@@ -18,9 +22,20 @@ pub(super) fn settle(stage: &mut Stage, ledger: &Ledger, books: Books) -> Differ
         clicks_unanswered: clicks.unknown,
         ..Difference::default()
     };
+    match stage.front.as_ref().map(front::sent_twice).transpose() {
+        Ok(lines) => difference.sent_twice = lines.unwrap_or_default(),
+        Err(error) => stage.find(format!("the front's log cannot be read: {error}")),
+    }
+    // A click that counts once more must not hide one that is still on its way.
+    let delivered = wait("everything is delivered", DRAINED_WITHIN, || {
+        stage.stand.nodes.iter().try_fold(true, |all, node| Ok(all && node.metric("knurl_clicks_backlog")? < 1.0))
+    });
+    if let Err(error) = delivered {
+        stage.find(error.to_string());
+    }
     let mut differs = Vec::new();
     match stage.stand.shown(ledger) {
-        Ok(shown) => differs = books::check(ledger, &shown, 0),
+        Ok(shown) => differs = books::check(ledger, &shown, difference.sent_twice),
         Err(error) => stage.find(format!("the books cannot be read: {error}")),
     }
     for finding in &differs {
@@ -66,7 +81,7 @@ pub(super) fn settle(stage: &mut Stage, ledger: &Ledger, books: Books) -> Differ
     if !is_told {
         stage.find(format!("{} clicks are counted as dropped or lost", difference.clicks_counted_as_lost));
     }
-    if books == Books::Exact && (answered < clicks.sure || answered > clicks.sure + clicks.unknown) {
+    if books == Books::Exact && (answered < clicks.sure || answered > clicks.sure + clicks.unknown + difference.sent_twice) {
         stage.find(format!("the audits count {answered} answered clicks; the clients know {clicks:?}"));
     }
     difference

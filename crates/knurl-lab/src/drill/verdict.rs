@@ -46,6 +46,9 @@ pub struct Difference {
     pub clicks_double: u64,
     /// Clicks that were sent and not answered: each may count.
     pub clicks_unanswered: u64,
+    /// Requests that nginx handed to a second node after a first one may have had them: each may count once more.
+    #[serde(default)]
+    pub sent_twice: u64,
     /// Clicks that the product itself says it dropped or could not read.
     pub clicks_counted_as_lost: u64,
 }
