@@ -92,7 +92,9 @@ fn every_failure_has_all_its_fields_an_alert_with_a_page_and_a_drill() {
     for drill in &drills {
         match entries.get(drill.failure) {
             None => findings.push(format!("{}: the manual has no section {}", drill.name, drill.failure)),
-            Some(entry) if !entry.drills.contains(drill.name) => findings.push(format!("{} does not name {}", drill.failure, drill.name)),
+            Some(entry) if !entry.drills.contains(drill.name) => {
+                findings.push(format!("{} does not name {}", drill.failure, drill.name))
+            }
             Some(entry) => drill.alerts.iter().filter(|alert| !entry.alerts.contains(**alert)).for_each(|alert| {
                 findings.push(format!("{} does not name {alert}, which {} waits for", drill.failure, drill.name));
             }),
@@ -239,7 +241,9 @@ fn the_checks_see_what_is_wrong() {
     assert_eq!(links("a [b](c.md#d) `[e](f.md)`\n```\n[g](h.md)\n```\n[i](j \"k\")"), ["c.md#d", "j"]);
     let found = anchors("# At 3 a.m.\n## Redis, and both\n```\n# no heading\n```\n## Redis, and both\n");
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["at-3-am", "redis-and-both", "redis-and-both-1"]);
-    let entries = manual("x\n### a-b\n\nA.\n\n- **Symptom**: it.\n- **Metric and alert**: `m`; [X](runbook/X.md).\n- **Drill**: [d](drills/d.md).\n");
+    let entries = manual(
+        "x\n### a-b\n\nA.\n\n- **Symptom**: it.\n- **Metric and alert**: `m`; [X](runbook/X.md).\n- **Drill**: [d](drills/d.md).\n",
+    );
     let entry = &entries["a-b"];
     assert_eq!((entry.alerts.len(), entry.drills.len(), entry.fields.len()), (1, 1, 3));
 }

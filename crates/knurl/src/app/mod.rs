@@ -6,8 +6,8 @@
 //! so few files may be open that accepting would soon fail.
 
 mod admin_key;
-pub mod database;
 pub mod backups;
+pub mod database;
 mod fail_point;
 mod last_run;
 mod listeners;

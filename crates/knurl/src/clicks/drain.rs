@@ -7,8 +7,8 @@
 //! store's cursor is never ahead of the disk, and a node may start, and record, before it knows the cursor.
 
 use std::{
-    sync::atomic::Ordering,
     error::Error,
+    sync::atomic::Ordering,
     sync::{Arc, PoisonError},
     time::Duration,
 };

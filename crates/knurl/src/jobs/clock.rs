@@ -63,7 +63,9 @@ mod tests {
         let off = Arc::clone(&off_ms);
         let clock: Clock = Arc::new(move || UnixMillis(i64::try_from(began.elapsed().as_millis()).unwrap() + off.load(Relaxed)));
         let mut job = ClockJob::new(clock, Arc::clone(&metrics));
-        for (passed_ms, stepped_ms, counted) in [(0, 0, 0), (1_000, 0, 0), (60_000, 900, 0), (1_000, 3_600_000, 1), (1_000, -7_200_000, 2)] {
+        for (passed_ms, stepped_ms, counted) in
+            [(0, 0, 0), (1_000, 0, 0), (60_000, 900, 0), (1_000, 3_600_000, 1), (1_000, -7_200_000, 2)]
+        {
             tokio::time::advance(Duration::from_millis(passed_ms)).await;
             off_ms.fetch_add(stepped_ms, Relaxed);
             job.step().await;

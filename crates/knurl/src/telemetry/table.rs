@@ -230,7 +230,12 @@ mod tests {
             assert!(family.name.starts_with("knurl_") || family.name.starts_with("process_"), "{}", family.name);
             assert!(!family.name.ends_with("_total"), "{}: the encoder adds it", family.name);
             assert!(family.help.ends_with('.'), "{}", family.name);
-            assert_eq!(family.kind == Kind::Histogram, family.name.ends_with("_duration_seconds") || family.name == "knurl_canary_delay_seconds", "{}", family.name);
+            assert_eq!(
+                family.kind == Kind::Histogram,
+                family.name.ends_with("_duration_seconds") || family.name == "knurl_canary_delay_seconds",
+                "{}",
+                family.name
+            );
         }
     }
 }

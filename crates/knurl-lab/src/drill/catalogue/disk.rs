@@ -16,10 +16,11 @@ use crate::{
 
 /// Small segments, so that a small disk has room for some.
 const SMALL: &[(&str, &str)] = &[("KNURL_CLICKS_SEGMENT_BYTES", "65536"), ("KNURL_CLICKS_SEGMENTS_MAX", "64")];
+const POWER: &[(&str, &str)] = &[("KNURL_DURABILITY", "power")];
 const SPOOL: &[&str] =
     &["knurl_clicks_answered_total", "knurl_clicks_delivered_total", "knurl_clicks_dropped_total", "knurl_clicks_backlog"];
 
-pub(super) const DRILLS: [Drill; 9] = [
+pub(super) const DRILLS: [Drill; 10] = [
     Drill {
         name: "disk-full",
         failure: "disk-full",
@@ -77,6 +78,31 @@ pub(super) const DRILLS: [Drill; 9] = [
         hurt: |stage| {
             let pid = stage.pid(0)?;
             let strace = props::inject(pid, "fdatasync", "delay_enter=1000000")?;
+            stage.hold(strace);
+            Ok(())
+        },
+        ..Drill::BARE
+    },
+    Drill {
+        name: "disk-hangs",
+        failure: "disk-slow",
+        hypothesis: "With durability = power redirects wait for their fsync. On a disk that hangs they leave all the same after a bounded wait, each of them is counted, and somebody is told.",
+        harm: "eight seconds more for every fdatasync of a node with durability = power, by strace",
+        ground: Ground { env: POWER, ..Ground::FLEET },
+        alerts: &["KnurlClicksUnsynced"],
+        allowed: &[
+            "KnurlFsyncSlow",
+            "KnurlReplicaStale",
+            "KnurlBacklogGrowing",
+            "KnurlDrainFailing",
+            "KnurlJobFailing",
+            "KnurlCanaryMissing",
+        ],
+        metrics: &["knurl_clicks_unsynced_total", "knurl_spool_fsync_duration_seconds_sum", "knurl_clicks_backlog"],
+        creates: Served::AllOrRefused,
+        hurt: |stage| {
+            let pid = stage.pid(0)?;
+            let strace = props::inject(pid, "fdatasync", "delay_enter=8000000")?;
             stage.hold(strace);
             Ok(())
         },

@@ -1,11 +1,11 @@
 //! PostgreSQL: stopped, hanging, slow, full of clients, losing replies, failed over, reached one way only, by a bad network, silent about changes.
 
-use std::time::Duration;
+use std::{process::Stdio, time::Duration};
 
 use serde_json::json;
 
 use crate::{
-    drill::{Drill, Ground, Served, stage::wait},
+    drill::{Drill, Ground, Served, props::Background, stage::wait},
     fleet::{self, FleetError},
     http::Request,
     leash,
@@ -32,6 +32,12 @@ const LOSE_NOTIFICATIONS: &str = "do $$ begin execute replace(pg_get_functiondef
                                   'perform pg_notify(''knurl_links'', code);', 'perform 1;'); end $$";
 const HAVE_NOTIFICATIONS: &str = "do $$ begin execute replace(pg_get_functiondef('knurl_links_changed'::regproc), \
                                   'perform 1;', 'perform pg_notify(''knurl_links'', code);'); end $$";
+
+/// More than there are places.
+const STRANGERS: usize = 45;
+const STAYS: &str = "select pg_sleep(3600)";
+const ENDS_OURS: &str = "do $$ begin loop perform pg_stat_clear_snapshot(); perform pg_terminate_backend(pid) from pg_stat_activity \
+    where application_name <> 'psql' and backend_type = 'client backend'; perform pg_sleep(0.3); end loop; end $$";
 
 fn both(kind: ToxicKind) -> Vec<Toxic> {
     [Direction::Upstream, Direction::Downstream].map(|stream| Toxic::new(stream, kind.clone())).to_vec()
@@ -88,31 +94,39 @@ pub(super) const DRILLS: [Drill; 11] = [
         failure: "postgres-too-many-clients",
         hypothesis: "When others take every connection and ours are ended, it is an outage like any other, and it ends when a connection is free.",
         harm: "sessions of somebody else take all of max_connections, and the nodes' own are terminated",
-        ground: Ground { settings: &["max_connections=40"], ..Ground::FLEET },
+        ground: Ground { settings: &["max_connections=40", "client_connection_check_interval=500"], ..Ground::FLEET },
         alerts: &["KnurlDatabaseDown"],
         allowed: FOLLOWS,
         metrics: AWAY,
         creates: Served::Refused,
         hurt: |stage| {
             let postgres = stage.postgres()?;
-            // First nobody new, then none of ours; then strangers take what is free, faster than we ask again.
-            let mut sessions = Vec::new();
-            for _ in 0..40 {
-                sessions.push(leash::spawn(postgres.client("select pg_sleep(3600)"))?);
+            let client = |sql: &str| leash::spawn(postgres.client(sql));
+            // Inside, for as long as it takes: who wants to end a session needs one.
+            let ends = client(ENDS_OURS)?;
+            let mut strangers = Vec::new();
+            for _ in 0..STRANGERS {
+                strangers.push(client(STAYS)?);
             }
-            std::thread::sleep(Duration::from_secs(2));
-            // Ours are ended one by one, and each place is taken by the next of the strangers that wait for one.
-            for _ in 0..3 {
-                for _ in 0..15 {
-                    sessions.push(leash::spawn(postgres.client(
-                        "select pg_terminate_backend(pid) from pg_stat_activity where query not like '%pg_sleep%' and pid <> pg_backend_pid() and backend_type = 'client backend'; select pg_sleep(3600)",
-                    ))?);
+            let again = postgres.client(STAYS);
+            let (program, args) = (again.get_program().to_owned(), again.get_args().map(ToOwned::to_owned).collect::<Vec<_>>());
+            let queue = Background::start(move |stop| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    for stranger in &mut strangers {
+                        if !matches!(stranger.try_wait(), Ok(None)) {
+                            let mut next = std::process::Command::new(&program);
+                            next.args(&args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+                            // One that cannot be started is one fewer.
+                            if let Ok(next) = leash::spawn(next) {
+                                *stranger = next;
+                            }
+                        }
+                    }
+                    std::thread::sleep(Duration::from_millis(50));
                 }
-                std::thread::sleep(Duration::from_secs(1));
-            }
-            for session in sessions {
-                stage.hold(session);
-            }
+            })?;
+            stage.hold(ends);
+            stage.hold(queue);
             Ok(())
         },
         ..Drill::BARE
@@ -133,7 +147,7 @@ pub(super) const DRILLS: [Drill; 11] = [
         name: "postgres-failed-over",
         failure: "postgres-failed-over",
         hypothesis: "With both hosts in database_url nodes follow a failover by themselves; with a synchronous standby nothing that was acknowledged is missing.",
-        harm: "the primary of two PostgreSQLs is killed; a minute later the synchronous standby is promoted",
+        harm: "the primary of two PostgreSQLs is killed; its synchronous standby is promoted once somebody has been told",
         alerts: &["KnurlDatabaseDown"],
         allowed: FOLLOWS,
         metrics: AWAY,
@@ -156,19 +170,10 @@ pub(super) const DRILLS: [Drill; 11] = [
             Ok(())
         },
         hurt: |stage| Ok(stage.postgres()?.kill()?),
-        tick: |stage| {
-            if stage.ticks == 60
-                && let Some(standby) = stage.second.take()
-            {
-                standby.sql("select pg_promote()")?;
-                // The one before never comes back as it was: two primaries are worse than none.
-                stage.stand.postgres = Some(standby);
-            }
-            Ok(())
-        },
         heal: |stage| {
             if let Some(standby) = stage.second.take() {
                 standby.sql("select pg_promote()")?;
+                // The one before never comes back as it was: two primaries are worse than none.
                 stage.stand.postgres = Some(standby);
             }
             Ok(())
