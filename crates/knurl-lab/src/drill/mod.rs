@@ -99,6 +99,8 @@ pub enum Served {
     Refused,
     /// As it must be, or 503 with Retry-After.
     AllOrRefused,
+    /// 503 with Retry-After, but for some that fail with a node.
+    RefusedOrFailed,
     /// Some fail, and how many is a figure. Not all.
     Some,
     /// Whatever comes.

@@ -14,7 +14,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Drill, Served, Stage, Verdict,
+    Books, Drill, Served, Stage, Verdict,
     alarm::{Alarm, Times},
     interrupt,
     props::{self, Mount},
@@ -185,7 +185,10 @@ impl Play<'_> {
         healed?;
         self.mend(scene, stage)?;
         self.moments.healed_s = scene.elapsed().as_secs_f64();
-        scene.lighten();
+        // What was made after the last backup may be gone.
+        if drill.books != Books::SinceBackup {
+            scene.lighten();
+        }
         scene.allow_failures(false);
         scene.act("after");
         say("whole again");
@@ -351,7 +354,7 @@ fn judge_kind(what: &str, wanted: Served, served: usize, refused: usize, failed:
     match wanted {
         Served::All if refused > 0 => wrong(format!("{refused} were refused")),
         Served::All | Served::Some if served == 0 => wrong("none was served".to_owned()),
-        Served::Refused if refused == 0 => wrong("none was refused".to_owned()),
+        Served::Refused | Served::RefusedOrFailed if refused == 0 => wrong("none was refused".to_owned()),
         Served::AllOrRefused if served + refused == 0 => wrong("none was answered".to_owned()),
         _ => {}
     }

@@ -251,13 +251,13 @@ pub(super) const DRILLS: [Drill; 10] = [
                 .windows(needle.len())
                 .position(|window| window == needle)
                 .ok_or_else(|| broken("the backup holds no link"))?;
-            let flipped = backup.with_file_name("flipped.db");
             let mut other = bytes.clone();
             other[at + 9] ^= 0x01;
-            fs::write(&flipped, &other)?;
             let elsewhere = backups.with_file_name("rehearsal");
             let restore = |from: &Path| restore(stage, from, &elsewhere);
-            let (whole, broken_one) = (restore(&backup)?, restore(&flipped)?);
+            let whole = restore(&backup)?;
+            fs::write(&backup, &other)?;
+            let broken_one = restore(&backup)?;
             if !whole {
                 stage.find("the backup as it was made cannot be restored");
             }

@@ -263,7 +263,7 @@ pub(super) const DRILLS: [Drill; 11] = [
         metrics: AWAY,
         // The connections of the node that is killed break.
         redirects: Served::Some,
-        creates: Served::Some,
+        creates: Served::RefusedOrFailed,
         is_short: true,
         hurt: |stage| {
             stage.postgres()?.kill()?;
