@@ -32,6 +32,9 @@ pub struct Phase {
     pub create_p99_ms: f64,
     /// 503 with Retry-After.
     pub creates_refused: u64,
+    /// Of these, `outcome_unknown`: the database did not answer in time, and nobody says whether it was done.
+    #[serde(default)]
+    pub creates_unsure: u64,
     pub refusal_p99_ms: f64,
     pub creates_failed: u64,
 }

@@ -138,7 +138,7 @@ impl Scene {
         for at in 0..links {
             let (code, target) = (format!("shared-{at}"), format!("https://lab.example/shared/{at}"));
             let body = json!({ "url": target, "custom_code": code }).to_string();
-            fleet::ask(scene.addr(0), &Request::post("/shorten", &body), 201)?;
+            make(scene.addr(0), &code, &body)?;
             ledger.made(&code, &target);
             scene.learn(&code, &target);
         }
@@ -223,6 +223,20 @@ impl Scene {
         let span = (old - from) as u64;
         (span > 0).then(|| links[from + dice.below(span) as usize].clone())
     }
+}
+
+/// A database that a busy machine keeps silent for a moment is told by 503: then it is asked for again, under the same key.
+fn make(addr: SocketAddr, code: &str, body: &str) -> Result<(), FleetError> {
+    const TRIES: u32 = 20;
+    let key = format!("scene-{code}");
+    let keyed = [("Idempotency-Key", key.as_str())];
+    for tried in 1.. {
+        match fleet::ask(addr, &Request::post("/shorten", body).with(&keyed), 201) {
+            Err(FleetError::Unexpected { status: 503 | 409, .. }) if tried < TRIES => thread::sleep(AFTER_FAILURE * tried),
+            made => return made.map(|_| ()),
+        }
+    }
+    Ok(())
 }
 
 impl Seen {
