@@ -277,7 +277,10 @@ fn the_metrics_listener_serves_metrics_and_health_and_nothing_else() {
     let newer =
         ask("GET /metrics HTTP/1.1\r\nhost: t\r\naccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n\r\n");
     assert!(newer.header("content-type").unwrap().starts_with("application/openmetrics-text; version=1.0.0"));
-    assert!(metrics.body.contains("knurl_build_info{version=") && metrics.body.ends_with("# EOF\n"), "{}", metrics.body);
+    assert!(metrics.body.contains("knurl_build_info{version="), "{}", metrics.body);
+    let counter = "# TYPE knurl_connections_accepted";
+    assert!(metrics.body.contains(&format!("{counter}_total counter\n")) && !metrics.body.contains("# EOF"), "{}", metrics.body);
+    assert!(newer.body.contains(&format!("{counter} counter\n")) && newer.body.ends_with("# EOF\n"), "{}", newer.body);
     ask("GET /urls HTTP/1.1\r\nhost: t\r\n\r\n").assert_problem(404, "unknown_path");
     ask("POST /metrics HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n").assert_problem(405, "method_not_allowed");
     server.stop();

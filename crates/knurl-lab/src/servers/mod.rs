@@ -19,7 +19,7 @@ pub use alertmanager::{Alertmanager, KnownAlert, amtool};
 pub(crate) use daemon::descendants;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};
-pub use prometheus::{ActiveAlert, Prometheus, PrometheusSetup, Sample, Series, Target, promtool};
+pub use prometheus::{ActiveAlert, Prometheus, PrometheusSetup, Rule, Sample, Series, Target, promtool};
 pub use redis::Redis;
 pub use redis_fleet::{RedisCluster, RedisSentinels};
 

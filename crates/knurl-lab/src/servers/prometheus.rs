@@ -125,6 +125,19 @@ pub struct ActiveAlert {
     pub value: f64,
 }
 
+/// A rule as Prometheus has read it.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub name: String,
+    pub query: String,
+    /// Otherwise it records.
+    pub alerts: bool,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// Its `for`.
+    pub for_s: f64,
+}
+
 /// A running Prometheus.
 #[derive(Debug)]
 pub struct Prometheus {
@@ -194,6 +207,21 @@ impl Prometheus {
             }
         };
         Ok(list(&answer["alerts"]).iter().map(alert).collect())
+    }
+
+    /// Those of the rules it was given, in their order.
+    pub fn rules(&self) -> Result<Vec<Rule>> {
+        let answer = self.ask("/api/v1/rules")?;
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let rule = |of: &Value| Rule {
+            name: text(&of["name"]),
+            query: text(&of["query"]),
+            alerts: of["type"] == "alerting",
+            labels: labels(&of["labels"]),
+            annotations: labels(&of["annotations"]),
+            for_s: of["duration"].as_f64().unwrap_or(0.0),
+        };
+        Ok(list(&answer["groups"]).iter().flat_map(|group| list(&group["rules"])).map(rule).collect())
     }
 
     /// Those that fire now.

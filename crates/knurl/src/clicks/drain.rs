@@ -8,8 +8,7 @@
 
 use std::{
     error::Error,
-    sync::atomic::Ordering,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 

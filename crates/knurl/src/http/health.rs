@@ -57,7 +57,7 @@ impl Life {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Facts {
     phase: Phase,
-    /// By the last question of the canary.
+    /// By the last ping.
     database_up: bool,
     /// Memory holds at least one link.
     memory_warm: bool,

@@ -61,7 +61,7 @@ pub struct Jobs {
     running: Vec<Running>,
 }
 
-/// Starts, on the current runtime: drain, salts, hints, follow, coherence, ping, clock, canary, onces, retention. The salt of today is fetched (or derived)
+/// Starts, on the current runtime: drain, salts, hints, follow, coherence, ping, canary, onces, retention, clock. The salt of today is fetched (or derived)
 /// before this returns.
 pub async fn start(needs: Needs<'_>) -> Jobs {
     start_at(needs, system_clock()).await
@@ -70,6 +70,9 @@ pub async fn start(needs: Needs<'_>) -> Jobs {
 /// [`start`] under another clock.
 pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
     let (mut first_salts, mut first_ping) = (needs.salts(&clock)(), needs.ping()());
+    let (at, counted) = (Arc::clone(&clock), Arc::clone(&needs.metrics));
+    let clocks =
+        supervisor::prepare(move || clock::ClockJob::new(Arc::clone(&at), Arc::clone(&counted)), Arc::clone(&needs.metrics));
     let mut prepared = prepare(needs, &clock).into_iter();
     // The drain waits for nobody.
     let mut running: Vec<Running> = prepared.next().map(Prepared::start).into_iter().collect();
@@ -80,11 +83,11 @@ pub async fn start_at(needs: Needs<'_>, clock: Clock) -> Jobs {
     if salts_known.is_err() {
         tracing::warn!("the store did not give the visitor salts in time; derived ones are used until it does");
     }
-    running.extend(prepared.map(Prepared::start));
+    running.extend(prepared.chain([clocks]).map(Prepared::start));
     Jobs { running }
 }
 
-/// All of them, the drain first, for whoever runs them in an order of his own.
+/// All of them but the clock, which looks at no data; the drain first. For whoever runs them in an order of his own.
 pub fn prepare(needs: Needs<'_>, clock: &Clock) -> Vec<Prepared> {
     let (salts, ping, canary) = (needs.salts(clock), needs.ping(), needs.canary(clock));
     let Needs { config, clicks, store, resolver, metrics, on_foreign_change, feeding, redis } = needs;
@@ -123,8 +126,6 @@ pub fn prepare(needs: Needs<'_>, clock: &Clock) -> Vec<Prepared> {
     prepared.push(supervisor::prepare(coherence, Arc::clone(&metrics)));
 
     prepared.push(supervisor::prepare(ping, Arc::clone(&metrics)));
-    let (at, counted) = (Arc::clone(clock), Arc::clone(&metrics));
-    prepared.push(supervisor::prepare(move || clock::ClockJob::new(Arc::clone(&at), Arc::clone(&counted)), Arc::clone(&metrics)));
     if let Some(canary) = canary {
         prepared.push(supervisor::prepare(canary, Arc::clone(&metrics)));
     }

@@ -75,9 +75,9 @@ impl Dependencies {
 
     pub(super) fn encode(&self, out: &mut Out<'_>) -> Encoded {
         let up = |watched: &Watched| watched.state.load(Relaxed) == Breaking::Closed as u8 && !watched.unreached.load(Relaxed);
-        table::DEPENDENCY_UP.gauges(out, self.used().map(|(name, watched)| (name, f64::from(up(watched)))))?;
-        let state = |watched: &Watched| f64::from(watched.state.load(Relaxed));
-        table::BREAKER_STATE.gauges(out, self.used().map(|(name, watched)| (name, state(watched))))?;
+        table::DEPENDENCY_UP.levels(out, self.used().map(|(name, watched)| (name, u64::from(up(watched)))))?;
+        let state = |watched: &Watched| u64::from(watched.state.load(Relaxed));
+        table::BREAKER_STATE.levels(out, self.used().map(|(name, watched)| (name, state(watched))))?;
         let mut family = table::BREAKER_TRANSITIONS.of(out)?;
         for (name, watched) in self.used() {
             for (state, to) in Breaking::ALL {

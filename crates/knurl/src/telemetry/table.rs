@@ -77,6 +77,16 @@ impl Family {
         Ok(())
     }
 
+    /// Of whole numbers: a state, or yes and no.
+    pub(super) fn levels(&self, out: &mut Out<'_>, series: impl IntoIterator<Item = (&'static str, u64)>) -> Encoded {
+        let mut family = self.of(out)?;
+        let label = self.labels.first().copied().unwrap_or_default();
+        for (value, level) in series {
+            ConstGauge::new(level).encode(family.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn gauges(&self, out: &mut Out<'_>, series: impl IntoIterator<Item = (&'static str, f64)>) -> Encoded {
         let mut family = self.of(out)?;
         let label = self.labels.first().copied().unwrap_or_default();

@@ -136,7 +136,7 @@ async fn a_change_whose_caller_left_is_forgotten_by_the_redirect_all_the_same() 
     app.stop().await;
 }
 
-/// The canary asks every few seconds.
+/// It is pinged every few seconds.
 async fn readiness_becomes(app: &TestApp, status: u16) -> Answer {
     loop {
         let answer = app.get("/readyz").await;

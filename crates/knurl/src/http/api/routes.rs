@@ -18,6 +18,8 @@ use crate::http::{
 
 /// The address we promise not to break; the root serves the same handlers.
 const V1: &str = "/api/v1";
+/// What is no route is counted as.
+const UNKNOWN: &str = "unknown";
 
 struct Route {
     path: &'static str,
@@ -78,7 +80,8 @@ pub(super) fn router(state: Arc<HttpState>) -> Router {
         let handlers = handlers.fallback(method_not_allowed).layer(Boundary::new(Arc::clone(&state), path, access, kind));
         router = router.route(&format!("{V1}{path}"), handlers.clone()).route(path, handlers);
     }
-    let boundary = Boundary::new(Arc::clone(&state), "unknown", Access::Public, Kind::Free);
+    state.metrics.api_route(UNKNOWN);
+    let boundary = Boundary::new(Arc::clone(&state), UNKNOWN, Access::Public, Kind::Free);
     let unknown: MethodRouter<Arc<HttpState>> = axum::routing::any(unknown_path).layer(boundary);
     router.fallback_service(unknown.with_state(Arc::clone(&state))).with_state(state)
 }
