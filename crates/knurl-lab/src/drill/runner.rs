@@ -281,19 +281,15 @@ impl Play<'_> {
                 stage.find(format!("{phase}: {refused} creates were refused, {unsure} of them because their outcome is not known"));
             }
         }
-        let mut during = seen.of("during");
+        let during = seen.of("during");
         if !self.spec.unhurt {
-            judge_kind("redirects", self.drill.redirects, during.click_us.len(), 0, during.clicks_failed, stage);
-            judge_kind(
-                "creates",
-                self.drill.creates,
-                during.created_us.len(),
-                during.refused_us.len(),
-                during.creates_failed,
-                stage,
-            );
+            judge_kind("redirects", self.drill.redirects, [during.click_us.len(), 0], during.clicks_failed, stage);
+            let refused = during.refused_us.len();
+            // As before and after.
+            let is_starved = during.unsure as usize * UNSURE_OF <= during.created_us.len() + refused;
+            let told = if is_starved && self.drill.creates == Served::All { refused - during.unsure as usize } else { refused };
+            judge_kind("creates", self.drill.creates, [during.created_us.len(), told], during.creates_failed, stage);
         }
-        during.refused_us.clear();
         for look in &self.looks {
             if look.before.is_none() && look.during.is_none() && look.after.is_none() {
                 stage.find(format!("there is no metric {}", look.metric));
@@ -351,7 +347,7 @@ impl Play<'_> {
     }
 }
 
-fn judge_kind(what: &str, wanted: Served, served: usize, refused: usize, failed: u32, stage: &mut Stage) {
+fn judge_kind(what: &str, wanted: Served, [served, refused]: [usize; 2], failed: u32, stage: &mut Stage) {
     let mut wrong = |words: String| stage.find(format!("during: {what}: {words}"));
     if failed > 0 && matches!(wanted, Served::All | Served::Refused | Served::AllOrRefused) {
         wrong(format!("{failed} failed, {served} did not"));

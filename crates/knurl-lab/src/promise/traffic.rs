@@ -478,6 +478,15 @@ impl<'a> Client<'a> {
                 act.unsure += u32::from(is_unsure);
                 self.second().refused += 1;
             }
+            // What was left in doubt is still being worked on.
+            Told::Answered(answer) if answer.status == 409 && is_keyed && self.manner.may_refuse => {
+                self.ledger.creates_unknown += 1;
+                self.again = true;
+                let act = self.now();
+                act.refused_us.push(us(began));
+                act.unsure += 1;
+                self.second().refused += 1;
+            }
             Told::Answered(answer) => {
                 self.ledger.creates_unknown += u64::from(answer.status >= 500);
                 self.failed(asked, &said(&answer));
