@@ -1,7 +1,12 @@
 //! The short set of drills passes, writes its pages, and a drill can fail. `make torture` runs all of them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Output, Stdio},
+};
 
 use knurl_lab::drill::{Verdict, catalogue, verdict::Outcome};
 
@@ -57,4 +62,42 @@ fn a_name_that_is_no_drill_is_refused_before_anything_is_begun() {
     let output = drill(&["node-killed", "node-kiled"]);
     assert!(!output.status.success() && output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).contains("no drill node-kiled"));
+}
+
+/// Of all processes there are: those that this one has started, they, and so on.
+fn family(of: u32) -> Vec<u32> {
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let pairs: Vec<(u32, u32)> = all.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(pairs.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+#[test]
+fn a_drill_that_is_told_to_stop_while_it_hurts_heals_says_so_and_leaves_nothing_behind() {
+    let mut command = knurl_lab::leash::command(env!("CARGO_BIN_EXE_knurl-lab"));
+    command.args(["drill", "run", "--json", "redis-stopped", "--steady-s", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut drill = knurl_lab::leash::spawn(command).unwrap();
+    let mut words = BufReader::new(drill.stderr.take().unwrap()).lines();
+    assert!(words.any(|line| line.unwrap().contains("Redis is killed")), "it began to hurt");
+    let started = family(drill.id());
+    assert!(started.len() > 5, "nodes, servers and Prometheus are at work: {started:?}");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(drill.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut said = String::new();
+    drill.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(!drill.wait().unwrap().success());
+    let verdict: Verdict = serde_json::from_str(said.trim()).unwrap();
+    assert!(verdict.outcome == Outcome::Fail && verdict.findings.iter().any(|found| found.contains("interrupted")), "{verdict}");
+    assert_eq!((verdict.ledger.clicks_lost, verdict.ledger.clicks_double), (0, 0), "its books were settled: {verdict}");
+    let left: Vec<u32> = started.into_iter().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).collect();
+    assert!(left.is_empty(), "{left:?} are still there");
 }

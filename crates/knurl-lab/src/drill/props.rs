@@ -243,6 +243,18 @@ pub(super) fn crowd(addr: SocketAddr, size: usize, mut next: impl FnMut() -> Vec
     })
 }
 
+/// So many connections with half a request each.
+pub(super) fn halves(addr: SocketAddr, size: usize) -> io::Result<Vec<TcpStream>> {
+    let half = b"POST /shorten HTTP/1.1\r\nhost: t\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n{";
+    (0..size)
+        .map(|_| {
+            let mut stream = connect_from(Ipv4Addr::new(127, 0, 4, 1), addr)?;
+            io::Write::write_all(&mut stream, half)?;
+            Ok(stream)
+        })
+        .collect()
+}
+
 /// Holds so many connections that say nothing; those that are closed are opened again every so often.
 pub(super) fn silent(addr: SocketAddr, size: usize, again: Duration) -> io::Result<Background> {
     Background::start(move |stop| {

@@ -156,8 +156,8 @@ pub(super) const DRILLS: [Drill; 9] = [
     Drill {
         name: "stuck-drain",
         failure: "stuck-shutdown",
-        hypothesis: "A node that is told to stop while its clicks cannot be delivered ends within its deadline all the same, keeps them in its spool, and delivers them after its next start.",
-        harm: "PostgreSQL stands still and one of two nodes is told to stop",
+        hypothesis: "A node that is told to stop while its clicks cannot be delivered and its clients do not finish ends within its deadline all the same, keeps them in its spool, and delivers them after its next start.",
+        harm: "PostgreSQL stands still, twenty clients have sent half a request, and one of two nodes is told to stop",
         alerts: &["KnurlDatabaseDown"],
         allowed: &[
             "KnurlCrashed",
@@ -170,13 +170,15 @@ pub(super) const DRILLS: [Drill; 9] = [
         ],
         metrics: &["knurl_clicks_backlog", "knurl_store_up"],
         redirects: Served::Some,
-        creates: Served::Some,
+        creates: Served::RefusedOrFailed,
         hurt: |stage| {
             stage.postgres()?.pause();
             std::thread::sleep(Duration::from_secs(5));
+            let halves = props::halves(stage.node(0).addr(), 20)?;
             let began = Instant::now();
             let stopped = stage.node(0).stop();
             let took = began.elapsed();
+            drop(halves);
             stage.note("stopped_after_s", (took.as_secs_f64() * 10.0).round() / 10.0);
             // 10 s of draining, 5 more for closing, and a busy machine.
             if took > Duration::from_secs(30) {

@@ -239,6 +239,15 @@ pub(super) const DRILLS: [Drill; 11] = [
             }
             Ok(())
         },
+        // Edits are told of, creates are not.
+        tick: |stage| {
+            let node = stage.node(0);
+            let found = fleet::ask(node.addr(), &Request::get("/urls?short_code=shared-1"), 200)?;
+            let id = found.json().and_then(|rows| rows[0]["id"].as_i64()).unwrap_or_default();
+            let body = json!({ "title": format!("edit {}", stage.ticks) }).to_string();
+            fleet::ask(stage.node(0).addr(), &Request::of("PUT", &format!("/urls/{id}"), Some(&body)), 200)?;
+            Ok(())
+        },
         heal: |stage| {
             stage.stand.sql(HAVE_NOTIFICATIONS)?;
             Ok(())
