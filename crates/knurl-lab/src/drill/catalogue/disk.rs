@@ -143,7 +143,15 @@ pub(super) const DRILLS: [Drill; 10] = [
         harm: "one node is without PostgreSQL for ten seconds, is killed, and in the middle of its oldest segment with undelivered clicks one bit is flipped",
         ground: Ground { env: SMALL, ..Ground::FLEET },
         alerts: &["KnurlClicksUndecodable"],
-        allowed: &["KnurlCrashed", "KnurlDown", "KnurlLawBroken", "KnurlDatabaseDown"],
+        allowed: &[
+            "KnurlCrashed",
+            "KnurlDown",
+            "KnurlLawBroken",
+            "KnurlDatabaseDown",
+            "KnurlDrainFailing",
+            "KnurlJobFailing",
+            "KnurlDependencyFlapping",
+        ],
         metrics: &["knurl_clicks_undecodable_total", "knurl_clicks_answered_total", "knurl_clicks_delivered_total"],
         redirects: Served::Some,
         creates: Served::Some,
@@ -154,9 +162,9 @@ pub(super) const DRILLS: [Drill; 10] = [
             std::thread::sleep(Duration::from_secs(10));
             stage.node(0).kill()?;
             let spool = segments(&stage.node(0).data_dir())?;
-            let fullest =
-                spool.iter().max_by_key(|path| fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte != 0).count()));
-            let victim = fullest.ok_or_else(|| broken("the spool has no segment"))?;
+            // The last but one that holds clicks: whole, and none of it delivered.
+            let held: Vec<&PathBuf> = spool.iter().filter(|path| written(path) > 1_000).collect();
+            let victim = *held.iter().rev().nth(1).or(held.last()).ok_or_else(|| broken("the spool has no segment with clicks"))?;
             let bytes = fs::read(victim)?;
             let end = bytes.iter().rposition(|byte| *byte != 0).unwrap_or_default();
             let at = end / 2;
@@ -216,18 +224,33 @@ pub(super) const DRILLS: [Drill; 10] = [
         name: "replica-damaged",
         failure: "replica-damaged",
         hypothesis: "A node's own copy of the links may break or vanish at any time: it is copied anew, and meanwhile Redis and the database answer.",
-        harm: "half of the pages of replica.db are overwritten under one running node",
+        harm: "one node is killed, every page of its replica.db but the first is overwritten, and it is started again",
         alerts: &["KnurlReplicaFailing"],
-        allowed: &["KnurlReplicaIncomplete", "KnurlReplicaStale", "KnurlJobFailing", "KnurlDependencyFlapping"],
+        allowed: &[
+            "KnurlCrashed",
+            "KnurlDown",
+            "KnurlReplicaIncomplete",
+            "KnurlReplicaStale",
+            "KnurlJobFailing",
+            "KnurlDependencyFlapping",
+        ],
         metrics: &["knurl_replica_failures_total", "knurl_replica_complete", "knurl_replica_comparisons_total"],
+        redirects: Served::Some,
+        creates: Served::Some,
         hurt: |stage| {
-            let replica = stage.node(0).data_dir().join("replica.db");
+            let node = stage.node(0);
+            node.kill()?;
+            let replica = node.data_dir().join("replica.db");
             let file = fs::File::options().read(true).write(true).open(&replica)?;
             let pages = file.metadata()?.len() / 4096;
             for page in 1..pages {
                 file.write_all_at(&[0xAA; 4096], page * 4096)?;
             }
-            Ok(())
+            for journal in ["replica.db-wal", "replica.db-shm"] {
+                // Not there where it was closed in order.
+                let _ = fs::remove_file(node.data_dir().join(journal));
+            }
+            node.start()
         },
         ..Drill::BARE
     },
@@ -308,6 +331,11 @@ fn segments(data: &Path) -> Result<Vec<PathBuf>, FleetError> {
     found.retain(|path| path.extension().is_some_and(|kind| kind == "seg" || kind == "segment" || kind == "log"));
     found.sort();
     Ok(found)
+}
+
+/// Bytes of it that are not zero.
+fn written(path: &Path) -> usize {
+    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte != 0).count())
 }
 
 fn newest(dir: &Path) -> Result<PathBuf, FleetError> {
