@@ -25,8 +25,8 @@ pub(super) const DRILLS: [Drill; 10] = [
         name: "disk-full",
         failure: "disk-full",
         hypothesis: "With a full disk every link redirects, creates say so, each click that finds no room is counted as dropped, and all is normal when room is made.",
-        harm: "a file takes all the room of the node's file system of 64 MB",
-        ground: Ground { disk_mb: Some(64), env: SMALL, ..Ground::EMBEDDED },
+        harm: "a file takes all the room of the node's file system of 256 MB",
+        ground: Ground { disk_mb: Some(256), env: SMALL, ..Ground::EMBEDDED },
         alerts: &["KnurlSpoolStarved", "KnurlClicksDropped"],
         allowed: &[
             "KnurlDrainFailing",
@@ -177,8 +177,8 @@ pub(super) const DRILLS: [Drill; 10] = [
     Drill {
         name: "sqlite-damaged",
         failure: "database-damaged",
-        hypothesis: "With a damaged database what memory holds still redirects, somebody is told at once, and the last backup brings everything back that it held.",
-        harm: "half of the pages of knurl.db are overwritten under the running node; healing is a restore of the backup made before",
+        hypothesis: "With a damaged database what can still be read redirects, somebody is told at once, and the last backup brings everything back that it held.",
+        harm: "a third of the pages of knurl.db are overwritten while the node is restarted; healing is a restore of the backup made before",
         ground: Ground::EMBEDDED,
         alerts: &["KnurlDatabaseDamaged"],
         allowed: &[
@@ -203,13 +203,16 @@ pub(super) const DRILLS: [Drill; 10] = [
             fs::create_dir_all(&backups)?;
             command(stage, &["backup", &backups.display().to_string()])?;
             stage.paths = vec![newest(&backups)?];
-            let database = stage.node(0).data_dir().join("knurl.db");
-            let file = fs::File::options().read(true).write(true).open(&database)?;
+            // Stopped in order, so that all of it is in this one file and not in its journal.
+            let node = stage.node(0);
+            node.stop()?;
+            let file = fs::File::options().read(true).write(true).open(node.data_dir().join("knurl.db"))?;
             let pages = file.metadata()?.len() / 4096;
-            for page in (1..pages).filter(|page| page % 2 == 0) {
+            for page in (pages / 3..pages).filter(|page| page % 2 == 0) {
                 file.write_all_at(&[0xAA; 4096], page * 4096)?;
             }
-            Ok(())
+            stage.note("pages", pages);
+            stage.node(0).start()
         },
         heal: |stage| {
             stage.signal(0, Signal::KILL)?;
