@@ -6,14 +6,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use knurl_lab::{
     fleet::{Backing, Fleet, FleetSpec, ask},
     http::Request,
     process::find_binary,
-    servers::{PostgresSetup, Prometheus, PrometheusSetup, Rule, Target, amtool, promtool},
+    servers::{Alertmanager, PostgresSetup, Prometheus, PrometheusSetup, Rule, Target, amtool, promtool},
 };
+
+/// Unless something hangs.
+const LONG: Duration = Duration::from_secs(60);
 
 const PAGES: &str = "https://github.com/knurl/knurl/blob/main/";
 
@@ -120,6 +125,59 @@ fn every_alert_reaches_whom_its_severity_says() {
             "{word}"
         );
     }
+}
+
+/// Name, instance, other labels: what fires in [`a_cause_mutes_its_consequences_and_nobody_elses`], and whether it has to be muted.
+const FIRING: [(&str, &str, &str, bool); 9] = [
+    ("KnurlDown", "a", "", false),
+    ("KnurlBacklogGrowing", "a", "", true),
+    ("KnurlBacklogGrowing", "b", "", false),
+    ("KnurlDatabaseDown", "c", "", false),
+    ("KnurlCanaryMissing", "c", "", true),
+    ("KnurlClicksDropped", "c", "", false),
+    ("KnurlRedisDown", "d", "dependency: redis", false),
+    ("KnurlDependencyFlapping", "d", "dependency: redis", true),
+    ("KnurlDependencyFlapping", "d", "dependency: database", false),
+];
+
+#[test]
+fn a_cause_mutes_its_consequences_and_nobody_elses() {
+    let dir = tempfile::tempdir().unwrap();
+    let rules = FIRING.map(|(name, instance, more, _)| {
+        format!(
+            "      - {{ alert: {name}, expr: vector(1), labels: {{ severity: page, job: knurl, instance: {instance}, {more} }} }}\n"
+        )
+    });
+    let file = dir.path().join("rules.yml");
+    fs::write(&file, format!("groups:\n  - name: firing\n    rules:\n{}", rules.concat())).unwrap();
+    let config = fs::read_to_string(root().join("deploy/alertmanager/alertmanager.yml")).unwrap();
+    let alertmanager = Alertmanager::start(&config).unwrap();
+    let every = Duration::from_millis(200);
+    let setup = PrometheusSetup {
+        rules: vec![file],
+        alertmanager: Some(alertmanager.addr()),
+        evaluate_every: every,
+        ..PrometheusSetup::default()
+    };
+    let prometheus = Prometheus::start(&setup).unwrap();
+    let begun = Instant::now();
+    let muted = |name: &str, instance: &str, more: &str| {
+        let alerts = alertmanager.alerts().unwrap();
+        let dependency = more.strip_prefix("dependency: ");
+        let is_it = |labels: &BTreeMap<String, String>| {
+            labels["instance"] == instance && labels.get("dependency").map(String::as_str) == dependency
+        };
+        alerts.iter().find(|alert| alert.name == name && is_it(&alert.labels)).map(|alert| alert.inhibited)
+    };
+    while FIRING.iter().any(|(name, instance, more, is_muted)| muted(name, instance, more) != Some(*is_muted)) {
+        assert!(begun.elapsed() < LONG, "{:#?}", alertmanager.alerts().unwrap());
+        thread::sleep(every);
+    }
+    let firing = prometheus.firing().unwrap();
+    assert_eq!(firing.len(), FIRING.len());
+    assert!(firing.iter().all(|alert| alert.active_at_s > 1.7e9 && alert.value == 1.0), "{firing:?}");
+    let fired = prometheus.query_range("ALERTS", firing[0].active_at_s, firing[0].active_at_s + 60.0, 1.0).unwrap();
+    assert!(fired.iter().any(|series| series.labels["alertname"] == "KnurlDown" && !series.points.is_empty()));
 }
 
 /// `A(B|C)` -> `AB`, `AC`.

@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeSet,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     thread,
@@ -12,7 +13,7 @@ use std::{
 };
 
 use knurl_lab::{
-    fleet::{Backing, Fleet, FleetSpec, ask},
+    fleet::{Backing, Fleet, FleetSpec, Node, ask},
     http::{Connection, Request},
     process::find_binary,
     servers::{PostgresSetup, Prometheus, PrometheusSetup, Target},
@@ -84,11 +85,11 @@ fn every_dashboard_is_called_what_its_file_is_and_no_panel_lies_on_another() {
 }
 
 /// Links are made, followed, missed and edited until told to stop.
-fn load(fleet: &Fleet, stop: &AtomicBool) {
-    let made = ask(fleet.addr(), &Request::post("/shorten", r#"{"url":"https://example.com/"}"#), 201).unwrap().json().unwrap();
+fn load(front: SocketAddr, nodes: &[SocketAddr], stop: &AtomicBool) {
+    let made = ask(front, &Request::post("/shorten", r#"{"url":"https://example.com/"}"#), 201).unwrap().json().unwrap();
     let link = format!("/{}", made["short_code"].as_str().unwrap());
     let edit = format!("/urls/{}", made["id"]);
-    let mut nodes: Vec<Connection> = fleet.nodes.iter().map(|node| Connection::open(node.addr()).unwrap()).collect();
+    let mut nodes: Vec<Connection> = nodes.iter().map(|node| Connection::open(*node).unwrap()).collect();
     while !stop.load(Relaxed) {
         for node in &mut nodes {
             assert_eq!(node.ask(&Request::get(&link)).unwrap().status, 302);
@@ -126,8 +127,9 @@ fn every_panel_has_something_to_show_of_a_fleet_under_load() {
     })
     .unwrap();
     let (stop, begun) = (AtomicBool::new(false), Instant::now());
+    let (front, nodes) = (fleet.addr(), fleet.nodes.iter().map(Node::addr).collect::<Vec<_>>());
     let lacking = thread::scope(|scope| {
-        scope.spawn(|| load(&fleet, &stop));
+        scope.spawn(|| load(front, &nodes, &stop));
         let mut lacking = expressions();
         assert!(lacking.len() > 80, "{}", lacking.len());
         while !lacking.is_empty() && begun.elapsed() < LONG {

@@ -49,6 +49,8 @@ pub(crate) struct Log {
     pub(crate) retired: Vec<Writer>,
     pub(crate) written: Position,
     pub(crate) durable: Position,
+    /// The tail is being moved: the spares are for it, and it grows by no segment meanwhile.
+    pub(crate) moving: bool,
     pub(crate) closed: bool,
     pub(crate) lost: bool,
     scratch: Vec<u8>,
@@ -75,6 +77,7 @@ impl Log {
             retired: Vec::new(),
             written,
             durable: Position::default(),
+            moving: false,
             closed: false,
             lost: false,
             scratch: Vec::new(),
@@ -87,6 +90,9 @@ impl Log {
         }
         let frame_bytes = FRAME_HEADER_BYTES + len;
         if self.current.is_none() || self.written.offset + frame_bytes as u64 > self.segment_bytes {
+            if self.moving {
+                return Err(AppendError::NoSegment);
+            }
             self.roll()?;
         }
         let Some(writer) = &mut self.current else { return Err(AppendError::NoSegment) };

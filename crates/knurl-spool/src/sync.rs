@@ -18,6 +18,8 @@ use crate::{Disk, DiskFile, Position, Spool, SyncError};
 
 /// Longest tail that is rewritten: syncing lags by less in any state worth saving, and the appends wait for the copy.
 const MOVE_SEGMENTS_MAX: usize = 32;
+/// Spares are made for the tail as it was; what fits its last segment is appended meanwhile and may need one more, and so may `begin_above`.
+const MOVE_TRIES_MAX: u32 = 4;
 
 /// What a missing record in the tail means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +86,13 @@ impl Spool {
     }
 
     fn move_tail(&self, source: io::Error, gaps: Gaps) -> SyncError {
-        match self.rewrite_tail(gaps) {
+        self.log().moving = true;
+        let rewritten = self.rewrite_tail(gaps);
+        let mut log = self.log();
+        log.moving = false;
+        match rewritten {
             Ok(durable) => SyncError::Moved { durable, source },
             Err(_) => {
-                let mut log = self.log();
                 log.closed = true;
                 log.lost = true;
                 SyncError::Lost { source }
@@ -96,8 +101,7 @@ impl Spool {
     }
 
     fn rewrite_tail(&self, gaps: Gaps) -> io::Result<Position> {
-        // Appends go on while spares are made, so that the tail may have grown beyond them again.
-        for _ in 0..MOVE_SEGMENTS_MAX {
+        for _ in 0..MOVE_TRIES_MAX {
             let rewritten = self.log().rewrite_tail(&*self.disk, gaps)?;
             let (files, superseded, end) = match rewritten {
                 Rewritten::Moved { files, superseded, end } => (files, superseded, end),
@@ -112,7 +116,6 @@ impl Spool {
                 file.sync()?;
             }
             let mut log = self.log();
-            // The last of them may have been filled up and rolled meanwhile; then it is synced once more.
             log.unsynced.drain(..files.len() - 1);
             log.durable = log.durable.max(end);
             drop(log);

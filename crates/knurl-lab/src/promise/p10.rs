@@ -3,8 +3,8 @@
 //!
 //! Every connection has one request in flight, all the time, and a refused one asks again at once: ten times as many connections are ten
 //! times the load. Of a thousand requests 800 are redirects, 150 create, 40 read one link, 10 read whole lists. Served are answers of
-//! 2xx and 3xx. Judged are shapes; the figures (goodput before, under and after overload, how fast a refusal is, as seen by a client
-//! that shares the machine with it) are for people.
+//! 2xx and 3xx. Judged are shapes; the figures are for people: goodput before, under and after overload; how fast a refusal is, as the node
+//! says (from the request's asking for a place), and as a client saw it, whose request waited in the kernel with those of all the others.
 
 use std::time::{Duration, Instant};
 
@@ -54,6 +54,8 @@ const CALM_WITHIN: Duration = Duration::from_secs(60);
 /// What thousands of connections, their requests and answers may take beyond what a node had before.
 const GROWTH_BYTES_MAX: f64 = (1_u64 << 30) as f64;
 const MEMORY: &str = "process_resident_memory_bytes";
+const REFUSALS: &str = "knurl_admission_refusal_duration_seconds_count";
+const REFUSALS_IN_TIME: &str = r#"knurl_admission_refusal_duration_seconds_bucket{le="0.005"}"#;
 
 pub fn run(args: &P10Args) -> Result<Report, FleetError> {
     let mut report = Report::new("P-10", args.run.seed);
@@ -97,6 +99,11 @@ pub fn run(args: &P10Args) -> Result<Report, FleetError> {
     note(&mut report, "overload", &during, args.seconds);
     note(&mut report, "after", &after, calm_seconds);
     report.note("goodput_of_before_percent", (100.0 * rate(&during, args.seconds) / rate(&before, calm_seconds)).round());
+    let (refused, in_time) = (node.metric(REFUSALS)?, node.metric(REFUSALS_IN_TIME)?);
+    if refused > 0.0 {
+        report.note("refused_by_admission", refused);
+        report.note("told_within_5_ms_percent", (1000.0 * in_time / refused).round() / 10.0);
+    }
     report.note("memory_before_mb", (memory_before / 1e6).round());
     report.note("memory_under_overload_mb", (memory_during / 1e6).round());
     for (name, run) in [("before", &before), ("overload", &during), ("after", &after)] {

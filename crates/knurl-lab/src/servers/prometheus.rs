@@ -158,6 +158,8 @@ impl Prometheus {
                 "--config.file=prometheus.yml".to_owned(),
                 "--storage.tsdb.path=tsdb".to_owned(),
                 "--log.level=warn".to_owned(),
+                // An alert that fires before the Alertmanager is known is told only when it is told again.
+                "--rules.alert.resend-delay=2s".to_owned(),
                 format!("--web.listen-address={addr}"),
             ];
             let recipe =

@@ -3,8 +3,8 @@
 use std::{io::Cursor as Bytes, sync::Arc};
 
 use futures_util::{
-    SinkExt,
-    future::{join, join4},
+    FutureExt, SinkExt,
+    future::{BoxFuture, Shared, join, join4},
 };
 use knurl_core::{LinkId, UnixMillis};
 use tokio_postgres::Row;
@@ -19,6 +19,7 @@ use super::{
     sql,
 };
 use crate::{
+    StoreError,
     roll_up::{RollUp, RolledClick, ToldClick},
     store::{Applied, ClickBatch, ClickLedger, Cursor, Result, undecodable_counter},
 };
@@ -33,12 +34,13 @@ struct Delivery {
     to: Cursor,
     undecodable: i64,
     rows: ClickRows,
-    rolled: RolledUp,
+    /// Added up while the rows are sent. `None`: it panicked.
+    rolled: Shared<BoxFuture<'static, Option<Arc<RolledUp>>>>,
 }
 
 pub(super) async fn apply(pool: &Pool, months: &Months, batch: ClickBatch) -> Result<Applied> {
     months.cover(pool, batch.clicks.iter().map(|delivered| delivered.click.at)).await;
-    let delivery = Arc::new(blocking(move || Delivery::of(&batch)).await??);
+    let delivery = Arc::new(Delivery::of(batch).await?);
     pool.write(move |tx| {
         let delivery = delivery.clone();
         Box::pin(async move { delivery.apply(tx).await })
@@ -47,13 +49,19 @@ pub(super) async fn apply(pool: &Pool, months: &Months, batch: ClickBatch) -> Re
 }
 
 impl Delivery {
-    /// Writing and adding up thousands of clicks takes milliseconds.
-    fn of(batch: &ClickBatch) -> Result<Self> {
+    /// Writing and adding up thousands of clicks takes milliseconds, each on a thread of its own.
+    async fn of(batch: ClickBatch) -> Result<Self> {
         let undecodable = batch.undecodable_found()?;
-        let mut rolled = RollUp::default();
-        batch.clicks.iter().for_each(|delivered| rolled.add(&RolledClick::of(delivered)));
-        let (rows, rolled) = (ClickRows::new(&batch.clicks), RolledUp::new(rolled));
-        Ok(Self { from: batch.from, to: batch.to, undecodable, rows, rolled })
+        let batch = Arc::new(batch);
+        let summed = Arc::clone(&batch);
+        let rolled = tokio::task::spawn_blocking(move || {
+            let mut rolled = RollUp::default();
+            summed.clicks.iter().for_each(|delivered| rolled.add(&RolledClick::of(delivered)));
+            Arc::new(RolledUp::new(rolled))
+        });
+        let (from, to) = (batch.from, batch.to);
+        let rows = blocking(move || ClickRows::new(&batch.clicks)).await?;
+        Ok(Self { from, to, undecodable, rows, rolled: rolled.map(std::result::Result::ok).boxed().shared() })
     }
 
     async fn apply(&self, tx: &Tx<'_>) -> Result<Applied> {
@@ -63,18 +71,16 @@ impl Delivery {
             return Ok(Applied::CursorIs(stored));
         }
         self.copy(tx).await?;
+        let rolled =
+            self.rolled.clone().await.ok_or_else(|| StoreError::Internal("adding up a batch of clicks panicked".into()))?;
         let of_spool = undecodable_counter(self.to.spool_id);
         let not_decoded = async {
             count(tx, "clicks_undecodable", self.undecodable).await?;
             count(tx, &of_spool, self.undecodable).await
         };
-        let (counted, not_decoded, moved, rolled) = join4(
-            count(tx, "clicks", self.rows.len() as i64),
-            not_decoded,
-            put_cursor(tx, self.to),
-            roll_up::write(tx, &self.rolled),
-        )
-        .await;
+        let (counted, not_decoded, moved, rolled) =
+            join4(count(tx, "clicks", self.rows.len() as i64), not_decoded, put_cursor(tx, self.to), roll_up::write(tx, &rolled))
+                .await;
         counted.and(not_decoded).and(moved).and(rolled)?;
         fail::fail_point!("store::before_commit");
         Ok(Applied::Applied)

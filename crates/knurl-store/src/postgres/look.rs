@@ -34,6 +34,8 @@ pub struct Looked {
     pub schema_version: i64,
     /// What this Knurl's schema is.
     pub schema_known: i64,
+    /// The oldest version that may work on what is there.
+    pub schema_serves_from: i64,
     /// By the server's clock, at some moment between question and answer.
     pub server_time: UnixMillis,
     /// `TLSv1.3`; `None`: plain text.
@@ -55,6 +57,7 @@ impl PostgresOptions {
     pub async fn look(&self) -> Result<Looked> {
         let connection = Connector::new(self)?.connect(LOOK_TIME).await?;
         let schema_version = migrate::schema_version(&connection).await?;
+        let schema_serves_from = migrate::schema_serves_from(&connection).await?.unwrap_or(schema_version);
         let answer = connection.bounded(connection.client.simple_query(QUESTION)).await?;
         let row = answer.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
@@ -66,6 +69,7 @@ impl PostgresOptions {
             database: text(row, 1)?,
             schema_version,
             schema_known: MIGRATIONS.len() as i64,
+            schema_serves_from,
             server_time: UnixMillis(number(row, 2)?),
             tls: Some(text(row, 3)?).filter(|version| !version.is_empty()),
             standbys: number(row, 4)?,

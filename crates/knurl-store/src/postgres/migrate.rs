@@ -1,7 +1,10 @@
 //! Brings the schema up to date: each step in its own transaction under an advisory lock, so that nodes that start together take each
 //! step once, and a process killed halfway leaves whole steps behind.
 //!
-//! Refused: a database from a newer Knurl, one that has another program's tables by our names, one that cannot hold every character, and a
+//! A step widens and does not narrow, so that older nodes go on while the fleet is upgraded, and start again if they must: with each step stands
+//! the oldest version that still works on what it makes, and the database keeps it. What is in no use any more is dropped by a later step.
+//!
+//! Refused: a database from a Knurl so much newer that this one does not serve it, one that has another program's tables by our names, one that cannot hold every character, and a
 //! PostgreSQL older than 13.
 
 use std::time::Duration;
@@ -26,6 +29,10 @@ pub(super) const MIGRATIONS: [(&str, &str); 5] = [
     ("0005_deleted_users", include_str!("migrations/0005_deleted_users.sql")),
 ];
 
+/// The oldest schema version whose Knurl works on what the steps above make. Raised only by a step that takes something away, and then to a
+/// version that no longer uses it.
+const SERVES_FROM: i64 = 5;
+
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 
 /// `xid8` and `gen_random_uuid`.
@@ -34,10 +41,9 @@ const SERVER_VERSION_MIN: i64 = 130_000;
 /// What a database must hold its texts in: every character that a title or a visitor's browser may have.
 pub const ENCODING: &str = "UTF8";
 
-/// Catalogue rows are read as rows of a table: the functions that look names up would answer from what this session remembers of the time
-/// before it had the lock.
-const SCHEMA_VERSION: &str = "select substring(prosrc from '[0-9]+') from pg_proc where proname = 'knurl_schema_version' \
-                              and pronamespace = (select oid from pg_namespace where nspname = current_schema())";
+/// Numbers are texts of functions and no rows: whoever truncates every table does not lose them.
+const SCHEMA_VERSION: &str = "knurl_schema_version";
+const SCHEMA_SERVES_FROM: &str = "knurl_schema_serves_from";
 const TABLE_IN_THE_WAY: &str = "select relname from pg_class where relkind in ('r', 'p', 'v', 'm', 'f') \
                                 and relname in ('users', 'links', 'events', 'clicks', 'keys', 'counters') \
                                 and relnamespace = (select oid from pg_namespace where nspname = current_schema())";
@@ -93,12 +99,24 @@ fn refuse_other_encodings(encoding: &str) -> Result<()> {
     Ok(())
 }
 
-/// 0 where there is none. It is the text of a function and no row: whoever truncates every table does not lose it.
+/// 0 where there is none.
 pub(super) async fn schema_version(connection: &Connection) -> Result<i64> {
-    let Some(text) = value(connection, SCHEMA_VERSION).await? else {
-        return Ok(0);
-    };
-    text.parse().map_err(|_| StoreError::Corrupt(format!("schema version {text:?}")))
+    Ok(number(connection, SCHEMA_VERSION).await?.unwrap_or(0))
+}
+
+pub(super) async fn schema_serves_from(connection: &Connection) -> Result<Option<i64>> {
+    number(connection, SCHEMA_SERVES_FROM).await
+}
+
+/// Catalogue rows are read as rows of a table: the functions that look names up would answer from what this session remembers of the time
+/// before it had the lock.
+async fn number(connection: &Connection, name: &str) -> Result<Option<i64>> {
+    let query = format!(
+        "select substring(prosrc from '[0-9]+') from pg_proc where proname = '{name}' \
+         and pronamespace = (select oid from pg_namespace where nspname = current_schema())"
+    );
+    let text = value(connection, &query).await?;
+    text.map(|text| text.parse().map_err(|_| StoreError::Corrupt(format!("{name} is {text:?}")))).transpose()
 }
 
 /// One step, or `false` where there is none left. Other nodes may be migrating too: the version is read under the lock.
@@ -112,7 +130,17 @@ pub(super) async fn step(connection: &mut Connection, others: Duration) -> Resul
     .await?;
     let found = schema_version(&tx).await?;
     if found > KNOWN {
-        return Err(StoreError::TooNew { found, known: KNOWN });
+        let serves_from = schema_serves_from(&tx).await?.unwrap_or(found);
+        tx.roll_back().await?;
+        if serves_from > KNOWN {
+            return Err(StoreError::TooNew { found, known: KNOWN });
+        }
+        tracing::warn!(
+            found,
+            known = KNOWN,
+            "the database is a newer Knurl's, which says that this version may work on it: upgrade this node too"
+        );
+        return Ok(false);
     }
     if found == 0
         && let Some(table) = value(&tx, TABLE_IN_THE_WAY).await?
@@ -126,11 +154,10 @@ pub(super) async fn step(connection: &mut Connection, others: Duration) -> Resul
         return Ok(false);
     };
     tx.batch(script).await?;
-    tx.batch(&format!(
-        "create or replace function knurl_schema_version() returns bigint language sql immutable as 'select {}'",
-        found + 1
-    ))
-    .await?;
+    for (name, number) in [(SCHEMA_VERSION, found + 1), (SCHEMA_SERVES_FROM, SERVES_FROM)] {
+        tx.batch(&format!("create or replace function {name}() returns bigint language sql immutable as 'select {number}'"))
+            .await?;
+    }
     fail::fail_point!("store::migrate");
     tx.commit().await?;
     tracing::info!(migration = name, "schema migrated");

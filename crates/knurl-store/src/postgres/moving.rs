@@ -70,6 +70,11 @@ impl PostgresSide {
                 "{place} is not a knurl's, or an older one's: start this version on it first"
             )));
         }
+        if version > MIGRATIONS.len() as i64 {
+            return Err(StoreError::Refused(format!(
+                "{place} is a newer knurl's, which has more to move than this one knows: move it with that one"
+            )));
+        }
         let keeper = match end {
             End::Survey(_) => None,
             End::From | End::To => Some(keep(&connector, place, end).await?),

@@ -114,7 +114,7 @@ impl PostgresOptions {
             shared_readers: 2,
             long_readers: 4,
             writers: 8,
-            create_lanes: 4,
+            create_lanes: 2,
             group_max: 512,
             queue_max: 4096,
             connect_timeout: Duration::from_secs(3),

@@ -63,7 +63,10 @@ async fn a_database_of_a_newer_knurl_is_refused_with_a_sentence() {
     world
         .connect()
         .await
-        .batch("create or replace function knurl_schema_version() returns bigint language sql immutable as 'select 99'")
+        .batch(
+            "create or replace function knurl_schema_version() returns bigint language sql immutable as 'select 99';
+             create or replace function knurl_schema_serves_from() returns bigint language sql immutable as 'select 99'",
+        )
         .await
         .unwrap();
     let refused = PostgresStore::open(&world.options).await.unwrap_err();

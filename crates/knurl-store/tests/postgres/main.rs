@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod months;
+mod newer;
 mod outages;
 mod owners;
 mod retries;

@@ -32,13 +32,13 @@ fn click(link: &Link, at: UnixMillis) -> DeliveredClick {
 }
 
 /// Of one spool, batch by batch.
-struct Spool {
-    id: u128,
-    seq: u64,
+pub(crate) struct Spool {
+    pub(crate) id: u128,
+    pub(crate) seq: u64,
 }
 
 impl Spool {
-    async fn deliver(&mut self, store: &PostgresStore, link: &Link, times: &[&str]) {
+    pub(crate) async fn deliver(&mut self, store: &PostgresStore, link: &Link, times: &[&str]) {
         let cursor = |seq| Cursor { spool_id: self.id, segment: 1, offset: seq, seq };
         let (from, to) = (cursor(self.seq), cursor(self.seq + times.len() as u64));
         let clicks = times.iter().map(|time| click(link, at(time))).collect();

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join;
 use knurl_spool::{Position, ReadError};
 use knurl_store::{Applied, ClickBatch, Cursor, Store, StoreError};
 use tokio::{
@@ -29,7 +30,7 @@ use crate::chance;
 const RECORD_BYTES_GUESS: usize = 256;
 /// A record is never shorter than this (frame, click header, code, target): keeps the guess from running to zero.
 const RECORD_BYTES_MIN: usize = 32;
-/// Bytes read for one batch at most, so that a batch of the longest clicks still fits a small memory.
+/// Bytes read for one batch at most, so that two batches of the longest clicks still fit a small memory.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Rows of a first batch, before anything is known of the store's pace.
 const ROWS_FIRST: usize = 2_000;
@@ -63,6 +64,8 @@ pub struct Drain {
     cursor: Option<Cursor>,
     /// `None` while a batch is being read on another thread, or was lost there.
     enricher: Option<Enricher>,
+    /// The batch after the one that the store took last, read while it took it.
+    ahead: Option<Ready>,
     failures: u32,
 }
 
@@ -93,10 +96,10 @@ enum DrainError {
 }
 
 /// Read from the spool, ready for the store.
+#[derive(Debug)]
 struct Ready {
     batch: ClickBatch,
     skipped: u64,
-    caught_up: bool,
 }
 
 impl Drain {
@@ -110,6 +113,7 @@ impl Drain {
             record_bytes: RECORD_BYTES_GUESS,
             cursor: None,
             enricher: None,
+            ahead: None,
             failures: 0,
         }
     }
@@ -135,27 +139,36 @@ impl Drain {
 
     async fn deliver(&mut self) -> Result<Stepped, DrainError> {
         let from = self.from().await?;
-        let Some(ready) = self.read(from).await? else {
-            return Ok(Stepped::CaughtUp);
+        let goal = self.shared.spool.written().seq;
+        let ready = match self.ahead.take() {
+            Some(ahead) if ahead.batch.from == from => ahead,
+            _ => match self.next(from, goal).await? {
+                Some(ready) => ready,
+                None => return Ok(Stepped::CaughtUp),
+            },
         };
         let (to, rows, lost) = (ready.batch.to, ready.batch.clicks.len(), ready.batch.undecodable);
-        let began = Instant::now();
+        let oldest_at = ready.batch.clicks.first().map_or(0, |first| first.click.at.0);
+        self.shared.delivering_at_ms.store(oldest_at, Ordering::Relaxed);
         fail::fail_point!("drain::before_apply");
-        let applied = match self.store.apply_clicks(ready.batch).await {
+        let store = Arc::clone(&self.store);
+        let (began, applying) = (Instant::now(), store.apply_clicks(ready.batch));
+        let ((applied, took), ahead) = join(async { (applying.await, began.elapsed()) }, self.read_ahead(to)).await;
+        let applied = match applied {
             Err(StoreError::Internal(cause)) => return self.refused(from, to, rows, StoreError::Internal(cause)).await,
             applied => applied?,
         };
         fail::fail_point!("drain::after_apply");
         match applied {
             Applied::Applied => {
-                let took = began.elapsed();
+                self.ahead = ahead;
                 self.rows = paced(self.rows, took).min(self.rows_max);
                 self.refusals = 0;
                 self.shared.metrics.clicks.drain.observe(took);
                 self.note_lost(lost, ready.skipped);
                 tracing::debug!(rows, seq = to.seq, "clicks delivered");
                 self.moved_to(from, to).await;
-                Ok(if ready.caught_up { Stepped::CaughtUp } else { Stepped::More })
+                Ok(if to.seq >= goal { Stepped::CaughtUp } else { Stepped::More })
             }
             Applied::CursorIs(actual) if actual.seq == 0 && from.seq > 0 => {
                 self.forget(actual, from).await?;
@@ -227,16 +240,30 @@ impl Drain {
         Ok(known)
     }
 
-    /// The next batch; `None` where there is none. Reading, decoding and classifying take milliseconds: on a thread that may block.
-    async fn read(&mut self, from: Cursor) -> Result<Option<Ready>, DrainError> {
-        let goal = self.shared.spool.written();
-        if goal.seq <= from.seq {
+    /// The next batch; `None` where there is none.
+    async fn next(&mut self, from: Cursor, goal: u64) -> Result<Option<Ready>, DrainError> {
+        if goal <= from.seq {
             return Ok(None);
         }
-        let wanted = goal.seq.min(from.seq.saturating_add(self.rows as u64));
+        let wanted = goal.min(from.seq.saturating_add(self.rows as u64));
         if self.shared.spool.durable().seq < wanted && !self.shared.durable_to(wanted).await {
             return Err(DrainError::Undurable);
         }
+        self.read(from).await
+    }
+
+    /// What will be wanted when the store has taken everything up to `from`: nothing that would have to be waited for, and no batch that
+    /// is smaller than it would be then. An error here is found again, and told, when it is wanted.
+    async fn read_ahead(&mut self, from: Cursor) -> Option<Ready> {
+        let durable = self.shared.spool.durable().seq;
+        if durable.saturating_sub(from.seq) < self.rows as u64 {
+            return None;
+        }
+        self.read(from).await.ok().flatten()
+    }
+
+    /// Reading, decoding and classifying take milliseconds: on a thread that may block.
+    async fn read(&mut self, from: Cursor) -> Result<Option<Ready>, DrainError> {
         let (shared, rows_max, record_bytes) = (Arc::clone(&self.shared), self.rows, self.record_bytes);
         let mut enricher = self.enricher.take().unwrap_or_default();
         let (read, enricher) =
@@ -247,11 +274,9 @@ impl Drain {
         if to == position(from) {
             return Ok(None);
         }
-        let answered_at = enriched.clicks.first().map_or(0, |first| first.click.at.0);
-        self.shared.delivering_at_ms.store(answered_at, Ordering::Relaxed);
         let undecodable = enriched.undecodable + skipped;
         let batch = ClickBatch { from, to: cursor(from.spool_id, to), clicks: enriched.clicks, undecodable };
-        Ok(Some(Ready { batch, skipped, caught_up: to.seq >= goal.seq }))
+        Ok(Some(Ready { batch, skipped }))
     }
 
     /// Lets the barriers go and gives delivered segments back.

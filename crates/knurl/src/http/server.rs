@@ -24,7 +24,7 @@ use super::{
     host,
     observe::{self, Observe},
 };
-use crate::telemetry::{metrics::ConnectionMetrics, redirects::Outcome};
+use crate::telemetry::metrics::ConnectionMetrics;
 
 /// After the listener was closed without haste: for the requests of connections that were accepted last.
 const LAST_REQUESTS: Duration = Duration::from_millis(500);
@@ -143,8 +143,8 @@ impl Handler for Front {
             Err(open) => open,
         };
         let Some(place) = self.state.admission.enter_at_once(Class::Redirect) else {
-            let error = self.state.admission.refuse(Class::Redirect);
-            self.state.metrics.redirects.answered(Outcome::Shed, Duration::ZERO);
+            let error = self.state.admission.refuse(Class::Redirect, Duration::ZERO);
+            self.state.metrics.redirects.shed();
             return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
         };
         parts.extensions.insert(peer);

@@ -2,6 +2,7 @@
 
 use super::{
     counters::{Counter, Gauge},
+    histogram::Histogram,
     table::{self, Encoded, Out},
 };
 
@@ -12,8 +13,10 @@ pub struct AdmissionMetrics {
     /// So many may be.
     pub places: [Gauge; ADMISSION_CLASSES.len()],
     pub waiting: [Gauge; ADMISSION_CLASSES.len()],
-    /// Answered 503 at once.
+    /// Answered 503.
     pub shed: [Counter; ADMISSION_CLASSES.len()],
+    /// How long they waited until they were told.
+    pub refusal: Histogram,
     /// How many classes are narrowed.
     pub rung: Gauge,
     /// The longest a task has waited for a worker since the last scrape.
@@ -31,6 +34,7 @@ impl AdmissionMetrics {
         table::PLACES.gauges(out, by_class(&self.places))?;
         table::WAITING.gauges(out, by_class(&self.waiting))?;
         table::SHED.counts(out, ADMISSION_CLASSES.into_iter().zip(self.shed.each_ref().map(Counter::get)))?;
+        table::REFUSAL.histogram(out, &self.refusal)?;
         table::RUNG.gauge(out, self.rung.get() as f64)?;
         table::WORKER_LAG.gauge(out, self.worker_lag_ms.get() as f64 / 1e3)
     }

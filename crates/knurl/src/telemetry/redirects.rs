@@ -102,6 +102,11 @@ impl Redirects {
         shard.duration.observe(elapsed);
     }
 
+    /// Told no at once: of how long answers take it says nothing.
+    pub fn shed(&self) {
+        self.shards[shard()].outcomes[Outcome::Shed as usize].fetch_add(1, Relaxed);
+    }
+
     pub fn resolved(&self, tier: Tier) {
         self.shards[shard()].tiers[tier as usize].fetch_add(1, Relaxed);
     }

@@ -146,7 +146,8 @@ table! {
     IN_FLIGHT = Gauge "knurl_admission_in_flight" ["class"] "Requests at work, by class; redirects only where memory did not know the code.";
     PLACES = Gauge "knurl_admission_places" ["class"] "Requests that may be at work at once, by class: in flight over places is the saturation.";
     WAITING = Gauge "knurl_admission_waiting" ["class"] "Requests waiting for a place, by class.";
-    SHED = Counter "knurl_admission_shed" ["class"] "Requests answered 503 at once because there was too much to do, by class.";
+    SHED = Counter "knurl_admission_shed" ["class"] "Requests answered 503 because there was too much to do, by class.";
+    REFUSAL = Histogram "knurl_admission_refusal_duration_seconds" [] "Time from a request's asking for a place until it was refused one.";
     RUNG = Gauge "knurl_admission_rung" [] "Classes narrowed for the sake of those above them: 1 exports, 2 reads too, 3 creates too.";
     WORKER_LAG = Gauge "knurl_admission_worker_lag_seconds" [] "Longest a task has waited for a worker since the last scrape.";
     LIMITS = Counter "knurl_limits" ["limit" "verdict"] "Requests that a limit counted, by limit and verdict.";

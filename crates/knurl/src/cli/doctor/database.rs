@@ -71,7 +71,7 @@ async fn postgres_checks(config: &Config, options: &PostgresOptions, serving: bo
     let answered = now();
     let mut checks = vec![schema(&looked), tls(&looked), clocks(&looked, asked, answered)];
     checks.extend([connections(&looked, options, serving), durability(&looked)]);
-    if looked.schema_version == looked.schema_known {
+    if looked.schema_version >= looked.schema_known && looked.schema_serves_from <= looked.schema_known {
         // Opening brings the schema up to date, which is not the doctor's to do; here there is nothing to bring.
         match PostgresStore::open(options).await {
             Ok(store) => checks.extend(clicks_through(&store, config).await),
@@ -97,6 +97,10 @@ fn schema(looked: &Looked) -> Check {
         std::cmp::Ordering::Equal => Check::ok("database", found),
         std::cmp::Ordering::Less => {
             Check::ok("database", format!("{found}: will be brought to {schema_known} at the next start or command"))
+        }
+        std::cmp::Ordering::Greater if looked.schema_serves_from <= *schema_known => {
+            let found = format!("{found}, a newer knurl's, which this one (schema {schema_known}) may still work on");
+            Check::warn("database", found, "upgrade this node too")
         }
         std::cmp::Ordering::Greater => {
             Check::fail("database", format!("{found}, this knurl knows up to {schema_known}"), "use the newer knurl")
@@ -198,6 +202,7 @@ mod tests {
             database: "links".into(),
             schema_version: 3,
             schema_known: 3,
+            schema_serves_from: 3,
             server_time: UnixMillis(1_000_000),
             tls: Some("TLSv1.3".into()),
             standbys: 1,
@@ -238,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_schema_that_is_too_new_is_a_failure_and_an_old_one_is_not() {
-        let health = |schema_version| schema(&Looked { schema_version, ..looked() }).health;
-        assert_eq!([0, 3, 4].map(health), [Health::Ok, Health::Ok, Health::Fail]);
+        let health =
+            |(schema_version, schema_serves_from)| schema(&Looked { schema_version, schema_serves_from, ..looked() }).health;
+        assert_eq!([(0, 0), (3, 1), (4, 3), (4, 4)].map(health), [Health::Ok, Health::Ok, Health::Warn, Health::Fail]);
     }
 }

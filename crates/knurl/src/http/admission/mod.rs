@@ -130,10 +130,10 @@ impl Admission {
         if let Some(place) = self.enter_at_once(class) {
             return Ok(place);
         }
-        let gate = self.gate(class);
+        let (gate, begun) = (self.gate(class), Instant::now());
         match gate.wait(self).await {
             Some(place) => Ok(place),
-            None => Err(self.refuse(class)),
+            None => Err(self.refuse(class, begun.elapsed())),
         }
     }
 
@@ -150,9 +150,10 @@ impl Admission {
         Some(Place(place))
     }
 
-    /// What whoever found no place is told.
-    pub fn refuse(&self, class: Class) -> Error {
+    /// What whoever found no place is told, after so long a wait.
+    pub fn refuse(&self, class: Class, waited: Duration) -> Error {
         self.metrics.admission.shed[class as usize].inc();
+        self.metrics.admission.refusal.observe(waited);
         Error::new(Code::Overloaded)
     }
 
