@@ -42,6 +42,11 @@ const REDIRECT_BUDGET: &str = "KnurlRedirectErrors";
 const API_BUDGET: &str = "KnurlApiErrors";
 /// Several drills share a machine, and clients share it with the nodes: how fast it is is none of their business.
 const LATENCY: [&str; 2] = ["KnurlRedirectLatencyFast", "KnurlRedirectLatencySlow"];
+/// What is true of a machine without CPU to give, whatever is done to a node of it: Redis has 5 ms to answer.
+const OF_A_STARVED_MACHINE: [&str; 5] =
+    ["KnurlRuntimeSilent", "KnurlDependencyFlapping", "KnurlRedisDown", "KnurlDatabaseSlow", "KnurlFsyncSlow"];
+/// Of the time, in percent, in which somebody waited for CPU.
+const STARVED_PERCENT: f64 = 40.0;
 /// A machine that several drills share keeps a healthy database silent for 50 ms now and then, and creates are refused for it: one in so many may.
 const REFUSED_OF: usize = 20;
 const LINKS: usize = 50;
@@ -74,8 +79,14 @@ pub fn run(drill: &Drill, spec: &RunSpec) -> Result<Verdict, FleetError> {
     let mut stage = Stage::new(stand, front, spec.seed);
     (drill.prepare)(&mut stage)?;
     stage.stand.wait_current()?;
-    let mut play =
-        Play { drill, spec, alarm: Alarm::start(&stage.stand.nodes, &spec.rules)?, moments: Moments::default(), looks: Vec::new() };
+    let mut play = Play {
+        drill,
+        spec,
+        alarm: Alarm::start(&stage.stand.nodes, &spec.rules)?,
+        moments: Moments::default(),
+        looks: Vec::new(),
+        pressure: Pressure::now(),
+    };
     play.looks = drill.metrics.iter().map(|metric| look(metric)).collect();
     let scene = Scene::at(&addrs, LINKS, KNOWN_FOR, &mut ledger)?;
     let manner = Manner {
@@ -157,6 +168,7 @@ struct Play<'a> {
     alarm: Alarm,
     moments: Moments,
     looks: Vec<Look>,
+    pressure: Pressure,
 }
 
 impl Play<'_> {
@@ -301,12 +313,16 @@ impl Play<'_> {
                 Some(_) => {}
             }
         }
+        let hunger = self.pressure.percent();
+        stage.note("somebody_waited_for_cpu_percent", hunger.round());
+        let is_hungry = hunger > STARVED_PERCENT;
         let known = |name: &str| {
             let spent = |served: Served, budget: &str| served != Served::All && name.starts_with(budget);
             let any_refused = PHASES.iter().any(|phase| !seen.of(phase).refused_us.is_empty() || seen.of(phase).creates_failed > 0);
             self.drill.alerts.contains(&name)
                 || self.drill.allowed.contains(&name)
                 || LATENCY.contains(&name)
+                || (is_hungry && OF_A_STARVED_MACHINE.contains(&name))
                 || spent(self.drill.redirects, REDIRECT_BUDGET)
                 // Whether any may be refused is judged above.
                 || (any_refused && name.starts_with(API_BUDGET))
@@ -393,6 +409,28 @@ fn tick(second: &Second) -> Tick {
         creates: second.created,
         refused: second.refused,
         failed: second.clicks_failed + second.creates_failed,
+    }
+}
+
+/// How long somebody on this machine has waited for CPU, and since when.
+#[derive(Clone, Copy, Debug)]
+struct Pressure {
+    waited: Duration,
+    at: Instant,
+}
+
+impl Pressure {
+    /// Zero where the kernel does not tell.
+    fn now() -> Self {
+        let said = fs::read_to_string("/proc/pressure/cpu").unwrap_or_default();
+        let total = said.lines().find_map(|line| line.strip_prefix("some ")?.split_once("total=")?.1.trim().parse().ok());
+        Self { waited: Duration::from_micros(total.unwrap_or_default()), at: Instant::now() }
+    }
+
+    /// Since then.
+    fn percent(self) -> f64 {
+        let now = Self::now();
+        100.0 * now.waited.saturating_sub(self.waited).as_secs_f64() / (now.at - self.at).as_secs_f64().max(0.001)
     }
 }
 
