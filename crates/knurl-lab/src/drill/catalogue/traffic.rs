@@ -33,7 +33,15 @@ pub(super) const DRILLS: [Drill; 6] = [
         harm: "two hundred connections ask one narrow node for whole lists, single links and new links, each again as soon as it is answered",
         ground: Ground { env: NARROW, ..Ground::EMBEDDED },
         alerts: &["KnurlOverloaded"],
-        allowed: &["KnurlRuntimeSilent", "KnurlJobFailing", "KnurlBacklogGrowing", "KnurlDatabaseSlow"],
+        allowed: &[
+            "KnurlApiErrorsFast",
+            "KnurlApiErrorsSlow",
+            "KnurlApiErrorsTrickle",
+            "KnurlRuntimeSilent",
+            "KnurlJobFailing",
+            "KnurlBacklogGrowing",
+            "KnurlDatabaseSlow",
+        ],
         metrics: &["knurl_admission_shed_total", "knurl_admission_rung", "knurl_admission_worker_lag_seconds"],
         creates: Served::AllOrRefused,
         hurt: |stage| {
