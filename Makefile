@@ -1,9 +1,9 @@
 # What a newcomer types. Everything stands in scripts/, which can be run without make.
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test lint fuzz drill torture bench
+.PHONY: help run fleet test lint fuzz drill torture bench load image stack-test
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 run: ## build the release binary and serve on http://127.0.0.1:8080, saying what to do next (RUN_ARGS: options of `knurl serve`)
 	@scripts/run.sh $(RUN_ARGS)
@@ -28,3 +28,12 @@ torture: ## the long runs, some hours: 10 000 kills, 10 000 simulated stories, t
 
 bench: ## measure against nginx `return 302` and print the tables (BENCH_ARGS: options of `knurl-lab bench`)
 	@scripts/bench.sh $(BENCH_ARGS)
+
+load: ## k6's load on a fleet of this machine's: PROFILE=smoke|bronze|silver|gold|mixed|spike|soak|breakpoint (docs/guide/load.md)
+	@scripts/load.sh $(or $(PROFILE),smoke)
+
+image: ## build the static binary and its list of parts into dist/, for `docker build --build-arg SOURCE=prebuilt .`
+	@scripts/image.sh
+
+stack-test: ## build the image, bring compose.prod.yaml up in containers, hurt it, look at the books, take it down (needs root; docs/guide/containers.md)
+	@scripts/stack-test.sh

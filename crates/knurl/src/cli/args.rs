@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit::AuditArgs, backup::BackupArgs, config::ConfigArgs, export::ExportArgs, import::ImportArgs, key::KeyCommand,
-    link::LinkCommand, moving::MoveArgs, reference::Page, restore::RestoreArgs, serve::ServeArgs, user::UserCommand,
+    audit::AuditArgs, backup::BackupArgs, config::ConfigArgs, export::ExportArgs, health::HealthArgs, import::ImportArgs,
+    key::KeyCommand, link::LinkCommand, moving::MoveArgs, reference::Page, restore::RestoreArgs, serve::ServeArgs,
+    user::UserCommand,
 };
 
 /// A URL shortener that does not slip.
@@ -78,6 +79,11 @@ pub(super) enum Command {
     Restore(RestoreArgs),
     /// Check configuration, directories, database and spool, and say what to do
     Doctor,
+    /// Ask the running server whether it can redirect: exit code 0 if it says so
+    ///
+    /// For the health check of a container that holds nothing but this program. It asks `/readyz` at the address of the metrics, which needs no
+    /// key, and gives up after three seconds.
+    Health(HealthArgs),
     /// Check that every answered click is delivered, waiting or counted as dropped
     Audit(AuditArgs),
     /// Print every option, its value and where it comes from

@@ -12,6 +12,7 @@ mod config;
 mod doctor;
 mod export;
 mod failure;
+mod health;
 mod import;
 mod key;
 mod link;
@@ -87,6 +88,7 @@ fn dispatch(args: Args) -> Result<ExitCode, Failure> {
         Command::Move(args) => moving::run(global, out, &args),
         Command::Restore(restore) => restore::run(global, out, &restore),
         Command::Doctor => doctor::run(global, out),
+        Command::Health(health) => health::run(global, out, &health),
         Command::Audit(audit) => audit::run(global, out, &audit),
         Command::Config(config) => config::run(global, out, &config),
         Command::Reference { page } => reference::run(out, page),

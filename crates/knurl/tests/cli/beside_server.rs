@@ -45,10 +45,13 @@ impl Served {
         eventually(&format!("/{code} answers {status}"), || self.status(code) == status);
     }
 
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     /// SIGTERM; the exit code, and what else stood on standard output.
     pub(crate) fn stop(mut self) -> (i32, String) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).unwrap();
         let mut said = String::new();
         self.out.read_to_string(&mut said).unwrap();
         (self.child.wait().unwrap().code().unwrap_or(-1), said)

@@ -5,6 +5,7 @@ mod beside_server;
 mod config;
 mod copies;
 mod doctor;
+mod health;
 mod knurl;
 mod links;
 mod moving;
