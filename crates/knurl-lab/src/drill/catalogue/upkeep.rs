@@ -79,7 +79,7 @@ pub(super) const DRILLS: [Drill; 4] = [
         name: "clicks-refused",
         failure: "clicks-refused",
         hypothesis: "A database that refuses single clicks for good does not stop the others: they are set aside, kept, counted, and told.",
-        harm: "a trigger refuses one in a hundred clicks of one link",
+        harm: "a trigger refuses one click in five thousand",
         alerts: &["KnurlClicksAside"],
         allowed: &["KnurlDrainFailing", "KnurlStoreFailing", "KnurlClicksUndecodable", "KnurlLawBroken"],
         metrics: &["knurl_clicks_aside_total", "knurl_clicks_undecodable_total", "knurl_drain_errors_total"],
@@ -87,7 +87,7 @@ pub(super) const DRILLS: [Drill; 4] = [
         hurt: |stage| {
             stage.stand.sql(
                 "create function drill_refuses() returns trigger language plpgsql as $$ begin \
-                 if new.link_id = (select id from links where short_code = 'shared-7') and new.at % 100 = 0 then raise exception 'refused' using errcode = '22000'; end if; \
+                 if new.at % 5000 = 0 then raise exception 'refused' using errcode = '22000'; end if; \
                  return new; end $$; \
                  create trigger drill_refuses before insert on clicks for each row execute function drill_refuses()",
             )?;
