@@ -47,8 +47,8 @@ struct Entry {
 
 /// Names of the pages of one directory that a text links to.
 fn linked(text: &str, dir: &str) -> BTreeSet<String> {
-    let names = text.split(&format!("]({dir}/")).skip(1).filter_map(|rest| rest.split_once(".md").map(|(name, _)| name.to_owned()));
-    names.collect()
+    let begins = format!("]({dir}/");
+    text.split(begins.as_str()).skip(1).filter_map(|rest| rest.split_once(".md").map(|(name, _)| name.to_owned())).collect()
 }
 
 fn manual(text: &str) -> BTreeMap<String, Entry> {
@@ -140,7 +140,7 @@ fn every_drill_has_a_verdict_that_passed_and_that_names_what_there_is() {
             findings.push(format!("{} did not pass when it was last recorded", drill.name));
         }
         let named: BTreeSet<&str> = verdict.alerts.iter().map(|alert| alert.name.as_str()).collect();
-        if named != drill.alerts.iter().copied().collect() {
+        if named != drill.alerts.iter().copied().collect::<BTreeSet<&str>>() {
             findings.push(format!("{}: the recorded verdict is of other alerts: {named:?}", drill.name));
         }
         let unknown = verdict.alerts.iter().chain(&verdict.other_alerts).filter(|alert| !alerts.contains(&alert.name));
