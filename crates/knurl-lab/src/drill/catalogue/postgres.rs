@@ -39,7 +39,7 @@ const STAYS: &str = "select pg_sleep(3600)";
 const ENDS_OURS: &str = "do $$ begin loop perform pg_stat_clear_snapshot(); perform pg_terminate_backend(pid) from pg_stat_activity \
     where application_name <> 'psql' and backend_type = 'client backend'; perform pg_sleep(0.3); end loop; end $$";
 
-fn both(kind: ToxicKind) -> Vec<Toxic> {
+fn both(kind: &ToxicKind) -> Vec<Toxic> {
     [Direction::Upstream, Direction::Downstream].map(|stream| Toxic::new(stream, kind.clone())).to_vec()
 }
 
@@ -215,8 +215,8 @@ pub(super) const DRILLS: [Drill; 11] = [
         metrics: &["knurl_store_ping_duration_seconds_sum", "knurl_dependency_up", "knurl_redis_calls_total"],
         creates: Served::AllOrRefused,
         hurt: |stage| {
-            let pieces = both(ToxicKind::Slicer { average_size: 200, size_variation: 100, delay: 2_000 });
-            let late = both(ToxicKind::Latency { latency: 300, jitter: 250 });
+            let pieces = both(&ToxicKind::Slicer { average_size: 200, size_variation: 100, delay: 2_000 });
+            let late = both(&ToxicKind::Latency { latency: 300, jitter: 250 });
             let loss = Fault::Toxics([pieces, late].concat());
             stage.stand.cut_postgres(&loss)?;
             stage.stand.cut_redis(&loss)
