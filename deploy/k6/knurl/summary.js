@@ -62,7 +62,21 @@ function text(summary) {
         `${(summary.failed_rate * 100).toFixed(4)} %; refused: ${summary.refused}; arrivals nobody was free for: ${summary.dropped_iterations}`);
     if (summary.rate_reached) lines.push(`  the rate that was reached: ${summary.rate_reached.toFixed(0)} a second`);
     lines.push(summary.thresholds_broken.length ? `  BROKEN: ${summary.thresholds_broken.join('; ')}` : '  every threshold held');
+    lines.push('', row(summary));
     return `${lines.join('\n')}\n\n`;
+}
+
+// For docs/reference/performance.md: its columns are those of the table there.
+function row(summary) {
+    const { redirect, create } = summary.kinds;
+    const of = (took, name) => (took ? took[name].toFixed(1) : '-');
+    const cells = [
+        summary.profile, summary.users_max, summary.requests_per_s.toFixed(0),
+        of(redirect, 'p50_ms'), of(redirect, 'p95_ms'), of(redirect, 'p99_ms'), of(create, 'p95_ms'),
+        `${(summary.failed_rate * 100).toFixed(2)} %`, summary.refused, summary.checks.failed,
+        summary.thresholds_broken.length ? `BROKE: ${summary.thresholds_broken.join('; ')}` : 'held',
+    ];
+    return `| ${cells.join(' | ')} |`;
 }
 
 export function summarise(profile) {
