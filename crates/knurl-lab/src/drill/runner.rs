@@ -150,7 +150,7 @@ fn build(drill: &Drill, spec: &RunSpec) -> Result<(Stand, Option<Mount>), FleetE
 
 /// A failed drill's logs are for people: they are copied, because its file systems go with us.
 fn keep(stage: &Stage, drill: &str) {
-    let Some(to) = std::env::var_os("KNURL_DRILL_KEEP").map(PathBuf::from) else { return };
+    let Some(to) = std::env::var_os("DRILL_KEEP").map(PathBuf::from) else { return };
     for node in &stage.stand.nodes {
         // Best effort.
         let _ = fs::create_dir_all(&to);
