@@ -6,6 +6,8 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::Path,
     process::{Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use knurl_lab::drill::{Verdict, catalogue, verdict::Outcome};
@@ -98,6 +100,15 @@ fn a_drill_that_is_told_to_stop_while_it_hurts_heals_says_so_and_leaves_nothing_
     let verdict: Verdict = serde_json::from_str(said.trim()).unwrap();
     assert!(verdict.outcome == Outcome::Fail && verdict.findings.iter().any(|found| found.contains("interrupted")), "{verdict}");
     assert_eq!((verdict.ledger.clicks_lost, verdict.ledger.clicks_double), (0, 0), "its books were settled: {verdict}");
-    let left: Vec<u32> = started.into_iter().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).collect();
+    // The kernel tells those that are left of their parent's death; who reaps them is nobody's business here.
+    let is_alive = |pid: &&u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while started.iter().any(|pid| is_alive(&pid)) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(100));
+    }
+    let left: Vec<&u32> = started.iter().filter(is_alive).collect();
     assert!(left.is_empty(), "{left:?} are still there");
 }
