@@ -23,6 +23,7 @@ tools() {
   need_clock
   need_k6
   need_helm
+  need_collector
   need_cargo_tool nextest "$nextest_version" || say "cargo-nextest cannot be had here: cargo test runs the same tests, one program after the other"
 }
 

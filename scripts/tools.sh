@@ -128,6 +128,19 @@ need_auditable() {
   command -v cargo-auditable >/dev/null || cargo install --quiet --locked --root "$tools_dir" "cargo-auditable@$auditable_version"
 }
 
+# need_collector: an OpenTelemetry collector, which tests send traces to: `rotel-agent`, from PyPI's build of rotel for this Python.
+need_collector() {
+  command -v rotel-agent >/dev/null && return 0
+  need_tools_dir || return 1
+  # It is linked to the Python it was built for, whose library Debian has by itself.
+  local minor
+  minor=$("$tools_dir/bin/python3" -c 'import sys; print(sys.version_info.minor)') || return 1
+  ldconfig -p | grep -q "libpython3\.$minor\.so" || install_debian "libpython3.$minor" || return 1
+  install_pinned "rotel==$rotel_version" "${rotel_sha256[@]}" || return 1
+  ln -sf "$("$tools_dir/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rotel/rotel-agent" "$tools_dir/bin/rotel-agent"
+  rotel-agent version >/dev/null
+}
+
 nextest_version=0.9.148
 deny_version=0.20.2
 fuzz_version=0.13.2
@@ -147,3 +160,12 @@ shellcheck_version=0.11.0.1
 shellcheck_sha256=(1b274df81de5b000ff78db433e7328b87e52e3c38481c60f8e488c3095beef05)
 helm_version=0.2.2
 helm_sha256=(28cc13abaf134c3a7e37f070c939be8d9cdc9825c3c8b8b2d35161073bcd4578)
+
+rotel_version=0.0.1a15
+# Of its builds for x86-64 and Python 3.10 to 3.13.
+rotel_sha256=(
+  797faed4ec003b0b1ab65fee25a18c991cb863c221f503d383425f0958aaa5fa
+  2f4117e58410c933e0dc042a268ef738dab2e3a5d63b5831209acdac2a6ddcb7
+  6b1a12b2d6d52ab10574cb111053402f2bc195fa55453b19294af57c0d35bece
+  322a830deed963dd5dcc460007e917eec071c5977e51c3a06029348f39e4eec9
+)

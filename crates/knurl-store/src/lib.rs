@@ -18,6 +18,7 @@ mod roll_up;
 pub mod sqlite;
 mod store;
 mod there;
+pub mod witness;
 
 pub use error::{Conflict, Reference, StoreError};
 pub use store::*;

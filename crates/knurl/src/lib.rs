@@ -14,7 +14,7 @@
 //! limit     -> config, redis, telemetry
 //! redis     -> breaker, chance, config, telemetry
 //! resolve   -> breaker, chance, config, redis, telemetry
-//! telemetry -> config
+//! telemetry -> chance, config
 //! transfer  -> config, telemetry
 //! ```
 

@@ -54,10 +54,17 @@ fn every_variable_that_is_named_sets_an_option() {
     let manual = text_of(&root().join("config/default.toml"));
     // The simulation's are for those who work on Knurl, and read there.
     let simulation = text_of(&root().join("crates/knurl/tests/simulation/main.rs"));
-    // Those of `make load` stand where it reads them.
+    // Those of `make load` and of the compose files stand where they are read.
+    let compose = ["compose.yaml", "compose.prod.yaml"].map(|file| text_of(&root().join(file)));
+    let asked = compose.iter().flat_map(|text| text.split("${").skip(1).filter_map(|rest| rest.split([':', '}']).next()));
+    let asked: Vec<String> = asked.map(str::to_owned).collect();
     let load = ["deploy/k6/knurl/settings.js", "scripts/load.sh"].map(|file| words(&text_of(&root().join(file)), "KNURL_LOAD_"));
-    let known: BTreeSet<String> =
-        words(&manual, "KNURL_").into_iter().chain(words(&simulation, "KNURL_SIM_")).chain(load.into_iter().flatten()).collect();
+    let known: BTreeSet<String> = words(&manual, "KNURL_")
+        .into_iter()
+        .chain(words(&simulation, "KNURL_SIM_"))
+        .chain(load.into_iter().flatten())
+        .chain(asked)
+        .collect();
     let unknown = |name: &String| !known.contains(name.strip_suffix("_FILE").unwrap_or(name));
     let findings: Vec<String> = pages()
         .iter()

@@ -6,6 +6,7 @@
 //! Refused: a server that is running already; anything that is not ours to stop.
 
 mod alertmanager;
+mod collector;
 mod daemon;
 mod nginx;
 mod postgres;
@@ -16,6 +17,7 @@ mod redis_fleet;
 use std::{io, path::PathBuf};
 
 pub use alertmanager::{Alertmanager, KnownAlert, amtool};
+pub use collector::{Collector, Received};
 pub(crate) use daemon::descendants;
 pub use nginx::Nginx;
 pub use postgres::{Postgres, PostgresSetup};

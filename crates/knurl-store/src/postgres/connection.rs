@@ -27,7 +27,7 @@ use super::{
     sql::Query,
     tls::Handshake,
 };
-use crate::{StoreError, store::Result};
+use crate::{StoreError, store::Result, witness};
 
 /// Beyond the time in which the server ends a statement by itself: for its answer to travel.
 const GRACE: Duration = Duration::from_millis(500);
@@ -40,6 +40,9 @@ const INTERRUPT_TIME: Duration = Duration::from_secs(2);
 /// Of the time for a host, what one address of its name may take to be reached: a silent one leaves time for the next, and a first packet
 /// that is lost (sent again after a second) for its second.
 const ADDRESS_SHARE: f64 = 0.45;
+
+/// As OpenTelemetry calls it.
+pub(super) const SYSTEM: &str = "postgresql";
 
 pub(super) type Param<'a> = &'a (dyn ToSql + Sync);
 
@@ -203,20 +206,24 @@ impl Connection {
     }
 
     pub(super) async fn rows(&self, query: Query, params: &[Param<'_>]) -> Result<Vec<Row>> {
-        self.bounded(async { self.client.query(&self.prepared(query).await?, params).await }).await
+        let running = witness::running(SYSTEM, || query.name);
+        running.ended(self.bounded(async { self.client.query(&self.prepared(query).await?, params).await }).await)
     }
 
     pub(super) async fn row(&self, query: Query, params: &[Param<'_>]) -> Result<Row> {
-        self.bounded(async { self.client.query_one(&self.prepared(query).await?, params).await }).await
+        let running = witness::running(SYSTEM, || query.name);
+        running.ended(self.bounded(async { self.client.query_one(&self.prepared(query).await?, params).await }).await)
     }
 
     pub(super) async fn row_opt(&self, query: Query, params: &[Param<'_>]) -> Result<Option<Row>> {
-        self.bounded(async { self.client.query_opt(&self.prepared(query).await?, params).await }).await
+        let running = witness::running(SYSTEM, || query.name);
+        running.ended(self.bounded(async { self.client.query_opt(&self.prepared(query).await?, params).await }).await)
     }
 
     /// How many rows it changed.
     pub(super) async fn execute(&self, query: Query, params: &[Param<'_>]) -> Result<u64> {
-        self.bounded(async { self.client.execute(&self.prepared(query).await?, params).await }).await
+        let running = witness::running(SYSTEM, || query.name);
+        running.ended(self.bounded(async { self.client.execute(&self.prepared(query).await?, params).await }).await)
     }
 
     /// Two who come first at once prepare it twice, which harms nobody.
@@ -291,7 +298,8 @@ impl Tx<'_> {
     /// An error leaves open whether it was committed, unless the server said that it was not.
     pub(super) async fn commit(mut self) -> Result<()> {
         self.open = false;
-        let committed = self.connection.batch("commit").await;
+        let running = witness::running(SYSTEM, || "commit");
+        let committed = running.ended(self.connection.batch("commit").await);
         if committed.is_err() {
             // Whatever state it is in, it is not to be guessed.
             self.connection.cutter.cut();

@@ -27,13 +27,19 @@ use tokio::{
 use tokio_postgres::Row;
 
 use super::{
-    connection::{Connection, get},
+    connection::{Connection, SYSTEM, get},
     failure::{closed, is_retryable, of_sent, owner_held, silent},
     pool::Pool,
     sql,
     tx::Retries,
 };
-use crate::{Conflict, Reference, StoreError, error::GroupFailure, link_events, store::Result};
+use crate::{
+    Conflict, Reference, StoreError,
+    error::GroupFailure,
+    link_events,
+    store::Result,
+    witness::{self, Statement, Witness},
+};
 
 /// Between two attempts for those whose owner is held; doubles. An owner that is only renamed is free again before the first.
 const HELD_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -71,6 +77,7 @@ struct Asked {
     stage: Arc<Stage>,
     /// When whoever waits for its owner is told so: set with the first attempt that found it held.
     until: Option<Instant>,
+    witness: Option<Arc<dyn Witness>>,
 }
 
 /// Of one link: still to be made, or what became of it.
@@ -183,13 +190,15 @@ impl Creates {
         let stage = Arc::new(Stage::default());
         self.counters.queued.fetch_add(1, Relaxed);
         let links = links.into_iter().map(Fate::Open).collect();
-        queue.try_send(Asked { links, now, reply, stage: stage.clone(), until: None }).map_err(|refused| {
-            self.counters.queued.fetch_sub(1, Relaxed);
-            match refused {
-                mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
-                mpsc::error::TrySendError::Closed(_) => closed(),
-            }
-        })?;
+        queue.try_send(Asked { links, now, reply, stage: stage.clone(), until: None, witness: witness::present() }).map_err(
+            |refused| {
+                self.counters.queued.fetch_sub(1, Relaxed);
+                match refused {
+                    mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+                    mpsc::error::TrySendError::Closed(_) => closed(),
+                }
+            },
+        )?;
         drop(queue);
         match self.pool.unless_silent(answer).await {
             Some(answer) => answer.unwrap_or_else(|_| Err(closed())),
@@ -351,7 +360,13 @@ impl Groups {
                 return Ok(Vec::new());
             }
             let columns = Columns::of(group.iter().flat_map(|asked| asked.open().map(|link| (link, asked.now))))?;
-            match self.pool.doubting(columns.insert(&connection)).await {
+            let began = Instant::now();
+            let done = self.pool.doubting(columns.insert(&connection)).await;
+            let (took, has_failed) = (began.elapsed(), done.is_err());
+            let (name, began) = (sql::LINKS_CREATE.name, began.into_std());
+            let statement = Statement { name, system: SYSTEM, began, took, has_failed };
+            group.iter().filter_map(|asked| asked.witness.as_ref()).for_each(|witness| witness.saw(statement));
+            match done {
                 Err(error) if is_retryable(&error) => {
                     drop(connection);
                     retries.wait(error).await?;

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::{
     events::{self, ClickSource, NewRow},
     failure::store_error,
+    prepared::Prepare,
     roll_up, sql,
     tx::Tx,
 };
@@ -50,7 +51,7 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
 }
 
 pub(super) fn cursor(conn: &Connection, spool_id: u128) -> Result<Option<Cursor>> {
-    conn.prepare_cached(sql::CURSOR_GET)
+    conn.prepared(sql::CURSOR_GET)
         .and_then(|mut query| {
             let found = query.query_row([spool_id.to_be_bytes()], |row| {
                 Ok(Cursor {
@@ -67,7 +68,7 @@ pub(super) fn cursor(conn: &Connection, spool_id: u128) -> Result<Option<Cursor>
 
 fn put_cursor(tx: &Tx<'_>, cursor: Cursor) -> Result<()> {
     let place = (cursor.spool_id.to_be_bytes(), cursor.segment as i64, cursor.offset as i64, cursor.seq as i64);
-    tx.prepare_cached(sql::CURSOR_PUT).and_then(|mut upsert| upsert.execute(place)).map_err(store_error)?;
+    tx.prepared(sql::CURSOR_PUT).and_then(|mut upsert| upsert.execute(place)).map_err(store_error)?;
     Ok(())
 }
 
@@ -89,7 +90,7 @@ pub(super) fn roll_up_external<'a>(
 }
 
 pub(super) fn ledger(conn: &Connection) -> Result<ClickLedger> {
-    conn.prepare_cached(sql::CLICK_LEDGER)
+    conn.prepared(sql::CLICK_LEDGER)
         .and_then(|mut query| {
             query.query_row([], |row| {
                 let figure = |column| row.get::<_, i64>(column).map(|value| value.max(0) as u64);
@@ -110,7 +111,7 @@ pub(super) fn ledger(conn: &Connection) -> Result<ClickLedger> {
 
 pub(super) fn purge(tx: &Tx<'_>, before: UnixMillis, rows_max: u32) -> Result<u64> {
     let sources: Vec<i64> = tx
-        .prepare_cached(sql::CLICKS_PURGE)
+        .prepared(sql::CLICKS_PURGE)
         .and_then(|mut delete| delete.query_map((before.0, rows_max), |row| row.get(0))?.collect())
         .map_err(store_error)?;
     let from_spools = sources.iter().filter(|source| **source == ClickSource::Spool as i64).count();

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::{
     failure::store_error,
     links::{self, get},
+    prepared::Prepare,
     rows::{self, Binder},
     sql,
     tx::Tx,
@@ -105,7 +106,7 @@ pub(super) fn post(tx: &Tx<'_>, new: &NewEvent) -> Result<Event> {
 }
 
 pub(super) fn by_id(conn: &Connection, id: EventId) -> Result<Option<Event>> {
-    let found = conn.prepare_cached(sql::EVENT_BY_ID).and_then(|mut q| q.query_row([id.0], |row| Ok(event(row))).optional());
+    let found = conn.prepared(sql::EVENT_BY_ID).and_then(|mut q| q.query_row([id.0], |row| Ok(event(row))).optional());
     found.map_err(store_error)?.transpose()
 }
 
@@ -119,7 +120,7 @@ pub(super) fn list(conn: &Connection, filter: &EventFilter, page: Page) -> Resul
         (None, None, Some(_)) => (sql::EVENTS_LIST_OF_TYPE, Some(sql::EVENTS_COUNT_OF_TYPE)),
         (None, None, None) => (sql::EVENTS_LIST, None),
     };
-    let mut query = conn.prepare_cached(list).map_err(store_error)?;
+    let mut query = conn.prepared(list).map_err(store_error)?;
     let rows = query
         .query_map((link, user, event_type, page.after_id, page.limit, offset), |row| Ok(event(row)))
         .map_err(store_error)?
@@ -128,7 +129,7 @@ pub(super) fn list(conn: &Connection, filter: &EventFilter, page: Page) -> Resul
     let total = match count {
         None => super::counter(conn, "events")?,
         Some(count) => conn
-            .prepare_cached(count)
+            .prepared(count)
             .and_then(|mut query| query.query_row((link, user, event_type), |row| row.get::<_, i64>(0)))
             .map_err(store_error)? as u64,
     };

@@ -8,7 +8,8 @@ use knurl_core::{Event, EventType, Link, LinkId, User, UserId, user::fold};
 use rusqlite::OptionalExtension;
 
 use super::{
-    clicks, events as event_rows, events::ClickSource, failure::store_error, links as link_rows, sql, tx::Tx, users as user_rows,
+    clicks, events as event_rows, events::ClickSource, failure::store_error, links as link_rows, prepared::Prepare, sql, tx::Tx,
+    users as user_rows,
 };
 use crate::{
     store::{Imported, Numbered, Result, RowNote, RowNoteKind},
@@ -46,13 +47,13 @@ pub(super) fn users(tx: &Tx<'_>, rows: &[Numbered<User>]) -> Result<Imported> {
 fn insert_user(tx: &Tx<'_>, user: &User) -> Result<Option<(bool, bool)>> {
     let (username_key, email_key) = (fold(&user.username), fold(&user.email));
     let taken: (bool, bool) = tx
-        .prepare_cached(sql::USER_NAMES_TAKEN)
+        .prepared(sql::USER_NAMES_TAKEN)
         .and_then(|mut query| query.query_row((&username_key, &email_key), |row| Ok((row.get(0)?, row.get(1)?))))
         .map_err(store_error)?;
     let twin = |is_twin: bool| if is_twin { user.id.0 } else { 0 };
     let (username, email) = (&user.username, &user.email);
     let row = (user.id.0, username, email, username_key, email_key, user.created_at.0, twin(taken.0), twin(taken.1));
-    let inserted = tx.prepare_cached(sql::USER_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
+    let inserted = tx.prepared(sql::USER_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
     Ok((inserted > 0).then_some(taken))
 }
 
@@ -85,7 +86,7 @@ pub(super) fn links(tx: &Tx<'_>, rows: &[Numbered<Link>]) -> Result<Imported> {
 /// Whether the code was another's; `None` where the id is taken.
 fn insert_link(tx: &Tx<'_>, link: &Link) -> Result<Option<bool>> {
     let code_taken: bool = tx
-        .prepare_cached(sql::LINK_CODE_TAKEN)
+        .prepared(sql::LINK_CODE_TAKEN)
         .and_then(|mut query| query.query_row((&link.domain, link.short_code.as_str()), |row| row.get(0)))
         .map_err(store_error)?;
     let row = (
@@ -104,13 +105,13 @@ fn insert_link(tx: &Tx<'_>, link: &Link) -> Result<Option<bool>> {
         link.version,
         if code_taken { link.id.0 } else { 0 },
     );
-    let inserted = tx.prepare_cached(sql::LINK_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
+    let inserted = tx.prepared(sql::LINK_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
     Ok((inserted > 0).then_some(code_taken))
 }
 
 /// Deleted ones too.
 fn link_kept(tx: &Tx<'_>, id: LinkId) -> Result<Link> {
-    tx.prepare_cached(sql::LINK_KEPT)
+    tx.prepared(sql::LINK_KEPT)
         .and_then(|mut query| query.query_row([id.0], |row| Ok(link_rows::link(row))))
         .map_err(store_error)?
 }
@@ -172,19 +173,19 @@ fn insert_event(tx: &Tx<'_>, event: &Event, is_click: bool) -> Result<bool> {
         &event.details,
         is_click.then_some(ClickSource::External as i64),
     );
-    let inserted = tx.prepare_cached(sql::EVENT_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
+    let inserted = tx.prepared(sql::EVENT_IMPORT).and_then(|mut insert| insert.execute(row)).map_err(store_error)?;
     Ok(inserted > 0)
 }
 
 fn user_created_at(tx: &Tx<'_>, user: UserId) -> Result<Option<i64>> {
-    tx.prepare_cached(sql::USER_CREATED_AT)
+    tx.prepared(sql::USER_CREATED_AT)
         .and_then(|mut query| query.query_row([user.0], |row| row.get(0)).optional())
         .map_err(store_error)
 }
 
 /// When its link was created, and whether it redirects.
 fn link_of(tx: &Tx<'_>, event: &Event) -> Result<Option<(i64, bool)>> {
-    tx.prepare_cached(sql::LINK_IDENTITY)
+    tx.prepared(sql::LINK_IDENTITY)
         .and_then(|mut query| query.query_row([event.link_id.0], |row| Ok((row.get(2)?, row.get(3)?))).optional())
         .map_err(store_error)
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{
     events::{self, NewRow},
     failure::store_error,
+    prepared::Prepare,
     rows::{self, Binder},
     sql,
     tx::Tx,
@@ -101,14 +102,13 @@ fn bind(binder: &mut Binder<'_, '_>, new: &NewLink, now: UnixMillis) -> rusqlite
 }
 
 pub(super) fn by_id(conn: &Connection, id: LinkId) -> Result<Option<Link>> {
-    let found = conn.prepare_cached(sql::LINK_BY_ID).and_then(|mut q| q.query_row([id.0], |row| Ok(link(row))).optional());
+    let found = conn.prepared(sql::LINK_BY_ID).and_then(|mut q| q.query_row([id.0], |row| Ok(link(row))).optional());
     found.map_err(store_error)?.transpose()
 }
 
 pub(super) fn by_code(conn: &Connection, domain: &str, code: &ShortCode) -> Result<Option<Link>> {
-    let found = conn
-        .prepare_cached(sql::LINK_BY_CODE)
-        .and_then(|mut q| q.query_row((domain, code.as_str()), |row| Ok(link(row))).optional());
+    let found =
+        conn.prepared(sql::LINK_BY_CODE).and_then(|mut q| q.query_row((domain, code.as_str()), |row| Ok(link(row))).optional());
     found.map_err(store_error)?.transpose()
 }
 
@@ -130,7 +130,7 @@ pub(super) fn update(tx: &Tx<'_>, id: LinkId, patch: &LinkPatch, now: UnixMillis
     }
     new.updated_at = now;
     new.version += 1;
-    tx.prepare_cached(sql::LINK_UPDATE)
+    tx.prepared(sql::LINK_UPDATE)
         .and_then(|mut update| {
             update.execute((
                 id.0,
@@ -156,7 +156,7 @@ pub(super) fn delete(tx: &Tx<'_>, id: LinkId, expected: &Expected, reason: &str,
     if !expected.admits(old.version) {
         return Err(StoreError::Outdated);
     }
-    tx.prepare_cached(sql::LINK_DELETE).and_then(|mut delete| delete.execute((id.0, now.0))).map_err(store_error)?;
+    tx.prepared(sql::LINK_DELETE).and_then(|mut delete| delete.execute((id.0, now.0))).map_err(store_error)?;
     tx.count_links(-1);
     write_event(tx, &old, EventType::DELETED, now, &Deleted { reason })?;
     Ok(Some(old))
@@ -168,12 +168,12 @@ pub(super) fn list(conn: &Connection, filter: &LinkFilter, page: Page) -> Result
     let (active, owner) = (filter.is_active, filter.owner.map(|owner| owner.0));
     let (after, limit, offset) = (page.after_id, page.limit, page.offset.min(i64::MAX as u64) as i64);
     let rows = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<Vec<Link>> {
-        let mut query = conn.prepare_cached(sql).map_err(store_error)?;
+        let mut query = conn.prepared(sql).map_err(store_error)?;
         let rows = query.query_map(params, |row| Ok(link(row))).map_err(store_error)?;
         rows.map(|row| row.map_err(store_error)?).collect()
     };
     let total = |sql: &str, params: &[&dyn rusqlite::ToSql]| -> Result<u64> {
-        let counted = conn.prepare_cached(sql).and_then(|mut query| query.query_row(params, |row| row.get::<_, i64>(0)));
+        let counted = conn.prepared(sql).and_then(|mut query| query.query_row(params, |row| row.get::<_, i64>(0)));
         Ok(counted.map_err(store_error)? as u64)
     };
     let none: Option<i64> = None;

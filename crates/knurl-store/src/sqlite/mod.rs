@@ -18,6 +18,7 @@ mod migrate;
 pub mod moving;
 mod once;
 mod pace;
+mod prepared;
 pub(crate) mod readers;
 mod roll_up;
 mod rows;
@@ -45,6 +46,7 @@ pub use backup::{BackupProgress, TableHash, Verified, backup, schema_known, sche
 use connection::Access;
 pub use failure::is_locked;
 use failure::store_error;
+use prepared::Prepare;
 use readers::Readers;
 use rusqlite::{Connection, OptionalExtension};
 use writer::Writer;
@@ -139,7 +141,7 @@ impl SqliteStore {
 
 /// A running total; see [`tx`]. Counted anew where it is lost.
 fn counter(conn: &Connection, name: &str) -> Result<u64> {
-    let kept = conn.prepare_cached(sql::COUNTER_GET).and_then(|mut query| query.query_row([name], |row| row.get(0)).optional());
+    let kept = conn.prepared(sql::COUNTER_GET).and_then(|mut query| query.query_row([name], |row| row.get(0)).optional());
     let value = match kept.map_err(store_error)? {
         Some(value) => value,
         None => tx::counted(conn, name).map_err(store_error)?.unwrap_or(0),

@@ -3,7 +3,7 @@
 use knurl_core::{UnixMillis, link::NewLink};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{failure::store_error, links, sql, tx::Tx};
+use super::{failure::store_error, links, prepared::Prepare, sql, tx::Tx};
 use crate::{
     Conflict, Reference, StoreError,
     once::{self, Candidate, Done, LinkFate, Once},
@@ -18,7 +18,7 @@ pub(super) fn create(tx: &Tx<'_>, once: &Once, candidates: &[Candidate], now: Un
     let done = Done { at: now, fates, is_replay: false };
     if done.is_worth_remembering() {
         let fates = once::write(&done.fates)?;
-        tx.prepare_cached(sql::ONCE_PUT)
+        tx.prepared(sql::ONCE_PUT)
             .and_then(|mut put| put.execute((once.id, once.fingerprint, now.0, fates)))
             .map_err(store_error)?;
         fail::fail_point!("store::created_once");
@@ -30,7 +30,7 @@ pub(super) fn create(tx: &Tx<'_>, once: &Once, candidates: &[Candidate], now: Un
 pub(super) fn recall(conn: &Connection, once: &Once) -> Result<Option<Done>> {
     let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
     let found: Option<(i64, [u8; 32], String)> =
-        conn.prepare_cached(sql::ONCE_GET).and_then(|mut get| get.query_row([once.id], row).optional()).map_err(store_error)?;
+        conn.prepared(sql::ONCE_GET).and_then(|mut get| get.query_row([once.id], row).optional()).map_err(store_error)?;
     found.map(|(at, fingerprint, fates)| once::read(once, UnixMillis(at), &fingerprint, &fates)).transpose()
 }
 
@@ -52,6 +52,6 @@ fn settle(tx: &Tx<'_>, candidate: &Candidate, now: UnixMillis) -> Result<LinkFat
 }
 
 pub(super) fn forget(tx: &Tx<'_>, before: UnixMillis, rows_max: u32) -> Result<u64> {
-    let swept = tx.prepare_cached(sql::ONCES_SWEEP).and_then(|mut sweep| sweep.execute((before.0, rows_max)));
+    let swept = tx.prepared(sql::ONCES_SWEEP).and_then(|mut sweep| sweep.execute((before.0, rows_max)));
     Ok(swept.map_err(store_error)? as u64)
 }

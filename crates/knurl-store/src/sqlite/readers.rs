@@ -25,7 +25,7 @@ use super::{
     failure::{distrusts_connection, is_interrupt, store_error},
     pace::Pace,
 };
-use crate::{StoreError, store::Result};
+use crate::{StoreError, store::Result, witness};
 
 /// How often a long read looks whether its caller is still there: some tens of microseconds.
 const ABANDONED_CHECK_OPS: i32 = 4096;
@@ -143,9 +143,10 @@ impl Readers {
         let abandoned = Arc::new(AtomicBool::new(false));
         let on_drop = Abandon(abandoned.clone());
         let this = self.clone();
+        let mut witness = witness::present();
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            this.interruptible(lent(&this), abandoned, |conn| read(&this, conn))
+            witness::with(&mut witness, || this.interruptible(lent(&this), abandoned, |conn| read(&this, conn)))
         });
         let result = task.await.unwrap_or_else(|e| Err(StoreError::Internal(Box::new(e))));
         drop(on_drop);

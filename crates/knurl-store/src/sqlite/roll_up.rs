@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use knurl_core::{sketch::Sketch, stats::Dimension};
 
-use super::{failure::store_error, sql, tx::Tx};
+use super::{failure::store_error, prepared::Prepare, sql, tx::Tx};
 use crate::{
     roll_up::{OTHER, REFERRERS_MAX, RollUp, SharesKey, Tally, UnitKey, number, sorted},
     store::Result,
@@ -18,7 +18,7 @@ pub(super) fn write(tx: &Tx<'_>, roll_up: RollUp<'_>) -> Result<()> {
         write_unit(tx, sql::DAY_SKETCH, sql::DAY_ADD, key, &tally)?;
     }
     for (link, total) in sorted(roll_up.totals) {
-        tx.prepare_cached(sql::TOTAL_ADD)
+        tx.prepared(sql::TOTAL_ADD)
             .and_then(|mut upsert| upsert.execute((link, total.total, total.human, total.last_click_at)))
             .map_err(store_error)?;
     }
@@ -32,12 +32,12 @@ fn write_unit(tx: &Tx<'_>, select: &str, upsert: &str, (link, unit): UnitKey, ta
     let sketch = if tally.visitors.is_empty() { None } else { Some(sketch(tx, select, (link, unit), tally)?) };
     let visitors = sketch.as_ref().map_or(0, Sketch::estimate) as i64;
     let row = (link, unit, tally.total, tally.human, visitors, sketch.map(|sketch| sketch.to_bytes()));
-    tx.prepare_cached(upsert).and_then(|mut upsert| upsert.execute(row)).map_err(store_error)?;
+    tx.prepared(upsert).and_then(|mut upsert| upsert.execute(row)).map_err(store_error)?;
     Ok(())
 }
 
 fn sketch(tx: &Tx<'_>, select: &str, key: UnitKey, tally: &Tally) -> Result<Sketch> {
-    let mut query = tx.prepare_cached(select).map_err(store_error)?;
+    let mut query = tx.prepared(select).map_err(store_error)?;
     let mut rows = query.query(key).map_err(store_error)?;
     let row = rows.next().map_err(store_error)?;
     let stored = match row {
@@ -57,7 +57,7 @@ fn write_shares(tx: &Tx<'_>, (link, dimension, day): SharesKey, values: HashMap<
     let mut known: Option<i64> = None;
     let mut other = 0;
     for (value, total) in sorted(values) {
-        let grown = tx.prepare_cached(sql::SHARE_GROW).and_then(|mut grow| grow.execute((link, dimension, day, value, total)));
+        let grown = tx.prepared(sql::SHARE_GROW).and_then(|mut grow| grow.execute((link, dimension, day, value, total)));
         if grown.map_err(store_error)? > 0 {
             continue;
         }
@@ -80,12 +80,11 @@ fn write_shares(tx: &Tx<'_>, (link, dimension, day): SharesKey, values: HashMap<
 }
 
 fn add_share(tx: &Tx<'_>, row: (i64, i64, i64, &str, i64)) -> Result<()> {
-    tx.prepare_cached(sql::SHARE_ADD).and_then(|mut upsert| upsert.execute(row)).map_err(store_error)?;
+    tx.prepared(sql::SHARE_ADD).and_then(|mut upsert| upsert.execute(row)).map_err(store_error)?;
     Ok(())
 }
 
 fn count_values(tx: &Tx<'_>, link: i64, dimension: i64, day: i64) -> Result<i64> {
-    let counted =
-        tx.prepare_cached(sql::SHARE_VALUES).and_then(|mut query| query.query_row((link, dimension, day), |row| row.get(0)));
+    let counted = tx.prepared(sql::SHARE_VALUES).and_then(|mut query| query.query_row((link, dimension, day), |row| row.get(0)));
     counted.map_err(store_error)
 }

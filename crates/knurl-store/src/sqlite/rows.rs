@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use rusqlite::{Connection, Statement, ToSql};
 
+use super::prepared::Prepare;
+
 /// How many rows one statement may hold: the largest that fits is used. The more rows the less each costs, with nothing left to gain
 /// beyond this; each of the three is one prepared statement.
 const SIZES: [usize; 3] = [64, 8, 1];
@@ -49,7 +51,7 @@ pub(super) fn insert_some<T>(
     mut bind: impl FnMut(&mut Binder<'_, '_>, &T) -> rusqlite::Result<()>,
 ) -> rusqlite::Result<Progress> {
     let size = SIZES.iter().position(|size| *size <= rows.len()).unwrap_or(SIZES.len() - 1);
-    let mut statement = conn.prepare_cached(&texts[size])?;
+    let mut statement = conn.prepared(&texts[size])?;
     let mut binder = Binder { statement: &mut statement, next: 0 };
     for row in &rows[..SIZES[size]] {
         bind(&mut binder, row)?;

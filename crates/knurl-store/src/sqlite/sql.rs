@@ -5,7 +5,6 @@ macro_rules! queries {
         $(pub(super) const $name: &str = include_str!(concat!("queries/", $stem, ".sql"));)*
 
         /// Stem and text of every statement.
-        #[cfg(test)]
         pub(super) const ALL: &[(&str, &str)] = &[$(($stem, $name)),*];
     };
 }
@@ -146,6 +145,13 @@ queries! {
     USER_UPDATE_EMAIL = "user_update_email";
     USER_UPDATE_USERNAME = "user_update_username";
     USERS_LIST = "users_list";
+}
+
+/// The stem of a statement's file; also of one that [`super::rows`] has given more rows than the file has.
+pub(super) fn name_of(text: &str) -> &'static str {
+    let is_it = |known: &str| text == known || known.trim_end().rsplit_once('\n').is_some_and(|(head, _)| text.starts_with(head));
+    let exact = ALL.iter().find(|(_, known)| *known == text);
+    exact.or_else(|| ALL.iter().find(|(_, known)| is_it(known))).map_or("statement", |(stem, _)| stem)
 }
 
 /// What a move makes and unmakes beside the schema: scripts, which take no parameters.

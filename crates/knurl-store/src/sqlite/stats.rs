@@ -9,7 +9,7 @@ use knurl_core::{
 };
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{failure::store_error, sql};
+use super::{failure::store_error, prepared::Prepare, sql};
 use crate::{
     roll_up::{link_of, number, units_of},
     store::{Counts, Result},
@@ -23,7 +23,7 @@ pub(super) fn buckets(conn: &Connection, query: StatsQuery) -> Result<Vec<Bucket
     let Some((first, last)) = units_of(query, unit_ms) else {
         return Ok(Vec::new());
     };
-    conn.prepare_cached(statement)
+    conn.prepared(statement)
         .and_then(|mut rows| {
             let rows = rows.query_map((link_of(query), first, last), |row| {
                 let (total, human) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
@@ -44,7 +44,7 @@ pub(super) fn shares(conn: &Connection, query: StatsQuery, by: Dimension, limit:
     let Some((first, last)) = units_of(query, DAY_MS) else {
         return Ok(Vec::new());
     };
-    conn.prepare_cached(sql::SHARES_OF_LINK)
+    conn.prepared(sql::SHARES_OF_LINK)
         .and_then(|mut rows| {
             let key = (link_of(query), number(by), first, last, limit);
             rows.query_map(key, |row| Ok(Share { value: row.get(0)?, total: row.get::<_, i64>(1)? as u64 }))?.collect()
@@ -56,7 +56,7 @@ pub(super) fn top_links(conn: &Connection, query: StatsQuery, limit: u32) -> Res
     let Some((first, last)) = units_of(query, DAY_MS) else {
         return Ok(Vec::new());
     };
-    conn.prepare_cached(sql::LINKS_TOP)
+    conn.prepared(sql::LINKS_TOP)
         .and_then(|mut rows| {
             let key = (first, last, limit, query.link.map(|link| link.0));
             rows.query_map(key, |row| Ok(TopLink { link_id: LinkId(row.get(0)?), total: row.get::<_, i64>(1)? as u64 }))?.collect()
@@ -66,7 +66,7 @@ pub(super) fn top_links(conn: &Connection, query: StatsQuery, limit: u32) -> Res
 
 pub(super) fn link_totals(conn: &Connection, links: &[LinkId]) -> Result<BTreeMap<LinkId, LinkTotal>> {
     let mut totals = BTreeMap::new();
-    let mut query = conn.prepare_cached(sql::TOTAL_OF_LINK).map_err(store_error)?;
+    let mut query = conn.prepared(sql::TOTAL_OF_LINK).map_err(store_error)?;
     for link in links {
         let total = query.query_row([link.0], |row| {
             let (total, human) = (row.get::<_, i64>(0)?, row.get::<_, i64>(1)?);

@@ -4,7 +4,7 @@ use std::{cell::Cell, ops::Deref};
 
 use rusqlite::Connection;
 
-use super::sql;
+use super::{prepared::Prepare, sql};
 
 /// Tables with more rows are not counted again: counting these takes a few milliseconds, which other writes wait for.
 const RECOUNT_ROWS_MAX: i64 = 10_000;
@@ -69,18 +69,18 @@ impl<'c> Tx<'c> {
     }
 
     pub(super) fn add_to_counter(&self, name: &str, difference: i64) -> rusqlite::Result<()> {
-        if self.conn.prepare_cached(sql::COUNTER_ADD)?.execute((name, difference))? == 0 {
+        if self.conn.prepared(sql::COUNTER_ADD)?.execute((name, difference))? == 0 {
             // Somebody has emptied the table. The rows of this transaction are written already, so they are counted.
             let value = counted(self.conn, name)?.unwrap_or(difference);
-            self.conn.prepare_cached(sql::COUNTER_PUT)?.execute((name, value))?;
+            self.conn.prepared(sql::COUNTER_PUT)?.execute((name, value))?;
         }
         Ok(())
     }
 
     /// Rows that get their ids from now on come after `id`.
     pub(super) fn keep_sequence(&self, table: &str, id: i64) -> rusqlite::Result<()> {
-        if self.conn.prepare_cached(sql::SEQUENCE_KEEP)?.execute((table, id))? == 0 {
-            self.conn.prepare_cached(sql::SEQUENCE_BEGIN)?.execute((table, id))?;
+        if self.conn.prepared(sql::SEQUENCE_KEEP)?.execute((table, id))? == 0 {
+            self.conn.prepared(sql::SEQUENCE_BEGIN)?.execute((table, id))?;
         }
         Ok(())
     }
@@ -89,14 +89,14 @@ impl<'c> Tx<'c> {
     pub(super) fn recount(&self) -> rusqlite::Result<()> {
         // The rows of this group's earlier writes are counted too: what they add must not be added again.
         self.flush_counts()?;
-        self.conn.prepare_cached(sql::COUNTERS_RECOUNT)?.execute([RECOUNT_ROWS_MAX + 1])?;
+        self.conn.prepared(sql::COUNTERS_RECOUNT)?.execute([RECOUNT_ROWS_MAX + 1])?;
         Ok(())
     }
 }
 
 /// What a lost counter would say; `None` where no rows stand behind it.
 pub(super) fn counted(conn: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached(sql::COUNTER_COUNT)?.query_row([name], |row| row.get(0))
+    conn.prepared(sql::COUNTER_COUNT)?.query_row([name], |row| row.get(0))
 }
 
 impl Deref for Tx<'_> {

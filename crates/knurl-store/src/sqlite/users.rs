@@ -8,7 +8,7 @@ use knurl_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::{failure::store_error, links, sql, tx::Tx};
+use super::{failure::store_error, links, prepared::Prepare, sql, tx::Tx};
 use crate::{StoreError, store::Result};
 
 /// The `deleted` event's reason where a link goes with its user.
@@ -16,7 +16,7 @@ const REASON: &str = "user_deleted";
 
 pub(super) fn create(tx: &Tx<'_>, username: &Username, email: &Email, now: UnixMillis) -> Result<User> {
     let (username, email) = (username.as_str(), email.as_str());
-    tx.prepare_cached(sql::USER_INSERT)
+    tx.prepared(sql::USER_INSERT)
         .and_then(|mut insert| insert.execute((username, email, fold(username), fold(email), now.0)))
         .map_err(store_error)?;
     tx.count_users(1);
@@ -24,25 +24,24 @@ pub(super) fn create(tx: &Tx<'_>, username: &Username, email: &Email, now: UnixM
 }
 
 pub(super) fn by_id(conn: &Connection, id: UserId) -> Result<Option<User>> {
-    conn.prepare_cached(sql::USER_BY_ID).and_then(|mut query| query.query_row([id.0], user).optional()).map_err(store_error)
+    conn.prepared(sql::USER_BY_ID).and_then(|mut query| query.query_row([id.0], user).optional()).map_err(store_error)
 }
 
 /// When the user that had this id, and was deleted, had been created.
 pub(super) fn gone(conn: &Connection, id: UserId) -> Result<Option<UnixMillis>> {
-    let found = conn
-        .prepare_cached(sql::DELETED_USER_CREATED_AT)
-        .and_then(|mut query| query.query_row([id.0], |row| row.get(0)).optional());
+    let found =
+        conn.prepared(sql::DELETED_USER_CREATED_AT).and_then(|mut query| query.query_row([id.0], |row| row.get(0)).optional());
     Ok(found.map_err(store_error)?.map(UnixMillis))
 }
 
 pub(super) fn exists(conn: &Connection, id: UserId) -> Result<bool> {
-    conn.prepare_cached(sql::USER_EXISTS).and_then(|mut query| query.exists([id.0])).map_err(store_error)
+    conn.prepared(sql::USER_EXISTS).and_then(|mut query| query.exists([id.0])).map_err(store_error)
 }
 
 pub(super) fn list(conn: &Connection, page: Page) -> Result<Listed<User>> {
     let offset = page.offset.min(i64::MAX as u64) as i64;
     let rows = conn
-        .prepare_cached(sql::USERS_LIST)
+        .prepared(sql::USERS_LIST)
         .and_then(|mut query| query.query_map((page.after_id, page.limit, offset), user)?.collect())
         .map_err(store_error)?;
     Ok(Listed { rows, total: super::counter(conn, "users")? })
@@ -71,13 +70,11 @@ pub(super) fn delete(tx: &Tx<'_>, id: UserId, now: UnixMillis) -> Result<Option<
     };
     let codes = codes_of(tx, id)?;
     let details = links::deleted_details(REASON)?;
-    let events = tx
-        .prepare_cached(sql::USER_LINKS_EVENTS)
-        .and_then(|mut insert| insert.execute((id.0, now.0, details)))
-        .map_err(store_error)?;
-    tx.prepare_cached(sql::USER_LINKS_DELETE).and_then(|mut delete| delete.execute((id.0, now.0))).map_err(store_error)?;
-    tx.prepare_cached(sql::DELETED_USER_PUT).and_then(|mut put| put.execute((id.0, user.created_at.0))).map_err(store_error)?;
-    tx.prepare_cached(sql::USER_DELETE).and_then(|mut delete| delete.execute([id.0])).map_err(store_error)?;
+    let events =
+        tx.prepared(sql::USER_LINKS_EVENTS).and_then(|mut insert| insert.execute((id.0, now.0, details))).map_err(store_error)?;
+    tx.prepared(sql::USER_LINKS_DELETE).and_then(|mut delete| delete.execute((id.0, now.0))).map_err(store_error)?;
+    tx.prepared(sql::DELETED_USER_PUT).and_then(|mut put| put.execute((id.0, user.created_at.0))).map_err(store_error)?;
+    tx.prepared(sql::USER_DELETE).and_then(|mut delete| delete.execute([id.0])).map_err(store_error)?;
     promote(tx, sql::USER_PROMOTE_USERNAME, &user.username)?;
     promote(tx, sql::USER_PROMOTE_EMAIL, &user.email)?;
     tx.count_links(-(events as i64));
@@ -86,7 +83,7 @@ pub(super) fn delete(tx: &Tx<'_>, id: UserId, now: UnixMillis) -> Result<Option<
 }
 
 fn codes_of(tx: &Tx<'_>, id: UserId) -> Result<Vec<ShortCode>> {
-    let mut query = tx.prepare_cached(sql::USER_LINKS_CODES).map_err(store_error)?;
+    let mut query = tx.prepared(sql::USER_LINKS_CODES).map_err(store_error)?;
     let codes = query.query_map([id.0], |row| row.get::<_, String>(0)).map_err(store_error)?;
     codes
         .map(|code| {
@@ -97,12 +94,12 @@ fn codes_of(tx: &Tx<'_>, id: UserId) -> Result<Vec<ShortCode>> {
 }
 
 fn change(tx: &Tx<'_>, statement: &str, id: UserId, text: &str) -> Result<()> {
-    tx.prepare_cached(statement).and_then(|mut update| update.execute((id.0, text, fold(text)))).map_err(store_error)?;
+    tx.prepared(statement).and_then(|mut update| update.execute((id.0, text, fold(text)))).map_err(store_error)?;
     Ok(())
 }
 
 fn promote(tx: &Tx<'_>, statement: &str, old: &str) -> Result<()> {
-    tx.prepare_cached(statement).and_then(|mut update| update.execute([fold(old)])).map_err(store_error)?;
+    tx.prepared(statement).and_then(|mut update| update.execute([fold(old)])).map_err(store_error)?;
     Ok(())
 }
 

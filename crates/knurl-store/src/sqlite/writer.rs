@@ -28,9 +28,15 @@ use super::{
     SqliteOptions,
     connection::{self, Access},
     failure::{distrusts_connection, is_locked, store_error},
+    prepared::SYSTEM,
     tx::Tx,
 };
-use crate::{StoreError, error::GroupFailure, store::Result};
+use crate::{
+    StoreError,
+    error::GroupFailure,
+    store::Result,
+    witness::{self, Statement, Witness},
+};
 
 /// What a write wants done with what it wrote.
 pub(super) enum Outcome<T> {
@@ -106,7 +112,7 @@ impl Writer {
         F: FnMut(&Tx<'_>) -> Result<Outcome<T>> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let job = Message::Write(Box::new(Write { write, care, result: None, reply }));
+        let job = Message::Write(Box::new(Write { write, care, result: None, reply, witness: witness::present() }));
         self.queue.try_send(job).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => closed(),
@@ -141,6 +147,7 @@ trait Job: Send {
     fn take_doubt(&mut self) -> Option<StoreError>;
     /// Answers the caller: with its own result, or with the group's failure.
     fn answer(self: Box<Self>, failure: Option<&GroupFailure>);
+    fn witness(&self) -> Option<&dyn Witness>;
 }
 
 struct Write<T, F> {
@@ -148,6 +155,8 @@ struct Write<T, F> {
     care: Care,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
+    /// Of the caller.
+    witness: Option<Arc<dyn Witness>>,
 }
 
 impl<T, F> Job for Write<T, F>
@@ -161,7 +170,8 @@ where
 
     fn run(&mut self, tx: &Tx<'_>, counters: &WriterCounters) -> std::result::Result<bool, ()> {
         // The closure's captures are only read again by another run, which starts from scratch.
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.write)(tx))).unwrap_or_else(|_| {
+        let (write, witness) = (&mut self.write, &mut self.witness);
+        let outcome = catch_unwind(AssertUnwindSafe(|| witness::with(witness, || write(tx)))).unwrap_or_else(|_| {
             counters.panics.fetch_add(1, Ordering::Relaxed);
             tracing::error!("a write panicked; it was undone");
             Err(StoreError::Internal("the write panicked".into()))
@@ -193,6 +203,10 @@ where
         };
         // The caller may have gone; the write stands.
         let _ = self.reply.send(result);
+    }
+
+    fn witness(&self) -> Option<&dyn Witness> {
+        self.witness.as_deref()
     }
 }
 
@@ -316,9 +330,13 @@ fn run_group(conn: &Connection, generation: u64, group: &mut [Box<dyn Job>], cou
     }
     tx.flush_counts().map_err(store_error)?;
     fail::fail_point!("store::before_commit");
-    let started = Instant::now();
-    execute(conn, "commit")?;
-    counters.commit_us.fetch_add(started.elapsed().as_micros() as u64, Ordering::Relaxed);
+    let began = Instant::now();
+    let committed = execute(conn, "commit");
+    let took = began.elapsed();
+    let commit = Statement { name: "commit", system: SYSTEM, began, took, has_failed: committed.is_err() };
+    group.iter().filter_map(|job| job.witness()).for_each(|witness| witness.saw(commit));
+    committed?;
+    counters.commit_us.fetch_add(took.as_micros() as u64, Ordering::Relaxed);
     counters.commits.fetch_add(1, Ordering::Relaxed);
     fail::fail_point!("store::after_commit");
     Ok(())

@@ -125,6 +125,7 @@ impl App {
         accept::enough_files()?;
         make_data_dir(&config.data_dir)?;
         let metrics = Arc::new(Metrics::new());
+        metrics.traces.start(&config.telemetry).map_err(AppError::Runtime)?;
         let replica = replica::open(&config).await;
         let has_all_links = replica.as_ref().is_some_and(Replica::is_complete);
         let database = Database::open_or_away(&config, has_all_links).await.map_err(AppError::of_store)?;
@@ -244,7 +245,8 @@ impl App {
                 replica.close().await;
             }
         };
-        if tokio::time::timeout(CLOSE_TIME, closed).await.is_ok() {
+        let (closed, ()) = tokio::join!(tokio::time::timeout(CLOSE_TIME, closed), self.state.metrics.traces.stop());
+        if closed.is_ok() {
             self.this_run.end();
         } else {
             tracing::error!(

@@ -24,7 +24,13 @@ use super::{
     enrich::{Enriched, Enricher},
     shared::{Shared, cursor, position},
 };
-use crate::chance;
+use crate::{
+    chance,
+    telemetry::{
+        scope::{self, Scope},
+        traces::Kind,
+    },
+};
 
 /// First guess of what a record takes in the spool; learnt from the first batch on.
 const RECORD_BYTES_GUESS: usize = 256;
@@ -120,7 +126,14 @@ impl Drain {
 
     /// One batch. Not cancel-safe in its timing, always in its effect: a step that was dropped is found out by the next one's cursor.
     pub async fn step(&mut self) -> Stepped {
-        match self.deliver().await {
+        let scope = self.shared.metrics.traces.step();
+        let delivered = scope::carry(scope.clone(), self.deliver()).await;
+        if let Some(recording) = scope.as_deref().and_then(Scope::recording)
+            && (delivered.is_err() || recording.has_counted())
+        {
+            recording.end(Kind::Internal, delivered.is_err(), |span| span.rename("drain"));
+        }
+        match delivered {
             Ok(stepped) => {
                 if self.failures > 0 {
                     tracing::info!(failures = self.failures, "clicks are delivered again");
@@ -161,6 +174,7 @@ impl Drain {
         fail::fail_point!("drain::after_apply");
         match applied {
             Applied::Applied => {
+                scope::count("knurl.clicks", rows as u64);
                 self.ahead = ahead;
                 self.rows = paced(self.rows, took).min(self.rows_max);
                 self.refusals = 0;

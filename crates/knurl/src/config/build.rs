@@ -11,8 +11,8 @@ use knurl_store::postgres::PostgresOptions;
 
 use super::{
     AdmissionConfig, Auth, BaseUrl, CacheConfig, ClicksConfig, Config, ConfigError, Database, Durability, HttpConfig,
-    IdempotencyConfig, IpNet, LimitsConfig, LinksConfig, LogConfig, LogFormat, RedisConfig, Secret, Source, SpoolMedium,
-    StoreConfig, WatchdogConfig, values::Values,
+    IdempotencyConfig, IpNet, LimitsConfig, LinksConfig, LogConfig, LogFormat, OtlpEndpoint, OtlpProtocol, RedisConfig, Secret,
+    Source, SpoolMedium, StoreConfig, TelemetryConfig, WatchdogConfig, values::Values,
 };
 
 const LIST_MAX: usize = 256;
@@ -55,6 +55,7 @@ impl Values {
                 format: self.one_of("log.format", &[("text", LogFormat::Text), ("json", LogFormat::Json)])?,
                 level: self.log_level()?,
             },
+            telemetry: self.telemetry()?,
             watchdog: WatchdogConfig { stuck_after: self.millis("watchdog.stuck_after_ms")? },
             base_url,
         })
@@ -210,6 +211,23 @@ impl Values {
         }
         let url = text.parse().map_err(|_| self.invalid("redis_url"))?;
         Ok(Some(RedisConfig { url, timeout, links_ttl, prefix }))
+    }
+
+    fn telemetry(&self) -> Result<TelemetryConfig, ConfigError> {
+        let protocols = [("grpc", OtlpProtocol::Grpc), ("http", OtlpProtocol::Http)];
+        let protocol = self.one_of("telemetry.otlp_protocol", &protocols)?;
+        let text = self.text("telemetry.otlp_endpoint");
+        let endpoint = match text.as_str() {
+            "" => None,
+            text => Some(OtlpEndpoint::parse(text, protocol).ok_or_else(|| self.invalid("telemetry.otlp_endpoint"))?),
+        };
+        Ok(TelemetryConfig {
+            endpoint,
+            sample_one_in: self.number("telemetry.sample_one_in")?,
+            slow: self.millis("telemetry.slow_ms")?,
+            timeout: self.millis("telemetry.otlp_timeout_ms")?,
+            queue_spans_max: self.number("telemetry.queue_spans_max")?,
+        })
     }
 
     fn base_url(&self, listen: SocketAddr) -> Result<BaseUrl, ConfigError> {

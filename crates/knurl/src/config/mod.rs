@@ -9,6 +9,7 @@ mod error;
 mod load;
 mod machine;
 pub mod manual;
+mod otlp;
 pub mod redis_url;
 mod served;
 mod values;
@@ -23,6 +24,7 @@ use std::{
 pub use database::Database;
 pub use error::ConfigError;
 pub use load::{Layers, Loaded, Setting};
+pub use otlp::{OtlpEndpoint, OtlpProtocol};
 pub use redis_url::RedisUrl;
 pub use values::Source;
 
@@ -57,6 +59,7 @@ pub struct Config {
     pub admission: AdmissionConfig,
     pub idempotency: IdempotencyConfig,
     pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
     pub watchdog: WatchdogConfig,
 }
 
@@ -367,6 +370,21 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// `tracing` filter directives.
     pub level: String,
+}
+
+/// Traces.
+#[derive(Clone, Debug)]
+pub struct TelemetryConfig {
+    /// `None`: there are no traces.
+    pub endpoint: Option<OtlpEndpoint>,
+    /// One of so many requests is traced by chance; 0: none.
+    pub sample_one_in: u32,
+    /// What takes longer is kept whether it was chosen or not. Zero: nothing is.
+    pub slow: Duration,
+    /// For the collector to take a batch.
+    pub timeout: Duration,
+    /// Spans that may wait for it.
+    pub queue_spans_max: usize,
 }
 
 #[derive(Clone, Debug)]

@@ -22,9 +22,18 @@ impl Peer {
     }
 }
 
+/// Whether the peer is one of our proxies: what it says of others, and of traces, is believed.
+pub fn is_proxy(peer: Peer, trusted: &[IpNet]) -> bool {
+    is_one_of(peer.0.to_canonical(), trusted)
+}
+
+fn is_one_of(ip: IpAddr, trusted: &[IpNet]) -> bool {
+    trusted.iter().any(|net| net.contains(ip))
+}
+
 /// The client's address.
 pub fn address(peer: Peer, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    let is_trusted = |ip: IpAddr| trusted.iter().any(|net| net.contains(ip));
+    let is_trusted = |ip: IpAddr| is_one_of(ip, trusted);
     let mut client = peer.0.to_canonical();
     if trusted.is_empty() || !is_trusted(client) {
         return client;

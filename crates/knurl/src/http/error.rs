@@ -5,7 +5,6 @@
 //! Refused: internal text. A cause is logged, never answered; only sentences written in this crate reach a stranger.
 
 mod code;
-mod request_id;
 
 use std::borrow::Cow;
 
@@ -13,8 +12,9 @@ use axum::{body::Body, response::IntoResponse};
 use http::{HeaderValue, Response, header};
 use knurl_store::{Conflict, Reference, StoreError};
 
+pub use crate::telemetry::RequestId;
+use crate::telemetry::scope;
 pub use code::{Code, Entry, TABLE};
-pub use request_id::RequestId;
 
 /// `Content-Type` of every error.
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -163,6 +163,7 @@ impl Error {
 
     /// The answer. This is the boundary: the chain of causes is logged here, once. `instance` is the path asked for.
     pub fn answer(self, request_id: &RequestId, instance: &str) -> Response<Body> {
+        scope::failed(self.0.code.entry().code);
         self.log(request_id);
         let entry = self.0.code.entry();
         let problem = Problem {
@@ -199,13 +200,15 @@ impl Error {
     }
 
     fn log(&self, request_id: &RequestId) {
-        let code = self.0.code.entry().code;
-        if self.status().is_server_error() {
-            let chain = self.0.source.as_deref().map(|source| chain(source)).unwrap_or_default();
-            tracing::error!(request_id = request_id.as_str(), code, cause = chain, "a request failed");
-        } else {
-            tracing::debug!(request_id = request_id.as_str(), code, "a request was refused");
-        }
+        let (code, status) = (self.0.code.entry().code, self.status().as_u16());
+        scope::of_request(*request_id, || {
+            if self.status().is_server_error() {
+                let cause = self.0.source.as_deref().map(|source| chain(source)).unwrap_or_default();
+                tracing::error!(code, status, cause, "a request failed");
+            } else {
+                tracing::debug!(code, status, "a request was refused");
+            }
+        });
     }
 }
 

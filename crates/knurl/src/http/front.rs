@@ -31,6 +31,7 @@ use super::{
     error::{Code, Error, RequestId},
     host::{self, Hosts},
     limits::{self, Network},
+    trace,
 };
 use crate::{
     limit::{Counted, Limit},
@@ -76,6 +77,8 @@ struct Asked<'a> {
     user_agent: Option<&'a [u8]>,
     purpose: Purpose,
     hosts: Hosts,
+    /// A caller says whose part this is.
+    has_parent: bool,
     started: Instant,
     now: UnixMillis,
 }
@@ -90,6 +93,7 @@ impl<'a> Asked<'a> {
             user_agent: None,
             purpose: Purpose::Visit,
             hosts: Hosts::default(),
+            has_parent: false,
             started: Instant::now(),
             now: now(),
         };
@@ -100,6 +104,7 @@ impl<'a> Asked<'a> {
                 "user-agent" if asked.user_agent.is_none() => asked.user_agent = Some(cut(value)),
                 "referer" if asked.referrer.is_none() => asked.referrer = Some(cut(value)),
                 "sec-purpose" | "purpose" | "x-moz" if announces_prefetch(value) => asked.purpose = Purpose::Prefetch,
+                "traceparent" => asked.has_parent = true,
                 _ => {}
             }
         }
@@ -181,15 +186,26 @@ pub(super) fn at_once(state: &HttpState, parts: &mut Parts, peer: Peer, code: Kn
         verdict => outcome_of(verdict),
     };
     let (is_head, started, now) = (asked.is_head, asked.started, asked.now);
-    let response = match verdict {
+    let sampled = trace::begin(state, asked.headers, asked.has_parent, peer);
+    let mut response = match verdict {
         Verdict::Redirect(link, status) => {
             // The request's map becomes the answer's: no allocation.
             let headers = std::mem::take(&mut parts.headers);
             found(link, status, now, is_head, headers)
         }
-        verdict => refusal(verdict, &parts.headers, path),
+        verdict => trace::refused(state, &parts.headers, peer, sampled.as_deref(), || refusal(verdict, &parts.headers, path)),
     };
-    state.metrics.redirects.answered(outcome, started.elapsed());
+    let took = started.elapsed();
+    state.metrics.redirects.answered(outcome, took);
+    if let Some(tracer) = state.metrics.traces.tracer()
+        && (sampled.is_some() || tracer.is_slow(took))
+    {
+        let (method, status) = (&parts.method, response.status().as_u16());
+        let answered = trace::Answered { peer, began: started, took, method, path: parts.uri.path(), outcome, status };
+        if let Some(own) = trace::end(state, answered, sampled) {
+            trace::tell(&mut response, own);
+        }
+    }
     Ok(response)
 }
 

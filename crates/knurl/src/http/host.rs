@@ -31,9 +31,8 @@ impl Hosts {
     }
 }
 
-/// The answer to a request whose hosts are refused; `None` where they are not.
-pub(super) fn refusal(version: Version, headers: &HeaderMap, path: &str) -> Option<Response<Body>> {
-    Hosts::of(headers).are_refused(version).then(|| refused(headers, path))
+pub(super) fn is_refused(version: Version, headers: &HeaderMap) -> bool {
+    Hosts::of(headers).are_refused(version)
 }
 
 pub(super) fn refused(headers: &HeaderMap, path: &str) -> Response<Body> {

@@ -14,6 +14,7 @@ mod limits;
 mod observe;
 mod raw;
 mod server;
+mod trace;
 mod vitals;
 mod wire;
 

@@ -30,8 +30,8 @@ pub(super) struct Observe {
 impl Handler for Observe {
     fn handle(&self, _peer: Peer, request: Request<Incoming>) -> Answering {
         let path = request.uri().path();
-        if let Some(refusal) = host::refusal(request.version(), request.headers(), path) {
-            return Answering::Now(refusal);
+        if host::is_refused(request.version(), request.headers()) {
+            return Answering::Now(host::refused(request.headers(), path));
         }
         let refuse = |error: Error| Answering::Now(error.answer(&RequestId::of(request.headers()), path));
         if !matches!(*request.method(), Method::GET | Method::HEAD) && PATHS.contains(&path) {

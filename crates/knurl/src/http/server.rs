@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, request::Parts};
 use hyper::body::Incoming;
 use tokio::{
     task::JoinHandle,
@@ -23,6 +23,7 @@ use super::{
     front::{self, Route},
     host,
     observe::{self, Observe},
+    trace,
 };
 use crate::telemetry::metrics::ConnectionMetrics;
 
@@ -119,23 +120,20 @@ impl Handler for Front {
         let (mut parts, body) = request.into_parts();
         let uri_bytes = parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
         if uri_bytes > self.state.config.http.uri_bytes_max {
-            let error = Error::new(Code::UriTooLong);
-            return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
+            return self.refused(&parts, peer, || answered(Error::new(Code::UriTooLong), &parts));
         }
         let route = front::classify(&parts.method, parts.uri.path());
         // A redirect's are looked at on its way through the headers.
-        if !matches!(route, Route::Redirect(_))
-            && let Some(refusal) = host::refusal(parts.version, &parts.headers, parts.uri.path())
-        {
+        if !matches!(route, Route::Redirect(_)) && host::is_refused(parts.version, &parts.headers) {
             self.state.metrics.connections.malformed.inc();
-            return Answering::Now(refusal);
+            return self.refused(&parts, peer, || host::refused(&parts.headers, parts.uri.path()));
         }
         let code = match route {
             Route::Redirect(code) => front::Known(code.len()),
-            Route::WrongMethod => return Answering::Now(front::wrong_method(&parts)),
+            Route::WrongMethod => return self.refused(&parts, peer, || front::wrong_method(&parts)),
             Route::Api => {
                 parts.extensions.insert(peer);
-                return self.api(Request::from_parts(parts, Body::new(body)));
+                return self.api(parts, body, peer);
             }
         };
         let open = match front::at_once(&self.state, &mut parts, peer, code) {
@@ -143,30 +141,43 @@ impl Handler for Front {
             Err(open) => open,
         };
         let Some(place) = self.state.admission.enter_at_once(Class::Redirect) else {
-            let error = self.state.admission.refuse(Class::Redirect, Duration::ZERO);
-            self.state.metrics.redirects.shed();
-            return Answering::Now(error.answer(&RequestId::of(&parts.headers), parts.uri.path()));
+            return self.refused(&parts, peer, || {
+                let error = self.state.admission.refuse(Class::Redirect, Duration::ZERO);
+                self.state.metrics.redirects.shed();
+                answered(error, &parts)
+            });
         };
         parts.extensions.insert(peer);
         let state = Arc::clone(&self.state);
-        Answering::Later(Box::pin(async move {
+        let begun = trace::begun(&self.state, &parts, peer);
+        Answering::Later(Box::pin(begun.around(async move {
             let code = parts.uri.path()[1..=code.0].to_owned();
             let answer = front::settle(&state, &parts, &code, open).await;
             drop(place);
             answer
-        }))
+        })))
     }
 }
 
 impl Front {
-    fn api(&self, request: Request<Body>) -> Answering {
+    fn api(&self, parts: Parts, body: Incoming, peer: Peer) -> Answering {
         let router = self.router.clone();
-        Answering::Later(Box::pin(async move {
+        let begun = trace::begun(&self.state, &parts, peer);
+        let request = Request::from_parts(parts, Body::new(body));
+        Answering::Later(Box::pin(begun.around(async move {
             let answer: Result<Response<Body>, std::convert::Infallible> = router.oneshot(request).await;
             match answer {
                 Ok(response) => response,
                 Err(never) => match never {},
             }
-        }))
+        })))
     }
+
+    fn refused(&self, parts: &Parts, peer: Peer, refuse: impl FnOnce() -> Response<Body>) -> Answering {
+        Answering::Now(trace::refused(&self.state, &parts.headers, peer, None, refuse))
+    }
+}
+
+fn answered(error: Error, parts: &Parts) -> Response<Body> {
+    error.answer(&RequestId::of(&parts.headers), parts.uri.path())
 }

@@ -48,6 +48,7 @@ use crate::{
         Metrics,
         dependencies::Dependency,
         redis::{Asked, Came},
+        scope,
     },
 };
 
@@ -155,6 +156,8 @@ impl Inner {
 
     /// One call, all promises kept.
     async fn call(&self, asked: Asked, work: impl AsyncFnOnce(&Live) -> Result<Value, RedisError>) -> Result<Value, Unavailable> {
+        let mut part = scope::part(asked.span());
+        part.asks("redis");
         let answer = self.ask(work).await;
         let came = match &answer {
             Ok(_) => Came::Answer,
@@ -163,6 +166,9 @@ impl Inner {
             Err(Unavailable::Failed(error)) if is_answer(error) => Came::Refusal,
             Err(Unavailable::Failed(_) | Unavailable::Nonsense) => Came::Broken,
         };
+        if came != Came::Answer {
+            part.failed(came.name());
+        }
         self.metrics.redis.called(asked, came);
         answer
     }

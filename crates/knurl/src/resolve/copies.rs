@@ -19,6 +19,7 @@ use crate::{
     breaker::{Breaker, Rules},
     telemetry::{
         dependencies::Dependency,
+        scope,
         tiers::{Below, ReplicaMetrics, Said},
     },
 };
@@ -85,11 +86,13 @@ impl Replicated {
             self.observed.refused(Below::Replica);
             return Copy::Unknown;
         };
+        let mut part = scope::part("resolve replica");
         let began = clock();
         // Before the row is read: a look that ends meanwhile says nothing of it.
         let looked_at = self.copies.looked_at();
         let Ok(found) = timeout(DEADLINE, self.copies.link(code, began)).await else {
             call.failed();
+            part.said(Said::Failed.name());
             self.observed.said(Below::Replica, Said::Failed, began);
             return Copy::Unknown;
         };
@@ -100,6 +103,7 @@ impl Replicated {
             Copy::Doubtful(..) => Said::Doubtful,
             Copy::Unknown => Said::Unknown,
         };
+        part.said(said.name());
         self.observed.said(Below::Replica, said, began);
         judged
     }

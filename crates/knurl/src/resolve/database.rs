@@ -16,6 +16,7 @@ use crate::{
     breaker::{Breaker, RetryBudget, Rules, State},
     telemetry::{
         dependencies::Dependency,
+        scope,
         tiers::{Below, Said},
     },
 };
@@ -59,6 +60,7 @@ impl Database {
             return Err(StoreError::Unavailable(Box::new(GivenUp)));
         };
         self.budget.request();
+        let mut part = scope::part("resolve database");
         let deadline = if has_copy { DEADLINE_WITH_COPY } else { DEADLINE };
         let began = clock();
         let answer = match timeout(deadline, self.load(code)).await {
@@ -81,6 +83,7 @@ impl Database {
                 Said::Failed
             }
         };
+        part.said(said.name());
         self.observed.said(Below::Database, said, began);
         answer
     }

@@ -22,7 +22,10 @@ use crate::{
         CachedLink, Links,
         links::{self, Tell},
     },
-    telemetry::tiers::{Below, Said},
+    telemetry::{
+        scope,
+        tiers::{Below, Said},
+    },
 };
 
 /// Changes told one by one; after more of them at once this node does not believe what was there before.
@@ -117,6 +120,7 @@ impl SharedTier {
 
     /// `at_least`: the version another tier has been seen in; an older one is not believed.
     pub(super) async fn ask(&self, code: &ShortCode, mark: Mark, at_least: i64) -> Looked {
+        let mut part = scope::part("resolve redis");
         let began = clock();
         let looked = self.shared.get(code).await;
         let (said, looked) = match looked {
@@ -127,6 +131,7 @@ impl SharedTier {
             Some(Looked::Hit(_)) => (Said::Doubtful, Looked::Miss(None)),
             Some(miss) => (Said::Unknown, miss),
         };
+        part.said(said.name());
         self.observed.said(Below::Redis, said, began);
         looked
     }

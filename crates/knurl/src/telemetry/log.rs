@@ -8,20 +8,22 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::Metrics;
+use super::{Metrics, line::Lines};
 use crate::config::{LogConfig, LogFormat};
 
 /// A burst of a second at a rate nobody can read anyway; some 2 MB at 256 bytes a line.
 const LINES_MAX: usize = 8192;
 /// At the end, for the lines that wait.
 const FINISH_TIME: Duration = Duration::from_secs(1);
+/// Between two looks whether there is room to ask for it.
+const FINISH_PAUSE: Duration = Duration::from_millis(1);
 
 enum Message {
     Line(Vec<u8>),
@@ -40,11 +42,12 @@ pub struct Logging {
 pub fn start(config: &LogConfig) -> Logging {
     let logging = Logging::to(io::stderr());
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::registry().with(filter);
+    let subscriber = tracing_subscriber::registry().with(filter).with(filter_fn(may_be_written));
+    // Two layers, because each writes the fields of its lines in its own way.
     let layer = tracing_subscriber::fmt::layer().with_writer(logging.clone());
     let installed = match config.format {
-        LogFormat::Json => subscriber.with(layer.json().flatten_event(true)).try_init(),
-        LogFormat::Text => subscriber.with(layer.with_ansi(false)).try_init(),
+        LogFormat::Json => subscriber.with(layer.json().event_format(Lines::new(config.format))).try_init(),
+        LogFormat::Text => subscriber.with(layer.with_ansi(false).event_format(Lines::new(config.format))).try_init(),
     };
     if installed.is_ok() {
         std::panic::set_hook(Box::new(|panic| {
@@ -54,6 +57,11 @@ pub fn start(config: &LogConfig) -> Logging {
         }));
     }
     logging
+}
+
+/// What libraries say below a warning holds what we never write down: parameters of statements, headers, addresses.
+fn may_be_written(of: &tracing::Metadata<'_>) -> bool {
+    *of.level() <= tracing::Level::WARN || of.target().starts_with("knurl")
 }
 
 impl Logging {
@@ -79,9 +87,18 @@ impl Logging {
     /// Writes what waits, within [`FINISH_TIME`].
     pub fn finish(&self) {
         let (done, finished) = sync_channel(1);
-        if self.lines.try_send(Message::Finish(done)).is_ok() {
-            let _ = finished.recv_timeout(FINISH_TIME);
+        let until = Instant::now() + FINISH_TIME;
+        let mut asked = Message::Finish(done);
+        // A full queue has lines that are worth the same wait.
+        while let Err(refused) = self.lines.try_send(asked) {
+            let TrySendError::Full(again) = refused else { return };
+            if Instant::now() >= until {
+                return;
+            }
+            asked = again;
+            std::thread::sleep(FINISH_PAUSE);
         }
+        let _ = finished.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -168,9 +185,17 @@ mod tests {
         while logging.lines.try_send(Message::Line(b"last\n".to_vec())).is_err() {
             std::thread::yield_now();
         }
-        logging.finish();
-        let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
-        assert!(written.starts_with('0') && written.contains("last\n"), "{written}");
+        let begun = Instant::now();
+        let written = loop {
+            // Asked for while the queue is still full, too: it must neither fail nor take the line away.
+            logging.finish();
+            let written = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+            if written.contains("last\n") {
+                break written;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "a reader that reads again gets what waited");
+        };
+        assert!(written.starts_with('0'), "{written}");
         assert!(written.contains(&format!(r#""dropped":{dropped}"#)), "the loss is told");
     }
 }

@@ -22,6 +22,7 @@ pub use super::{
 use super::{
     clicks::{CanaryMetrics, ClickMetrics},
     dependencies::Dependencies,
+    exemplars::Exemplars,
     exposition::{Format, to_text},
     limits::LimitMetrics,
     process,
@@ -32,7 +33,8 @@ use super::{
     store::StoreMetrics,
     table,
     tiers::Tiers,
-    upkeep::{BackupMetrics, CacheMetrics, JobMetrics, LogMetrics, TraceMetrics},
+    traces::Traces,
+    upkeep::{BackupMetrics, CacheMetrics, JobMetrics, LogMetrics},
 };
 
 type Refresh = Box<dyn Fn(&Metrics) + Send + Sync>;
@@ -55,7 +57,8 @@ pub struct Metrics {
     pub redis: RedisMetrics,
     pub backup: BackupMetrics,
     pub log: LogMetrics,
-    pub traces: TraceMetrics,
+    pub traces: Traces,
+    pub exemplars: Exemplars,
     pub jobs: JobMetrics,
     api: Routes,
     refreshes: Mutex<Vec<Refresh>>,
@@ -100,7 +103,9 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Scrape(Arc::clone(self))));
         let mut out = String::with_capacity(64 * 1024);
-        match (text::encode(&mut out, &registry), format) {
+        let encoded = text::encode(&mut out, &registry);
+        let out = self.exemplars.shown_in(out);
+        match (encoded, format) {
             (Ok(()), Format::OpenMetrics) => out,
             (Ok(()), Format::Text) => to_text(&out),
             // Writing to a String fails only where a collector says so; none does.
@@ -134,7 +139,7 @@ impl Collector for Scrape {
         table::JOB_PANICS.count(out, metrics.jobs.panics.get())?;
         table::JOB_ERRORS.count(out, metrics.jobs.errors.get())?;
         table::LOG_DROPPED.count(out, metrics.log.dropped.get())?;
-        table::TRACES_DROPPED.count(out, metrics.traces.dropped.get())
+        metrics.traces.encode(out)
     }
 }
 

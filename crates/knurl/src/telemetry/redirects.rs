@@ -44,6 +44,12 @@ impl Outcome {
     ];
 }
 
+impl Outcome {
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
 /// Where a code was resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tier {

@@ -30,6 +30,17 @@ pub enum Asked {
 impl Asked {
     const ALL: [(Self, &'static str); 5] =
         [(Self::Get, "get"), (Self::Put, "put"), (Self::Forget, "forget"), (Self::Count, "count"), (Self::Ping, "ping")];
+
+    /// As a part of a trace.
+    pub fn span(self) -> &'static str {
+        match self {
+            Self::Get => "redis get",
+            Self::Put => "redis put",
+            Self::Forget => "redis forget",
+            Self::Count => "redis count",
+            Self::Ping => "redis ping",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +64,10 @@ impl Came {
         (Self::Broken, "broken"),
         (Self::NotAsked, "not_asked"),
     ];
+
+    pub fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
 }
 
 /// What a look for a cached link found.

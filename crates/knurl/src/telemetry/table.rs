@@ -226,7 +226,10 @@ table! {
     JOB_PANICS = Counter "knurl_job_panics" [] "Panics of background jobs; each job is restarted.";
     JOB_ERRORS = Counter "knurl_job_errors" [] "Steps of background jobs that failed and are tried again.";
     LOG_DROPPED = Counter "knurl_log_dropped" [] "Log lines dropped because the reader was too slow.";
-    TRACES_DROPPED = Counter "knurl_traces_dropped" [] "Spans dropped because the collector was away or too slow.";
+    TRACES_DROPPED = Counter "knurl_traces_dropped" ["reason"] "Traces that were to be sent and were not, by reason.";
+    TRACES_EXPORTED = Counter "knurl_traces_exported" [] "Traces that the collector has taken.";
+    TRACES_EXPORT_FAILURES = Counter "knurl_traces_export_failures" [] "Attempts to send traces that failed.";
+    TRACES_QUEUED_SPANS = Gauge "knurl_traces_queued_spans" [] "Spans that wait to be sent.";
 }
 
 #[cfg(test)]

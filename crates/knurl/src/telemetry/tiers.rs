@@ -42,6 +42,12 @@ pub enum Said {
     Refused,
 }
 
+impl Said {
+    pub fn name(self) -> &'static str {
+        SAID[self as usize]
+    }
+}
+
 const SAID: [&str; 5] = ["known", "doubtful", "unknown", "failed", "refused"];
 
 #[derive(Debug, Default)]

@@ -37,12 +37,6 @@ pub struct LogMetrics {
     pub dropped: Counter,
 }
 
-#[derive(Debug, Default)]
-pub struct TraceMetrics {
-    /// Spans that did not reach the collector.
-    pub dropped: Counter,
-}
-
 /// Of an embedded database; copied from the file that `knurl backup` leaves. Without one there is no series.
 #[derive(Debug, Default)]
 pub struct BackupMetrics {

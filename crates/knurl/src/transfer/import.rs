@@ -20,6 +20,7 @@ use super::{
     report::{Fate, Remark, Report},
     row::Parsed,
 };
+use crate::telemetry::scope;
 
 /// A transaction takes this many rows, and what one piece of input adds: long enough to make the commit's cost vanish, short enough
 /// that other writers wait little.
@@ -182,7 +183,8 @@ impl Run<'_> {
         let mut chunk = std::mem::take(&mut self.filling);
         if chunk.rows() > 0 {
             let reserved = std::mem::take(&mut chunk.reserved);
-            let task = tokio::spawn(chunk.write(Arc::clone(self.store), self.mode));
+            let writing = chunk.write(Arc::clone(self.store), self.mode);
+            let task = tokio::spawn(scope::carry(scope::present(), writing));
             self.writing = Some(Writing { task, reserved });
         }
         Ok(())

@@ -23,6 +23,11 @@ fn the_configuration_reference_is_the_manual_in_default_toml() {
 }
 
 #[test]
+fn the_metrics_reference_is_the_programs_own_table() {
+    assert_page_is_current("metrics");
+}
+
+#[test]
 fn every_command_is_in_the_reference() {
     let page = std::fs::read_to_string(repository().join("docs/reference/cli.md")).unwrap();
     for command in

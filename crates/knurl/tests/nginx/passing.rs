@@ -1,5 +1,6 @@
 //! What passes through: who asks, the request id, the redirect, and a line in the log.
 
+use knurl::config::{OtlpEndpoint, OtlpProtocol};
 use knurl_lab::fleet::front::Tls;
 
 use super::*;
@@ -86,6 +87,37 @@ fn one_request_id_goes_both_ways_and_into_the_log() {
         assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{strange}: {id}");
         assert_eq!(answer.json()["request_id"], id);
     }
+}
+
+/// A visitor chooses no trace that is recorded; a trace goes on under its id, into both logs.
+#[test]
+fn a_trace_goes_on_and_a_stranger_does_not_choose_what_is_recorded() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let front = Front::start_with(&FrontSetup::default(), |config| {
+        config.telemetry.endpoint = OtlpEndpoint::parse(&format!("http://{closed}"), OtlpProtocol::Grpc);
+        config.telemetry.sample_one_in = 0;
+        config.telemetry.slow = std::time::Duration::ZERO;
+    });
+    front.node.shorten("abc", "https://example.com/");
+    let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+    let asked = |id: &str, traceparent: &str| {
+        let request = format!(
+            "GET /urls/1 HTTP/1.1\r\nhost: t\r\nx-request-id: {id}\r\ntraceparent: {traceparent}\r\ntracestate: a=b\r\n\r\n"
+        );
+        let answer = front.ask(&request);
+        assert_eq!((answer.status, answer.header("traceresponse")), (200, None), "{answer:?}");
+        logged(&front.nginx, id)["trace_id"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(asked("known", &format!("00-{trace}-{parent}-01")), trace);
+    for (id, strange) in
+        [("zeros", format!("00-{}-{parent}-01", "0".repeat(32))), ("short", "00-1-2-3".to_owned()), ("none", String::new())]
+    {
+        let became = asked(id, &strange);
+        assert!(became.len() == 32 && became != trace, "{id}: the node has begun one: {became:?}");
+    }
+    let counts = &front.node.app.state().metrics.traces.counts;
+    assert_eq!((counts.failures.get(), counts.overflowed.get()), (0, 0), "none was to be sent");
+    assert_eq!(front.node.metric("knurl_traces_queued_spans"), 0.0);
 }
 
 #[test]

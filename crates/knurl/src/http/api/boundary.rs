@@ -29,7 +29,7 @@ use crate::{
         limits::{self, Caller},
     },
     limit::Subject,
-    telemetry::metrics::ConnectionMetrics,
+    telemetry::{metrics::ConnectionMetrics, scope},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +170,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let started = Instant::now();
+        scope::routed(self.boundary.route);
         let id = RequestId::of(request.headers());
         let uri = request.uri().clone();
         let boundary = self.boundary.clone();

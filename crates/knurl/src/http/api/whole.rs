@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::http::error::Error;
+use crate::{http::error::Error, telemetry::scope};
 
 /// Runs `change` on a task of its own, so that dropping the caller does not cut it in half.
 pub(super) async fn whole<T, F>(change: F) -> Result<T, Error>
@@ -10,5 +10,5 @@ where
     F: Future<Output = Result<T, Error>> + Send + 'static,
     T: Send + 'static,
 {
-    tokio::spawn(change).await.map_err(Error::internal)?
+    tokio::spawn(scope::carry(scope::present(), change)).await.map_err(Error::internal)?
 }

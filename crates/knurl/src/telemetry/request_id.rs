@@ -6,6 +6,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::RngExt;
 
+use super::scope;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestId {
     bytes: [u8; Self::LEN_MAX],
@@ -17,7 +19,12 @@ impl RequestId {
     /// Of a client's own id; a UUID has 36, a W3C trace parent 55.
     pub const LEN_MAX: usize = 64;
 
+    /// Of the request that is being worked on; of one with these headers, where none is.
     pub fn of(headers: &HeaderMap) -> Self {
+        scope::request_id().unwrap_or_else(|| Self::from_headers(headers))
+    }
+
+    pub fn from_headers(headers: &HeaderMap) -> Self {
         headers.get(Self::HEADER).and_then(|value| Self::accept(value.as_bytes())).unwrap_or_else(Self::random)
     }
 
