@@ -1,6 +1,6 @@
 # What a newcomer types. Everything stands in scripts/, which can be run without make.
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test lint fuzz torture bench load image stack-test
+.PHONY: help run fleet test lint fuzz drill torture bench load image stack-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -20,7 +20,10 @@ lint: ## formatting, clippy, licenses and bans
 fuzz: ## fuzz every target for FUZZ_SECONDS (600)
 	@scripts/fuzz.sh $(or $(FUZZ_SECONDS),600)
 
-torture: ## the long runs, some hours: 10 000 kills, 10 000 simulated stories, then every promise: p9 p10 p14 p3 p4 p5 p8 p22 p23 ledger (KILLS, STORIES, SEED)
+drill: ## make failures on purpose and see that each is survived, seen and healed: the short set (DRILL_ARGS: names or `all`, and options of `knurl-lab drill run`)
+	@scripts/drill.sh $(DRILL_ARGS)
+
+torture: ## the long runs, some hours: 10 000 kills, 10 000 simulated stories, then every drill, then every promise: p9 p10 p14 p3 p4 p5 p8 p22 p23 ledger (KILLS, STORIES, SEED)
 	@scripts/torture.sh
 
 bench: ## measure against nginx `return 302` and print the tables (BENCH_ARGS: options of `knurl-lab bench`)

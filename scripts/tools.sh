@@ -69,6 +69,9 @@ need_servers() {
 # What a clock that steps is made with: a library that is preloaded.
 need_clock() { need_debian faketime faketime; }
 
+# What some drills hurt with.
+need_drills() { need_debian strace strace; }
+
 # Where programs from PyPI go. pip is run as a module: its own script names the directory it was made in, which may be another tree's.
 need_tools_dir() {
   [ ! -x "$tools_dir/bin/pip" ] || return 0

@@ -6,6 +6,7 @@ cd "$root_dir"
 need_compiler
 need_servers
 need_clock
+need_drills
 # Fail points in a release binary: a build of its own, so that the shipped one is never it.
 cargo build --release --locked --target-dir "$target_dir/torture" --features knurl/failpoints --bin knurl --bin knurl-lab --package knurl --package knurl-lab
 lab=$target_dir/torture/release/knurl-lab
@@ -16,6 +17,8 @@ failed=0
 # The same stories as `make test`, many more of them (STORIES). One alone: KNURL_SIM_SEED.
 KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir "$target_dir/torture" --features knurl/failpoints --package knurl \
     --test simulation -- --nocapture whatever_befalls || failed=1
+# Every drill of Chaos Mode, three at a time: most of each is waiting for its alert.
+"$lab" drill run all --jobs "${DRILL_JOBS:-3}" --seed "$seed" --out "$target_dir/torture/drills" || failed=1
 "$lab" promise p9 --requests 1000000 --seed "$seed" || failed=1
 "$lab" promise p10 --seed "$seed" || failed=1
 "$lab" promise p14 --seed "$seed" || failed=1

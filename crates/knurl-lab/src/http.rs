@@ -176,7 +176,13 @@ impl Connection {
 
     fn fill(&mut self) -> Result<(), Unanswered> {
         let mut block = [0; READ_BYTES];
-        let n = self.stream.read(&mut block)?;
+        let n = loop {
+            match self.stream.read(&mut block) {
+                // A signal came. With a deadline on the socket the kernel does not begin again by itself.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         if n == 0 {
             return Err(Unanswered::Closed);
         }

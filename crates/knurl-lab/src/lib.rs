@@ -7,6 +7,7 @@
 //! - [`sample`]: users.csv, urls.csv, events.csv of any size from a seed
 //! - [`kill`]: the kill harness and its ledger (promise P-1)
 //! - [`promise`]: one harness a promise about nodes, load and clients
+//! - [`drill`]: Chaos Mode: one failure at a time, made on purpose, and whether its alert fires
 //! - [`load`]: closed-loop load; [`bench`]: the tables of `docs/reference/performance.md`
 //! - [`swarm`]: thousands of connections in one thread
 //! - [`http`], [`process`]: a client that knows what it does not know; the product as a child
@@ -18,6 +19,7 @@
 
 pub mod bench;
 pub mod dice;
+pub mod drill;
 pub mod fleet;
 pub mod http;
 pub mod kill;

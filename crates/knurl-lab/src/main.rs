@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{Parser, Subcommand};
 use knurl_lab::{
     bench::{self, BenchArgs},
+    drill::command::{self as drills, DrillCommand},
     fleet::command::{self, FleetArgs},
     kill::{self, DurabilityChoice, KillSpec},
     load::{self, LoadArgs},
@@ -61,6 +62,9 @@ enum Command {
     /// Try to break a promise; the exit code says whether it held
     #[command(subcommand)]
     Promise(Promise),
+    /// Chaos Mode: make a failure on purpose, and see what becomes of it
+    #[command(subcommand)]
+    Drill(DrillCommand),
     /// PostgreSQL, Redis, nginx and nodes on this machine, to play with, until Ctrl-C
     Fleet(FleetArgs),
     /// Closed-loop load on a running server
@@ -113,6 +117,7 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
             Ok(if report.held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Drill(command) => drills::run(&command),
         Command::Fleet(args) => {
             command::run(&args)?;
             Ok(ExitCode::SUCCESS)

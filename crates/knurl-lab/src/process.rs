@@ -53,6 +53,8 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// Pin to these cores, as taskset writes them.
     pub cores: Option<String>,
+    /// Commands in front of it that become it (`prlimit --nofile=64`).
+    pub within: Vec<String>,
 }
 
 /// What a server is started with where its launch does not say otherwise.
@@ -77,7 +79,14 @@ impl Launch {
                 pinned.args(["-c", cores]).arg(&self.binary);
                 pinned
             }
-            None => leash::command(&self.binary),
+            None => match self.within.split_first().filter(|_| args == ["serve"]) {
+                Some((first, others)) => {
+                    let mut within = leash::command(first);
+                    within.args(others).arg(&self.binary);
+                    within
+                }
+                None => leash::command(&self.binary),
+            },
         };
         for (key, _) in std::env::vars_os() {
             if key.to_string_lossy().starts_with("KNURL_") {

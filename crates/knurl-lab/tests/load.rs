@@ -24,7 +24,9 @@ fn repository() -> PathBuf {
 
 fn node(dir: &Path) -> Server {
     let env = [("KNURL_AUTH", "required"), ("KNURL_ADMIN_KEY", KEY)].map(|(key, value)| (key.to_owned(), value.to_owned()));
-    Launch { binary: find_binary().unwrap(), dir: dir.to_owned(), env: env.to_vec(), cores: None }.start().unwrap()
+    Launch { binary: find_binary().unwrap(), dir: dir.to_owned(), env: env.to_vec(), cores: None, within: Vec::new() }
+        .start()
+        .unwrap()
 }
 
 /// The script as `make load` runs it, with a few links.

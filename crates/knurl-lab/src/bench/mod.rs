@@ -195,7 +195,13 @@ impl Rig {
         std::fs::create_dir_all(&dir)?;
         let own = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
         let env = own.chain(self.set.iter().cloned()).collect();
-        Ok(Launch { binary: self.binary.clone(), dir, env, cores: self.two_cores.then(|| SERVER_CORE.to_string()) })
+        Ok(Launch {
+            binary: self.binary.clone(),
+            dir,
+            env,
+            cores: self.two_cores.then(|| SERVER_CORE.to_string()),
+            within: Vec::new(),
+        })
     }
 
     /// As taskset writes them.

@@ -53,6 +53,17 @@ pub fn access_log(nginx: &Nginx) -> PathBuf {
     nginx.dir().join("knurl.log")
 }
 
+/// Requests that a second node got after the first one may have had them: it had a connection, and no answer came.
+pub fn sent_twice(nginx: &Nginx) -> io::Result<u64> {
+    let log = fs::read_to_string(access_log(nginx))?;
+    let twice = log.lines().filter(|line| {
+        let connected = line.split_once("\"node_connect_s\":\"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
+        let tries: Vec<&str> = connected.split(',').map(str::trim).collect();
+        tries.split_last().is_some_and(|(_, before)| before.iter().any(|time| *time != "-"))
+    });
+    Ok(twice.count() as u64)
+}
+
 fn lay_out(dir: &Path, nodes: &[SocketAddr], setup: &FrontSetup) -> servers::Result<()> {
     let shared = dir.join("knurl");
     fs::create_dir_all(&shared)?;

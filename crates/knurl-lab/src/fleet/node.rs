@@ -73,7 +73,7 @@ impl Node {
         fs::create_dir_all(dir)?;
         let mut draw = || -> Result<SocketAddr, FleetError> { Ok((Ipv4Addr::LOCALHOST, ports.draw()?).into()) };
         let (addr, metrics_addr) = (draw()?, draw()?);
-        let launch = Launch { binary: binary.to_owned(), dir: dir.to_owned(), env: env.to_vec(), cores: None };
+        let launch = Launch { binary: binary.to_owned(), dir: dir.to_owned(), env: env.to_vec(), cores: None, within: Vec::new() };
         let mut node = Self { number, launch, server: None, addr, metrics_addr };
         node.set_default("KNURL_LISTEN", &addr.to_string());
         node.set_default("KNURL_METRICS_LISTEN", &metrics_addr.to_string());
@@ -96,6 +96,21 @@ impl Node {
     /// From its next start on; `None`: to those of the process that starts it.
     pub(super) fn pin_to(&mut self, cores: Option<String>) {
         self.launch.cores = cores;
+    }
+
+    /// Served within these commands, each of which becomes the next one, from its next start on.
+    pub fn serve_within(&mut self, commands: &[&str]) {
+        self.launch.within = commands.iter().map(|word| (*word).to_owned()).collect();
+    }
+
+    /// From its next start on as before [`Node::set`].
+    pub fn unset(&mut self, key: &str) {
+        self.launch.env.retain(|(own, _)| own != key);
+    }
+
+    /// A command of the product on its directory, running or not.
+    pub fn command(&self, args: &[&str]) -> std::process::Command {
+        self.launch.command(args)
     }
 
     /// From its next start on.

@@ -85,7 +85,7 @@ impl<'a> Epoch<'a> {
         if dice.chance(500) {
             env.push(small_segments());
         }
-        let launch = Launch { binary: spec.binary.clone(), dir: dir.path().to_owned(), env, cores: None };
+        let launch = Launch { binary: spec.binary.clone(), dir: dir.path().to_owned(), env, cores: None, within: Vec::new() };
         die_at_birth(&launch, spec, &mut dice, report)?;
         let server = launch.start()?;
         let (stage, common) = set_stage(&server, number)?;
@@ -379,7 +379,7 @@ pub(super) fn has_failpoints(binary: &Path) -> Result<bool, KillError> {
     const PROBE: &str = "store::before_commit@1000000000";
     let dir = tempfile::Builder::new().prefix("knurl-probe-").tempdir()?;
     let env = vec![(FAILPOINT.to_owned(), PROBE.to_owned())];
-    let launch = Launch { binary: binary.to_owned(), dir: dir.path().to_owned(), env, cores: None };
+    let launch = Launch { binary: binary.to_owned(), dir: dir.path().to_owned(), env, cores: None, within: Vec::new() };
     match launch.start() {
         Ok(_) => Ok(true),
         Err(ProcessError::EndedEarly { words, .. }) if words.contains(FAILPOINT) => Ok(false),

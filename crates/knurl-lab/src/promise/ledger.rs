@@ -44,6 +44,7 @@ pub fn run(args: &LedgerArgs) -> Result<Report, FleetError> {
         seed: args.run.seed,
         // So that a kill falls between two commits as often as it can.
         env: vec![("KNURL_CLICKS_DRAIN_INTERVAL_MS".to_owned(), "20".to_owned())],
+        ..StandSpec::default()
     };
     let mut stand = Stand::start(spec)?;
     let mut ledger = Ledger::default();

@@ -56,8 +56,14 @@ const UNTOLD_OF: u64 = 10;
 
 pub fn run(args: &P22Args) -> Result<Report, FleetError> {
     let mut report = Report::new("P-22", args.run.seed);
-    let spec =
-        StandSpec { binary: args.run.binary()?, nodes: args.nodes as usize, redis: true, seed: args.run.seed, env: Vec::new() };
+    let spec = StandSpec {
+        binary: args.run.binary()?,
+        nodes: args.nodes as usize,
+        redis: true,
+        seed: args.run.seed,
+        env: Vec::new(),
+        ..StandSpec::default()
+    };
     let mut stand = Stand::start(spec)?;
     let mut editor = Editor { dice: Dice::new(args.run.seed, &[]), serial: 0 };
     let played = play(&stand, &mut editor, args, &mut report);
@@ -76,8 +82,8 @@ pub fn run(args: &P22Args) -> Result<Report, FleetError> {
 fn play(stand: &Stand, editor: &mut Editor, args: &P22Args, report: &mut Report) -> Result<(), FleetError> {
     let few = (args.changes / UNTOLD_OF).max(1);
     editor.phase("told", &stand.nodes, args.changes, args.told_ms, 990, report)?;
-    let functions = stand.postgres.sql("select pg_get_functiondef('knurl_links_changed'::regproc)")?;
-    stand.postgres.sql(LOSE_NOTIFICATIONS)?;
+    let functions = stand.sql("select pg_get_functiondef('knurl_links_changed'::regproc)")?;
+    stand.sql(LOSE_NOTIFICATIONS)?;
     if !functions.contains("perform pg_notify('knurl_links', code);") || notifies(stand)? {
         report.find("the harness cannot take the notifications away any more");
     }
@@ -87,7 +93,7 @@ fn play(stand: &Stand, editor: &mut Editor, args: &P22Args, report: &mut Report)
 }
 
 fn notifies(stand: &Stand) -> Result<bool, FleetError> {
-    Ok(stand.postgres.sql("select pg_get_functiondef('knurl_links_changed'::regproc)")?.contains("pg_notify('knurl_links', code)"))
+    Ok(stand.sql("select pg_get_functiondef('knurl_links_changed'::regproc)")?.contains("pg_notify('knurl_links', code)"))
 }
 
 /// What a node answers to one who follows the link.

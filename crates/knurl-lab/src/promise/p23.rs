@@ -87,6 +87,7 @@ pub fn run(args: &P23Args) -> Result<Report, FleetError> {
         seed: args.run.seed,
         // All nodes are one service: answers name it, not them.
         env: vec![("KNURL_BASE_URL".to_owned(), "https://sho.example".to_owned())],
+        ..StandSpec::default()
     };
     let mut stand = Stand::start(spec)?;
     let door = |node: &fleet::Node| Proxy::start(&format!("door-{}", node.number), node.addr(), args.run.seed);

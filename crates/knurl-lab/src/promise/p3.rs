@@ -58,8 +58,14 @@ fn faults() -> [(&'static str, Fault); 5] {
 
 pub fn run(args: &P3Args) -> Result<Report, FleetError> {
     let mut report = Report::new("P-3", args.run.seed);
-    let spec =
-        StandSpec { binary: args.run.binary()?, nodes: args.nodes as usize, redis: false, seed: args.run.seed, env: Vec::new() };
+    let spec = StandSpec {
+        binary: args.run.binary()?,
+        nodes: args.nodes as usize,
+        redis: false,
+        seed: args.run.seed,
+        env: Vec::new(),
+        ..StandSpec::default()
+    };
     let mut stand = Stand::start(spec)?;
     let mut ledger = Ledger::default();
     let scene = Scene::set(&stand.nodes, LINKS, Duration::from_millis(args.known_ms), &mut ledger)?;

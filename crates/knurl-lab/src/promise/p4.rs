@@ -70,6 +70,7 @@ pub fn run(args: &P4Args) -> Result<Report, FleetError> {
         redis: true,
         seed: args.run.seed,
         env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        ..StandSpec::default()
     };
     let mut stand = Stand::start(spec)?;
     let mut ledger = Ledger::default();

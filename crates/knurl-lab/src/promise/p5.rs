@@ -48,7 +48,14 @@ const FAILURES_MAX: usize = 10;
 
 pub fn run(args: &P5Args) -> Result<Report, FleetError> {
     let mut report = Report::new("P-5", args.run.seed);
-    let spec = StandSpec { binary: args.run.binary()?, nodes: 1, redis: true, seed: args.run.seed, env: Vec::new() };
+    let spec = StandSpec {
+        binary: args.run.binary()?,
+        nodes: 1,
+        redis: true,
+        seed: args.run.seed,
+        env: Vec::new(),
+        ..StandSpec::default()
+    };
     let mut stand = Stand::unfurnished(spec)?;
     // The schema comes with the first start.
     let mut node = stand.node(0, "node-1")?;
@@ -92,7 +99,7 @@ pub fn run(args: &P5Args) -> Result<Report, FleetError> {
     }
     let sure: u64 = ledger.all_clicks().sure;
     until("PostgreSQL has the clicks", || {
-        Ok(stand.postgres.sql("select count(*) from clicks")?.parse::<u64>().is_ok_and(|counted| counted >= sure))
+        Ok(stand.sql("select count(*) from clicks")?.parse::<u64>().is_ok_and(|counted| counted >= sure))
     })?;
     settle(&mut stand, &ledger, &mut report);
     Ok(stand.finish(report))
@@ -102,7 +109,7 @@ fn furnish(stand: &Stand, links: u64) -> Result<(), FleetError> {
     let mut first = 1;
     while first <= links {
         let last = links.min(first + ROWS_AT_ONCE - 1);
-        stand.postgres.sql(&format!(
+        stand.sql(&format!(
             "insert into links (short_code, target, is_active, status, created_at, updated_at, version) \
              select 'c' || n, 'https://p5.example/a/path/of/usual/length/' || n, true, 302, 1, 1, 1 from generate_series({first}, {last}) n"
         ))?;
@@ -149,7 +156,7 @@ fn click(
 /// Millions of links are not listed: the database itself is asked what it counts.
 fn settle(stand: &mut Stand, ledger: &Ledger, report: &mut Report) {
     let sure = ledger.all_clicks().sure;
-    match stand.postgres.sql("select short_code, count(*) from clicks c join links l on l.id = c.link_id group by 1") {
+    match stand.sql("select short_code, count(*) from clicks c join links l on l.id = c.link_id group by 1") {
         Ok(rows) => {
             let mut counted = 0;
             for (code, clicks) in rows.lines().filter_map(|row| row.split_once('|')) {

@@ -47,7 +47,7 @@ const LINKS: usize = 50;
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 24 * HOUR_S;
 /// The offset is read anew at every question for the time.
-const CLOCK_ENV: [(&str, &str); 2] = [("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+pub(crate) const CLOCK_ENV: [(&str, &str); 2] = [("FAKETIME_NO_CACHE", "1"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
 const LIBRARY: &str = "faketime/libfaketime.so.1";
 
 pub fn run(args: &P8Args) -> Result<Report, FleetError> {
@@ -56,7 +56,14 @@ pub fn run(args: &P8Args) -> Result<Report, FleetError> {
     let clock_dir = tempfile::Builder::new().prefix("knurl-clock-").tempdir()?;
     let clock = Clock { file: clock_dir.path().join("offset") };
     clock.step(0)?;
-    let spec = StandSpec { binary: args.run.binary()?, nodes: 2, redis: true, seed: args.run.seed, env: Vec::new() };
+    let spec = StandSpec {
+        binary: args.run.binary()?,
+        nodes: 2,
+        redis: true,
+        seed: args.run.seed,
+        env: Vec::new(),
+        ..StandSpec::default()
+    };
     let mut stand = Stand::start(spec)?;
     let node = &mut stand.nodes[0];
     node.stop()?;
@@ -157,7 +164,7 @@ fn status(node: &Node, code: &str) -> Result<u16, FleetError> {
 /// PostgreSQL itself is asked: keys would hide it where they are per month.
 fn one_id_each(stand: &Stand, report: &mut Report) -> Result<(), FleetError> {
     for table in ["links", "events", "clicks"] {
-        let rows = stand.postgres.sql(&format!("select id from {table}"))?;
+        let rows = stand.sql(&format!("select id from {table}"))?;
         let ids: Vec<&str> = rows.lines().collect();
         let different: HashSet<&&str> = ids.iter().collect();
         report.note(&format!("ids_of_{table}"), ids.len());
@@ -199,7 +206,7 @@ fn format_utc(at: i64) -> String {
 }
 
 /// Debian keeps it in the directory of the machine's kind.
-fn library() -> Result<PathBuf, FleetError> {
+pub(crate) fn library() -> Result<PathBuf, FleetError> {
     let kinds = fs::read_dir("/usr/lib")?.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let found = kinds
         .chain([PathBuf::from("/usr/lib"), PathBuf::from("/usr/local/lib")])

@@ -153,7 +153,7 @@ fn roll_until_enough(fleet: &mut Fleet, args: &P9Args, stage: &Stage, report: &R
 
 /// The load is over: the books, the law, and the nodes' own words.
 fn settle(fleet: &mut Fleet, ledger: &Ledger, report: &mut Report) {
-    let sent_twice = match sent_twice(fleet) {
+    let sent_twice = match front::sent_twice(&fleet.front) {
         Ok(lines) => lines,
         Err(error) => return report.find(format!("the front's log cannot be read: {error}")),
     };
@@ -179,17 +179,6 @@ fn settle(fleet: &mut Fleet, ledger: &Ledger, report: &mut Report) {
         }
         Err(error) => report.find(error.to_string()),
     }
-}
-
-/// Requests that a second node got after the first one may have had them: it had a connection, and no answer came.
-fn sent_twice(fleet: &Fleet) -> std::io::Result<u64> {
-    let log = std::fs::read_to_string(front::access_log(&fleet.front))?;
-    let twice = log.lines().filter(|line| {
-        let connected = line.split_once("\"node_connect_s\":\"").and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default();
-        let tries: Vec<&str> = connected.split(',').map(str::trim).collect();
-        tries.split_last().is_some_and(|(_, before)| before.iter().any(|time| *time != "-"))
-    });
-    Ok(twice.count() as u64)
 }
 
 struct Visitor {

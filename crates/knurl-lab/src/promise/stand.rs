@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct StandSpec {
     pub binary: PathBuf,
     pub nodes: usize,
@@ -37,6 +37,9 @@ pub struct StandSpec {
     pub seed: u64,
     /// Of every node.
     pub env: Vec<(String, String)>,
+    pub postgres: PostgresSetup,
+    /// One node on its own SQLite, and neither PostgreSQL nor Redis.
+    pub embedded: bool,
 }
 
 /// Of one node.
@@ -51,7 +54,8 @@ pub struct Stand {
     pub nodes: Vec<Node>,
     pub ways: Vec<Ways>,
     pub redis: Option<Redis>,
-    pub postgres: Postgres,
+    /// `None`: the one node has its own SQLite.
+    pub postgres: Option<Postgres>,
     spec: StandSpec,
     moved: usize,
     dir: tempfile::TempDir,
@@ -60,38 +64,47 @@ pub struct Stand {
 impl Stand {
     pub fn start(spec: StandSpec) -> Result<Self, FleetError> {
         let mut stand = Self::unfurnished(spec)?;
-        for at in 0..stand.spec.nodes {
-            let node = stand.node(at, &format!("node-{}", at + 1))?;
-            stand.nodes.push(node);
-        }
-        stand.wait_current()?;
+        stand.furnish()?;
         Ok(stand)
+    }
+
+    /// Starts the nodes that are still missing, and waits until all are current.
+    pub fn furnish(&mut self) -> Result<(), FleetError> {
+        for at in self.nodes.len()..self.spec.nodes {
+            let node = self.node(at, &Self::place(at))?;
+            self.nodes.push(node);
+        }
+        self.wait_current()
+    }
+
+    /// The name of a node's directory below the stand's.
+    pub fn place(at: usize) -> String {
+        format!("node-{}", at + 1)
     }
 
     /// Its servers and ways, and no node yet.
     pub fn unfurnished(spec: StandSpec) -> Result<Self, FleetError> {
         let dir = tempfile::Builder::new().prefix("knurl-stand-").tempdir()?;
-        let postgres = Postgres::start_with(&PostgresSetup::default())?;
-        let redis = if spec.redis { Some(Redis::start()?) } else { None };
+        let postgres = if spec.embedded { None } else { Some(Postgres::start_with(&spec.postgres)?) };
+        let redis = if spec.redis && !spec.embedded { Some(Redis::start()?) } else { None };
         let here = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let mut ways = Vec::new();
-        for number in 1..=spec.nodes {
+        for number in 1..=postgres.as_ref().map_or(0, |_| spec.nodes) {
             let to =
                 |what: &str, port| Proxy::start(&format!("{what}-{number}"), here(port), spec.seed).map_err(|error| broken(&error));
             let redis = redis.as_ref().map(|redis| to("redis", redis.port())).transpose()?;
-            ways.push(Ways { postgres: to("postgres", postgres.port())?, redis });
+            ways.push(Ways { postgres: to("postgres", postgres.as_ref().map_or(0, Postgres::port))?, redis });
         }
         Ok(Self { nodes: Vec::new(), ways, redis, postgres, spec, moved: 0, dir })
     }
 
     /// A node by the ways of this place, started.
     pub fn node(&self, at: usize, name: &str) -> Result<Node, FleetError> {
-        let ways = &self.ways[at];
-        let mut env = vec![
-            ("KNURL_DATABASE_URL".to_owned(), self.postgres.url_through(ways.postgres.addr().port())),
-            ("KNURL_LOG_FORMAT".to_owned(), "json".to_owned()),
-        ];
-        env.extend(ways.redis.iter().map(|redis| ("KNURL_REDIS_URL".to_owned(), format!("redis://{}", redis.addr()))));
+        let mut env = vec![("KNURL_LOG_FORMAT".to_owned(), "json".to_owned())];
+        if let (Some(ways), Some(postgres)) = (self.ways.get(at), &self.postgres) {
+            env.push(("KNURL_DATABASE_URL".to_owned(), postgres.url_through(ways.postgres.addr().port())));
+            env.extend(ways.redis.iter().map(|redis| ("KNURL_REDIS_URL".to_owned(), format!("redis://{}", redis.addr()))));
+        }
         env.extend(self.spec.env.iter().cloned());
         let mut node = Node::alone(&self.spec.binary, &self.dir.path().join(name), &env)?;
         node.number = at + 1;
@@ -113,8 +126,18 @@ impl Stand {
         self.dir.path()
     }
 
+    /// Of PostgreSQL, which is there.
+    pub fn sql(&self, sql: &str) -> Result<String, FleetError> {
+        let postgres =
+            self.postgres.as_ref().ok_or_else(|| FleetError::Io(std::io::Error::other("this stand has no PostgreSQL")))?;
+        Ok(postgres.sql(sql)?)
+    }
+
     /// Until every node's replica is complete and follows.
     pub fn wait_current(&self) -> Result<(), FleetError> {
+        if self.postgres.is_none() {
+            return Ok(());
+        }
         for node in &self.nodes {
             until(&format!("the replica of node {} is current", node.number), || is_current(node))?;
         }
@@ -195,7 +218,7 @@ impl Stand {
         report.note("creates_of_unknown_fate", ledger.creates_unknown);
     }
 
-    fn shown(&self, ledger: &Ledger) -> Result<Shown, FleetError> {
+    pub fn shown(&self, ledger: &Ledger) -> Result<Shown, FleetError> {
         let (deadline, sure) = (Instant::now() + DRAINED_WITHIN, ledger.all_clicks().sure);
         loop {
             let shown = Shown::read(&self.nodes[..1])?;

@@ -14,6 +14,7 @@ use super::{
     Result, ServerError,
     daemon::{Daemon, Recipe, command, find, on_a_free_port},
 };
+use crate::leash;
 
 const USER: &str = "knurl";
 const PASSWORD: &str = "loopback-only";
@@ -53,7 +54,7 @@ impl Postgres {
         on_a_free_port(|port| {
             let recipe = Recipe {
                 program: programs.join("postgres"),
-                args: args(setup, dir.path(), port),
+                args: args_of(setup, dir.path(), port),
                 dir: dir.path().to_owned(),
                 owner,
                 // Immediate shutdown, children included.
@@ -106,6 +107,39 @@ impl Postgres {
         Ok(String::from_utf8_lossy(&out.stdout).trim_end().to_owned())
     }
 
+    /// psql that says this to the server until it is done, for [`crate::leash::spawn`].
+    pub fn client(&self, sql: &str) -> std::process::Command {
+        let mut psql = leash::command(self.programs.join("psql"));
+        psql.args(["-X", "-q", "-A", "-t", "-c", sql, &self.url()]);
+        psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        psql
+    }
+
+    /// Another server that follows this one and takes no writes until it is promoted (`select pg_promote()`).
+    pub fn standby(&self) -> Result<Self> {
+        let owner = owner()?;
+        let dir = TempDir::with_prefix("knurl-standby-")?;
+        give_to(dir.path(), owner)?;
+        let data = dir.path().join("data");
+        let to = data.display().to_string();
+        let args = ["-D", &to, "-R", "-X", "stream", "-c", "fast", "-d", &self.url()].map(str::to_owned).to_vec();
+        let copies =
+            Recipe { program: self.programs.join("pg_basebackup"), args, dir: dir.path().to_owned(), owner, dies_by: "KILL" };
+        run(&copies)?;
+        on_a_free_port(|port| {
+            let recipe = Recipe {
+                program: self.programs.join("postgres"),
+                args: args_of(&PostgresSetup::default(), dir.path(), port),
+                dir: dir.path().to_owned(),
+                owner,
+                dies_by: "QUIT",
+            };
+            let data = data.clone();
+            Ok((Daemon::start(recipe, move || says_standby(&data))?, port))
+        })
+        .map(|(daemon, port)| Self { daemon, dir, port, programs: self.programs.clone() })
+    }
+
     /// A new, empty database in the same server; its URL.
     pub fn database(&self, name: &str) -> Result<String> {
         self.sql(&format!("create database {name}"))?;
@@ -144,7 +178,7 @@ impl Postgres {
     }
 }
 
-fn args(setup: &PostgresSetup, dir: &Path, port: u16) -> Vec<String> {
+fn args_of(setup: &PostgresSetup, dir: &Path, port: u16) -> Vec<String> {
     let mut settings = vec![
         format!("port={port}"),
         "listen_addresses=127.0.0.1".to_owned(),
@@ -165,6 +199,12 @@ fn args(setup: &PostgresSetup, dir: &Path, port: u16) -> Vec<String> {
 /// The server keeps its state in the last line of this file: "starting", then "ready".
 fn says_ready(data: &Path) -> bool {
     fs::read_to_string(data.join("postmaster.pid")).is_ok_and(|text| text.lines().nth(7).is_some_and(|line| line.trim() == "ready"))
+}
+
+/// As [`says_ready`], of one that follows another.
+fn says_standby(data: &Path) -> bool {
+    let text = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    text.lines().nth(7).is_some_and(|line| matches!(line.trim(), "ready" | "standby"))
 }
 
 /// Debian keeps each version's programs in a directory of its own: the newest. Elsewhere they are on PATH.

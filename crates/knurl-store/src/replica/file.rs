@@ -69,7 +69,12 @@ pub(super) struct File {
 pub(super) struct Opened {
     pub(super) file: File,
     pub(super) progress: Option<Progress>,
+    /// There was one, and it was damaged.
+    pub(super) was_damaged: bool,
 }
+
+/// What another version's is called.
+const NOT_OURS: &str = "the file is no replica of this version";
 
 /// Blocks. An error is the disk's: nothing can be kept there now.
 pub(super) fn open(path: &Path) -> Result<Opened> {
@@ -78,7 +83,8 @@ pub(super) fn open(path: &Path) -> Result<Opened> {
         Err(why @ (StoreError::Corrupt(_) | StoreError::Internal(_))) => {
             tracing::warn!(error = &why as &dyn std::error::Error, "the replica is thrown away and copied anew");
             remove(path).map_err(|error| StoreError::Unavailable(Box::new(error)))?;
-            open_as_it_is(path)
+            let was_damaged = !matches!(&why, StoreError::Corrupt(words) if words == NOT_OURS);
+            Ok(Opened { was_damaged, ..open_as_it_is(path)? })
         }
         Err(other) => Err(other),
     }
@@ -98,13 +104,13 @@ fn open_as_it_is(path: &Path) -> Result<Opened> {
             writer.execute_batch(SCHEMA).map_err(store_error)?;
             set("user_version", FORMAT)?;
         }
-        _ => return Err(StoreError::Corrupt("the file is no replica of this version".into())),
+        _ => return Err(StoreError::Corrupt(NOT_OURS.into())),
     }
     refuse_torn(path, &writer)?;
     let progress = progress(&writer)?;
     let inode = inode(path).ok_or_else(|| StoreError::Unavailable("the replica was removed while it was opened".into()))?;
     let readers = Arc::new(Readers::new(path, &options));
-    Ok(Opened { file: File { readers, writer: Mutex::new(writer), inode }, progress })
+    Ok(Opened { file: File { readers, writer: Mutex::new(writer), inode }, progress, was_damaged: false })
 }
 
 /// Not mapped: a page that the disk cannot read, or a file cut short under us, would end the process instead of the read.

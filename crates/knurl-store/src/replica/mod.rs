@@ -173,7 +173,9 @@ impl Replica {
     }
 
     fn open_file(&self) -> Result<()> {
-        let Opened { file, progress } = file::open(&self.inner.path)?;
+        let Opened { file, progress, was_damaged } = file::open(&self.inner.path)?;
+        // Copied anew without a word otherwise: a disk that does this does it again.
+        self.inner.failures.fetch_add(u64::from(was_damaged), SeqCst);
         *self.inner.file.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(file));
         self.inner.damaged.store(false, SeqCst);
         self.inner.unwell.store(false, SeqCst);

@@ -59,6 +59,19 @@ async fn a_flipped_bit_anywhere_never_makes_it_answer_wrongly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_that_is_thrown_away_is_counted_and_one_that_is_not_there_is_not() {
+    let town = Town::new().await;
+    let file = whole(&town).await;
+    fs::write(town.path(), &file[..4_096]).unwrap();
+    for failures in [1, 0] {
+        let replica = Replica::open(&town.path(), Instant::now());
+        assert_eq!(replica.failures(), failures);
+        replica.close().await;
+        fs::remove_file(town.path()).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_file_cut_off_anywhere_is_copied_anew() {
     let town = Town::new().await;
     let file = whole(&town).await;

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{
     args::Global,
+    checksum,
     failure::Failure,
     now,
     open::{Database, existing, load},
@@ -71,7 +72,13 @@ pub(super) fn run(global: &Global, out: Out, args: &BackupArgs) -> Result<ExitCo
 fn make(source: &Path, dest: &Path) -> Result<CopyShape, Failure> {
     let began = Instant::now();
     let scratch = Scratch::databases(&[&partial(dest)])?;
+    checksum::remove(dest)?;
     let verified = copy(source, dest)?;
+    checksum::write(dest).inspect_err(|_| {
+        // Neither is left: what failed must not look like a backup. That it failed is already said.
+        let _ = std::fs::remove_file(dest);
+        let _ = checksum::remove(dest);
+    })?;
     drop(scratch);
     CopyShape::new(dest, &verified, began)
 }

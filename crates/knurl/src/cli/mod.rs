@@ -7,6 +7,7 @@
 mod args;
 mod audit;
 mod backup;
+mod checksum;
 mod config;
 mod doctor;
 mod export;

@@ -1,7 +1,7 @@
 //! `knurl restore`: a verified backup takes the database's place in one step, and what it replaces is kept.
 //!
 //! Promised: at every instant the database's path names either the old one or the restored one, whole. Refused: a backup that does not
-//! verify; a directory a server (or another command) has open, or a database that any other program holds.
+//! verify, or is not what its checksum was made of; a directory a server (or another command) has open, or a database that any other program holds.
 
 use std::{
     fs::File,
@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::{
     args::Global,
     backup::{self, CopyShape},
+    checksum,
     failure::{Failure, chain},
     open::{Database, load, prepare, runtime},
     out::Out,
@@ -50,6 +51,7 @@ pub(super) fn run(global: &Global, out: Out, args: &RestoreArgs) -> Result<ExitC
     if database.exists() && !args.force {
         return Err(Failure::failed(format!("{} is there already; --force replaces it (and keeps it beside)", database.display())));
     }
+    checksum::check(&args.source)?;
     let promised =
         sqlite::verify(&args.source).map_err(|error| Failure::failed(format!("{}: {}", args.source.display(), chain(&error))))?;
     prepare(&config, Database::MayCreate)?;

@@ -221,3 +221,23 @@ fn whatever_is_written_only_its_owner_may_read() {
         assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
     }
 }
+
+#[test]
+fn a_backup_in_which_one_bit_is_another_one_is_refused_and_one_without_its_checksum_is_not() {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://a.example/of-this-length", "--code", "one"]);
+    knurl.ok(&["backup", "copy.db"]);
+    let mut bytes = fs::read(knurl.path("copy.db")).unwrap();
+    let letter = bytes.windows(15).position(|window| window == b"a.example/of-th").unwrap();
+    bytes[letter] ^= 1;
+    // SQLite finds nothing wrong with it.
+    fs::write(knurl.path("copy.db"), &bytes).unwrap();
+    let said = knurl.fails(1, &["restore", "--force", "copy.db"]);
+    assert!(said.contains("copy.db.sha256") && said.contains("take another backup"), "{said}");
+    assert!(knurl.ok(&["link", "list"]).contains("https://a.example/of-this-length"), "the database stays");
+    fs::remove_file(knurl.path("copy.db.sha256")).unwrap();
+    knurl.ok(&["restore", "--force", "copy.db"]);
+    // Replaced, it has the new one's.
+    knurl.ok(&["backup", "copy.db", "--force"]);
+    knurl.ok(&["restore", "--force", "copy.db"]);
+}

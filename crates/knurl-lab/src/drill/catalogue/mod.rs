@@ -1,0 +1,38 @@
+//! The catalogue: every drill, by family.
+//!
+//! Promised: names are unique; each drill names a section of `docs/failures.md`, alerts of `deploy/prometheus/rules/` and metrics of the
+//! product. A test reads all of them.
+
+mod disk;
+mod nodes;
+mod postgres;
+mod redis;
+mod traffic;
+mod upkeep;
+
+use super::Drill;
+
+/// In the order of the Failure Manual.
+pub fn all() -> Vec<Drill> {
+    let families: [&[Drill]; 6] =
+        [&nodes::DRILLS, &postgres::DRILLS, &redis::DRILLS, &disk::DRILLS, &traffic::DRILLS, &upkeep::DRILLS];
+    families.concat()
+}
+
+/// `all`, `short`, or names; the name that is none.
+pub fn named(names: &[String]) -> Result<Vec<Drill>, String> {
+    let drills = all();
+    let mut chosen: Vec<Drill> = Vec::new();
+    for name in names {
+        let found: Vec<Drill> = drills
+            .iter()
+            .filter(|drill| name == "all" || drill.name == name || (name == "short" && drill.is_short))
+            .copied()
+            .collect();
+        if found.is_empty() {
+            return Err(name.clone());
+        }
+        chosen.extend(found.into_iter().filter(|drill| chosen.iter().all(|other| other.name != drill.name)).collect::<Vec<_>>());
+    }
+    Ok(chosen)
+}

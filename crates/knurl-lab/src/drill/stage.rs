@@ -1,0 +1,159 @@
+//! The stage: what a drill's functions may touch, and how all of it is made whole again.
+//!
+//! Promised: [`Stage::heal`] may be called at any time and any number of times; afterwards no prop of the drill is left, every way is whole,
+//! servers run and nodes serve, as far as they can. Dropped, everything of it is ended.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::interrupt;
+use crate::{
+    fleet::{FleetError, Node},
+    promise::{books::Ledger, stand::Stand},
+    servers::{Nginx, Postgres, Redis},
+};
+
+/// What hurts for as long as it is there.
+pub trait Prop: fmt::Debug + Send {}
+impl<T: fmt::Debug + Send> Prop for T {}
+
+#[derive(Debug)]
+pub struct Stage {
+    pub stand: Stand,
+    pub front: Option<Nginx>,
+    pub seed: u64,
+    /// What clients beside the load were told.
+    pub ledger: Ledger,
+    pub ticks: u64,
+    /// A drill's own figures, and what it did not like.
+    pub notes: Vec<(String, Value)>,
+    pub findings: Vec<String>,
+    /// Directories and files that a drill's later functions need.
+    pub paths: Vec<PathBuf>,
+    /// Nodes that are to stay as they are when all heals.
+    pub gone: Vec<usize>,
+    /// A PostgreSQL beside the stand's.
+    pub second: Option<Postgres>,
+    props: Vec<Box<dyn Prop>>,
+}
+
+impl Stage {
+    pub(super) fn new(stand: Stand, front: Option<Nginx>, seed: u64) -> Self {
+        Self {
+            stand,
+            front,
+            seed,
+            ledger: Ledger::default(),
+            ticks: 0,
+            notes: Vec::new(),
+            findings: Vec::new(),
+            paths: Vec::new(),
+            gone: Vec::new(),
+            second: None,
+            props: Vec::new(),
+        }
+    }
+
+    /// Until it heals.
+    pub fn hold(&mut self, prop: impl Prop + 'static) {
+        self.props.push(Box::new(prop));
+    }
+
+    pub fn let_go(&mut self) {
+        while self.props.pop().is_some() {}
+    }
+
+    pub fn note(&mut self, name: &str, figure: impl Into<Value>) {
+        self.notes.push((name.to_owned(), figure.into()));
+    }
+
+    pub fn find(&mut self, finding: impl Into<String>) {
+        self.findings.push(finding.into());
+    }
+
+    pub fn node(&mut self, at: usize) -> &mut Node {
+        &mut self.stand.nodes[at]
+    }
+
+    pub fn postgres(&mut self) -> Result<&mut Postgres, FleetError> {
+        self.stand.postgres.as_mut().ok_or_else(|| broken("this stand has no PostgreSQL"))
+    }
+
+    pub fn redis(&mut self) -> Result<&mut Redis, FleetError> {
+        self.stand.redis.as_mut().ok_or_else(|| broken("this stand has no Redis"))
+    }
+
+    /// The process of a node that runs.
+    pub fn pid(&mut self, at: usize) -> Result<u32, FleetError> {
+        self.node(at).server().map(|server| server.pid()).ok_or_else(|| broken("the node does not run"))
+    }
+
+    pub fn signal(&mut self, at: usize, signal: Signal) -> Result<(), FleetError> {
+        match self.node(at).server() {
+            Some(server) => Ok(server.signal(signal)?),
+            None => Ok(()),
+        }
+    }
+
+    /// What a supervisor does: a node that has ended is started again.
+    pub fn supervise(&mut self) -> Result<(), FleetError> {
+        for node in &mut self.stand.nodes {
+            if !node.is_running() {
+                node.start()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes whatever was done.
+    pub fn heal(&mut self) -> Result<(), FleetError> {
+        self.let_go();
+        if let Some(postgres) = &mut self.stand.postgres {
+            postgres.resume();
+            if postgres.pid().is_none() {
+                postgres.start_again()?;
+            }
+        }
+        if let Some(redis) = &mut self.stand.redis {
+            redis.resume();
+            if redis.pid().is_none() {
+                redis.start_again()?;
+            }
+        }
+        self.stand.heal()?;
+        for at in 0..self.stand.nodes.len() {
+            if self.gone.contains(&at) {
+                continue;
+            }
+            self.signal(at, Signal::CONT)?;
+            if !self.node(at).is_running() {
+                self.node(at).start()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+pub fn broken(words: &str) -> FleetError {
+    FleetError::Io(std::io::Error::other(words.to_owned()))
+}
+
+/// Waits until it is so; an error when it does not come true, or somebody interrupts.
+pub fn wait(what: &str, within: Duration, mut is_so: impl FnMut() -> Result<bool, FleetError>) -> Result<Duration, FleetError> {
+    let began = Instant::now();
+    while !is_so()? {
+        interrupt::check()?;
+        if began.elapsed() > within {
+            return Err(broken(&format!("not within {within:?}: {what}")));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(began.elapsed())
+}

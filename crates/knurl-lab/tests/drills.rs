@@ -1,0 +1,114 @@
+//! The short set of drills passes, writes its pages, and a drill can fail. `make torture` runs all of them.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    path::Path,
+    process::{Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use knurl_lab::drill::{Verdict, catalogue, verdict::Outcome};
+
+fn drill(args: &[&str]) -> Output {
+    let mut command = knurl_lab::leash::command(env!("CARGO_BIN_EXE_knurl-lab"));
+    command.args(["drill", "run", "--json"]).args(args);
+    command.output().unwrap()
+}
+
+fn verdicts(output: &Output) -> Vec<Verdict> {
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_short_set_passes_and_every_alert_of_it_fires_in_time() {
+    let dir = tempfile::tempdir().unwrap();
+    // Most of a drill is waiting: all of them at once take as long as the longest.
+    let output = drill(&["short", "--jobs", "5", "--steady-s", "6", "--out", &dir.path().display().to_string()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let verdicts = verdicts(&output);
+    assert!(output.status.success(), "{said}\n{}", verdicts.iter().map(ToString::to_string).collect::<String>());
+    let short: Vec<_> = catalogue::all().into_iter().filter(|drill| drill.is_short).collect();
+    assert!((4..=6).contains(&short.len()) && verdicts.len() == short.len());
+    for verdict in &verdicts {
+        assert_eq!((verdict.ledger.links_lost, verdict.ledger.clicks_lost, verdict.ledger.clicks_double), (0, 0, 0), "{verdict}");
+        assert!(verdict.ledger.clicks > 100, "clients were at work: {verdict}");
+        assert!(verdict.alerts.iter().all(|alert| alert.firing_after_s.is_some()), "{verdict}");
+        page_is_whole(dir.path(), verdict);
+    }
+}
+
+/// One file that needs nothing else, with a plot.
+fn page_is_whole(dir: &Path, verdict: &Verdict) {
+    let page = fs::read_to_string(dir.join(format!("{}.html", verdict.drill))).unwrap();
+    assert!(page.contains("<svg") && page.contains("polyline") && page.contains("hurt"), "{page}");
+    assert!(!page.contains("<script") && !page.contains("href=\"http") && !page.contains("src="), "{page}");
+    let whole: Verdict = serde_json::from_str(&fs::read_to_string(dir.join(format!("{}.json", verdict.drill))).unwrap()).unwrap();
+    assert!(whole.series.iter().map(|tick| tick.redirects).sum::<u32>() > 100, "the plots have their seconds");
+}
+
+#[test]
+fn a_drill_in_which_nothing_is_hurt_fails_because_nobody_is_told() {
+    let output = drill(&["redis-stopped", "--unhurt", "--seen-within-s", "10", "--steady-s", "3"]);
+    let verdicts = verdicts(&output);
+    assert!(!output.status.success() && verdicts.len() == 1);
+    assert_eq!(verdicts[0].outcome, Outcome::Fail, "{}", verdicts[0]);
+    assert!(verdicts[0].findings[0].contains("KnurlRedisDown did not fire"), "{}", verdicts[0]);
+}
+
+#[test]
+fn a_name_that_is_no_drill_is_refused_before_anything_is_begun() {
+    let output = drill(&["node-killed", "node-kiled"]);
+    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no drill node-kiled"));
+}
+
+/// Of all processes there are: those that this one has started, they, and so on.
+fn family(of: u32) -> Vec<u32> {
+    let parent = |pid: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+    let pairs: Vec<(u32, u32)> = all.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut found = vec![of];
+    let mut next = 0;
+    while let Some(parent) = found.get(next).copied() {
+        found.extend(pairs.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+        next += 1;
+    }
+    found.split_off(1)
+}
+
+#[test]
+fn a_drill_that_is_told_to_stop_while_it_hurts_heals_says_so_and_leaves_nothing_behind() {
+    let mut command = knurl_lab::leash::command(env!("CARGO_BIN_EXE_knurl-lab"));
+    command.args(["drill", "run", "--json", "redis-stopped", "--steady-s", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut drill = knurl_lab::leash::spawn(command).unwrap();
+    let mut words = BufReader::new(drill.stderr.take().unwrap()).lines();
+    assert!(words.any(|line| line.unwrap().contains("Redis is killed")), "it began to hurt");
+    let started = family(drill.id());
+    assert!(started.len() > 5, "nodes, servers and Prometheus are at work: {started:?}");
+    let pid = rustix::process::Pid::from_raw(i32::try_from(drill.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let mut said = String::new();
+    drill.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(!drill.wait().unwrap().success());
+    let verdict: Verdict = serde_json::from_str(said.trim()).unwrap();
+    assert!(verdict.outcome == Outcome::Fail && verdict.findings.iter().any(|found| found.contains("interrupted")), "{verdict}");
+    assert_eq!((verdict.ledger.clicks_lost, verdict.ledger.clicks_double), (0, 0), "its books were settled: {verdict}");
+    // The kernel tells those that are left of their parent's death; who reaps them is nobody's business here.
+    let is_alive = |pid: &&u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while started.iter().any(|pid| is_alive(&pid)) && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(100));
+    }
+    let left: Vec<&u32> = started.iter().filter(is_alive).collect();
+    assert!(left.is_empty(), "{left:?} are still there");
+}
