@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::supervisor::{Job, Pause};
 use crate::clicks::{Drain, drain::Stepped};
 
+/// Waits between failures double: those of one who stops are under a second, all together.
+const FINISH_WAIT_MAX: Duration = Duration::from_millis(400);
+
 pub(super) struct DrainJob {
     pub(super) drain: Drain,
     pub(super) interval: Duration,
@@ -26,8 +29,14 @@ impl Job for DrainJob {
         self.drain.wanted().await;
     }
 
-    /// What the store does not take now stays in the spool for the next start.
+    /// A store that has only just begun to fail is tried again; what it does not take stays in the spool for the next start.
     async fn finish(&mut self) {
-        while self.drain.step().await == Stepped::More {}
+        loop {
+            match self.drain.step().await {
+                Stepped::More => {}
+                Stepped::Failed { wait } if wait < FINISH_WAIT_MAX => tokio::time::sleep(wait).await,
+                Stepped::CaughtUp | Stepped::Failed { .. } => return,
+            }
+        }
     }
 }
