@@ -295,7 +295,8 @@ fn run_on(recipe: &Recipe, input: &str) -> Result<()> {
 /// `servers/` in the target directory that this program was built into; else in the system's temporary directory.
 fn cache_dir() -> io::Result<PathBuf> {
     let program = std::env::current_exe()?;
-    let built_in = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
+    // Not by its CACHEDIR.TAG: who makes the directory before cargo does leaves none.
+    let built_in = program.ancestors().find(|dir| dir.join(".fingerprint").exists()).and_then(Path::parent);
     let dir = built_in.map_or_else(std::env::temp_dir, Path::to_owned).join("servers");
     fs::create_dir_all(&dir)?;
     Ok(dir)

@@ -48,7 +48,9 @@ mod tests {
     #[test]
     fn every_statement_is_known_by_its_files_stem() {
         for (stem, text) in sql::ALL {
-            assert_eq!(sql::name_of(text), *stem);
+            let name = sql::name_of(text);
+            let is_same = |(other, same): &(&str, &str)| *other == name && same == text && stem.starts_with("moving_");
+            assert!(name == *stem || sql::ALL.iter().any(is_same), "{stem} is called {name}");
         }
         let many = super::super::rows::texts(sql::LINK_INSERT);
         assert_eq!(sql::name_of(&many[0]), "link_insert", "however many rows it has");

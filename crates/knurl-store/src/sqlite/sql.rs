@@ -150,7 +150,8 @@ queries! {
 /// The stem of a statement's file; also of one that [`super::rows`] has given more rows than the file has.
 pub(super) fn name_of(text: &str) -> &'static str {
     let is_it = |known: &str| text == known || known.trim_end().rsplit_once('\n').is_some_and(|(head, _)| text.starts_with(head));
-    let exact = ALL.iter().find(|(_, known)| *known == text);
+    // A move's may be somebody else's to the letter: then it has that one's name.
+    let exact = ALL.iter().filter(|(_, known)| *known == text).min_by_key(|(stem, _)| stem.starts_with("moving_"));
     exact.or_else(|| ALL.iter().find(|(_, known)| is_it(known))).map_or("statement", |(stem, _)| stem)
 }
 
