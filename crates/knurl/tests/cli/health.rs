@@ -55,7 +55,9 @@ fn where_no_server_has_served_yet_the_configured_address_is_asked() {
     let rude = std::thread::spawn(move || {
         let (mut peer, _) = other.accept().unwrap();
         std::io::Write::write_all(&mut peer, b"SSH-2.0-somebody\r\n\r\n").unwrap();
-        std::io::Read::read(&mut peer, &mut [0; 512]).unwrap();
+        // What it was asked, to the end: a close with something unread is a reset, which overtakes what was said.
+        peer.shutdown(std::net::Shutdown::Write).unwrap();
+        std::io::copy(&mut peer, &mut std::io::sink()).unwrap();
     });
     let knurl = Knurl::new().with("KNURL_METRICS_LISTEN", &addr);
     let said = knurl.fails(1, &["health"]);
