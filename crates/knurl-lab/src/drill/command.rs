@@ -93,20 +93,28 @@ pub fn run(command: &DrillCommand) -> Result<ExitCode, Failed> {
 }
 
 fn list(json: bool) -> Result<ExitCode, Failed> {
+    match write_list(&mut std::io::stdout().lock(), json) {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn write_list(out: &mut impl std::io::Write, json: bool) -> std::io::Result<()> {
     for drill in catalogue::all() {
         if json {
             let line = serde_json::json!({
                 "drill": drill.name, "failure": drill.failure, "hypothesis": drill.hypothesis, "harm": drill.harm,
                 "alerts": drill.alerts, "metrics": drill.metrics, "short": drill.is_short,
             });
-            println!("{line}");
+            writeln!(out, "{line}")?;
         } else {
             let fires = if drill.alerts.is_empty() { "nothing may fire".to_owned() } else { drill.alerts.join(", ") };
             let short = if drill.is_short { " (short)" } else { "" };
-            println!("{}{short}: {fires}\n    {}", drill.name, drill.hypothesis);
+            writeln!(out, "{}{short}: {fires}\n    {}", drill.name, drill.hypothesis)?;
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn one(args: &OneDrill) -> Result<ExitCode, Failed> {

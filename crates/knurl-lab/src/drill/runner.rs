@@ -313,6 +313,10 @@ impl Play<'_> {
             match self.alarm.of(alert).firing_at {
                 None => stage.find(format!("{alert} did not fire within {:?}", self.spec.seen_within)),
                 Some(at) if at < self.moments.hurt_s => stage.find(format!("{alert} fired before anything was done")),
+                Some(at) if at - self.moments.hurt_s > self.spec.seen_within.as_secs_f64() => {
+                    let (after, within) = (at - self.moments.hurt_s, self.spec.seen_within);
+                    stage.find(format!("{alert} fired only after {after:.1} s, not within {within:?}"));
+                }
                 Some(_) => {}
             }
         }
