@@ -102,26 +102,27 @@ pub(super) async fn write(tx: &Tx<'_>, rolled: &RolledUp) -> Result<()> {
     }
     tx.prepare(&QUERIES).await?;
     let clicked = hold_links(tx, &rolled.totals).await?;
-    let new = merge(&rolled.of_links, Stored::of(tx, &rolled.of_links, |link| clicked.contains(&link)).await?).await?;
+    let before = |link| clicked.get(&link).copied().unwrap_or(0);
+    let new = merge(&rolled.of_links, Stored::of(tx, &rolled.of_links, before).await?).await?;
     let (written, held, stored) =
-        join3(new.write(tx), tx.execute(sql::ROLL_UPS_OF_ALL_LOCK, &[]), Stored::of(tx, &rolled.of_all, |_| true)).await;
+        join3(new.write(tx), tx.execute(sql::ROLL_UPS_OF_ALL_LOCK, &[]), Stored::of(tx, &rolled.of_all, |_| i64::MAX)).await;
     written?;
     held?;
     merge(&rolled.of_all, stored?).await?.write(tx).await
 }
 
-/// Returns the links that had clicks before this batch. Of the others nothing is stored, and nobody need look: every roll-up is written by
-/// whoever has added to its link's total in the same transaction.
-async fn hold_links(tx: &Tx<'_>, totals: &[(i64, Total)]) -> Result<HashSet<i64>> {
+/// Returns the links that had clicks before this batch, and how many. Of the others nothing is stored, and nobody need look: every roll-up
+/// is written by whoever has added to its link's total in the same transaction.
+async fn hold_links(tx: &Tx<'_>, totals: &[(i64, Total)]) -> Result<HashMap<i64, i64>> {
     let column = |of: fn(&(i64, Total)) -> i64| totals.iter().map(of).collect::<Vec<_>>();
     let (links, sums) = (column(|(link, _)| *link), column(|(_, total)| total.total));
     let (human, last) = (column(|(_, total)| total.human), column(|(_, total)| total.last_click_at));
-    let mut clicked = HashSet::with_capacity(totals.len());
+    let mut clicked = HashMap::with_capacity(totals.len());
     for row in &tx.rows(sql::TOTAL_ADD, &[&links, &sums, &human, &last]).await? {
         let (link, now): (i64, i64) = (get(row, 0)?, get(row, 1)?);
-        let added = totals.binary_search_by_key(&link, |(link, _)| *link).map(|at| totals[at].1.total);
-        if added != Ok(now) {
-            clicked.insert(link);
+        let added = totals.binary_search_by_key(&link, |(link, _)| *link).map_or(0, |at| totals[at].1.total);
+        if added != now {
+            clicked.insert(link, now - added);
         }
     }
     Ok(clicked)
@@ -151,12 +152,12 @@ struct StoredReferrers {
 }
 
 impl Stored {
-    /// Of those links that may have any.
-    async fn of(tx: &Tx<'_>, sums: &Sums, may_have: impl Fn(i64) -> bool) -> Result<Self> {
+    /// Of the links that had clicks before: `clicks` says how many.
+    async fn of(tx: &Tx<'_>, sums: &Sums, clicks: impl Fn(i64) -> i64) -> Result<Self> {
         let (hours, days, referrers) = join3(
-            units(tx, sql::HOUR_SKETCH, &sums.hours, &may_have),
-            units(tx, sql::DAY_SKETCH, &sums.days, &may_have),
-            count_referrers(tx, sums, &may_have),
+            units(tx, sql::HOUR_SKETCH, &sums.hours, &clicks),
+            units(tx, sql::DAY_SKETCH, &sums.days, &clicks),
+            count_referrers(tx, sums, &clicks),
         )
         .await;
         let mut stored = Self { hours: hours?, days: days?, referrers: referrers? };
@@ -185,16 +186,22 @@ async fn units(
     tx: &Tx<'_>,
     query: Query,
     sums: &[(UnitKey, Tally)],
-    may_have: impl Fn(i64) -> bool,
+    clicks: impl Fn(i64) -> i64,
 ) -> Result<HashMap<UnitKey, StoredUnit>> {
-    let (links, units): (Vec<i64>, Vec<i64>) = sums.iter().map(|(key, _)| *key).filter(|key| may_have(key.0)).unzip();
+    let (links, units): (Vec<i64>, Vec<i64>) = sums.iter().map(|(key, _)| *key).filter(|key| clicks(key.0) > 0).unzip();
     let found = tx.rows(query, &[&links, &units]).await?;
     let unit = |row| Ok(((get(row, 0)?, get(row, 1)?), StoredUnit { sketch: get(row, 2)?, agents: get(row, 3)? }));
     found.iter().map(unit).collect()
 }
 
-async fn count_referrers(tx: &Tx<'_>, sums: &Sums, may_have: impl Fn(i64) -> bool) -> Result<HashMap<UnitKey, StoredReferrers>> {
-    let (links, days): (Vec<i64>, Vec<i64>) = sums.referrers.iter().map(|(key, _)| *key).filter(|key| may_have(key.0)).unzip();
+/// Of days that may be full by now: a link never had more referrers than clicks.
+async fn count_referrers(tx: &Tx<'_>, sums: &Sums, clicks: impl Fn(i64) -> i64) -> Result<HashMap<UnitKey, StoredReferrers>> {
+    let may_be_full = |new: &Referrers, key: &UnitKey| clicks(key.0).saturating_add(new.len() as i64) > REFERRERS_MAX;
+    let (links, days): (Vec<i64>, Vec<i64>) =
+        sums.referrers.iter().filter(|(key, new)| may_be_full(new, key)).map(|(key, _)| *key).unzip();
+    if links.is_empty() {
+        return Ok(HashMap::new());
+    }
     let found = tx.rows(sql::REFERRERS_COUNT, &[&links, &days]).await?;
     let counted = |row| Ok(((get(row, 0)?, get(row, 1)?), StoredReferrers { count: get(row, 2)?, known: HashSet::new() }));
     found.iter().map(counted).collect()
