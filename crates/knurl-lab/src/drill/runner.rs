@@ -47,8 +47,9 @@ const OF_A_STARVED_MACHINE: [&str; 5] =
     ["KnurlRuntimeSilent", "KnurlDependencyFlapping", "KnurlRedisDown", "KnurlDatabaseSlow", "KnurlFsyncSlow"];
 /// Of the time, in percent, in which somebody waited for CPU.
 const STARVED_PERCENT: f64 = 40.0;
-/// A machine that several drills share keeps a healthy database silent for 50 ms now and then, and creates are refused for it: one in so many may.
-const REFUSED_OF: usize = 20;
+/// A machine that several drills share keeps a healthy database silent for a fifth of a second now and then, and creates are refused for it: one
+/// in so many may.
+const REFUSED_OF: usize = 100;
 const LINKS: usize = 50;
 /// A link acknowledged so long before is known to all nodes.
 const KNOWN_FOR: Duration = Duration::from_secs(4);

@@ -30,7 +30,7 @@ use super::{
 use crate::{StoreError, store::Result};
 
 /// A create that waits so long for its answer has the server asked whether it answers at all. With [`pulse`]'s patience it is what a create
-/// waits at most for a server that hangs: less than 50 ms.
+/// waits at most for a server that has begun to hang: a quarter of a second. Those after it are refused at once.
 const DOUBT_AFTER: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]

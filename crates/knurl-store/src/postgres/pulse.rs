@@ -22,28 +22,38 @@ const BEAT: Duration = Duration::from_millis(500);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A server that owes an answer and gives none to anybody for so long is silent, unless it was slower than that lately.
-const PATIENCE_MIN: Duration = Duration::from_millis(30);
+/// A server that owes an answer and gives none to anybody for so long is silent, unless it was slower than that lately. With 30 ms, machines
+/// that had too much to do were taken for dead ones all day.
+const PATIENCE_MIN: Duration = Duration::from_millis(200);
 /// Waited in so many parts: where this machine is so busy that we come late ourselves, what has come meanwhile is seen in the next part.
 const PATIENCE_PARTS: u32 = 6;
 /// So often the slowest answer of late.
 const PATIENCE_OF_LATE: u32 = 4;
+const HALF_FORGOTTEN_IN: Duration = Duration::from_secs(300);
 
 /// Where all connections are at work: how often it is looked whether one of them was answered.
 const HEAR_EVERY: Duration = Duration::from_millis(10);
 
-/// How long the server took to say next to nothing, lately: the slowest, of which each faster one makes an eighth of the difference forgotten.
-/// Whoever shares a machine with too much else answers late now and then, and is not silent.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lately(Duration);
+/// How long the server took to say next to nothing, lately: the slowest, of which half is forgotten in [`HALF_FORGOTTEN_IN`]. Whoever
+/// shares a machine with too much else answers late now and then, and is not silent: it is taken for that once, and not every few seconds.
+#[derive(Clone, Copy, Debug)]
+struct Lately {
+    slowest: Duration,
+    at: Instant,
+}
 
 impl Lately {
-    fn took(&mut self, took: Duration) {
-        self.0 = if took > self.0 { took } else { took + (self.0 - took) / 8 * 7 };
+    fn new(at: Instant) -> Self {
+        Self { slowest: Duration::ZERO, at }
+    }
+
+    fn took(&mut self, took: Duration, at: Instant) {
+        let halves = (at - self.at).as_secs_f64() / HALF_FORGOTTEN_IN.as_secs_f64();
+        *self = Self { slowest: took.max(self.slowest.mul_f64((-halves).exp2())), at };
     }
 
     fn patience(self) -> Duration {
-        PATIENCE_MIN.max(self.0.saturating_mul(PATIENCE_OF_LATE))
+        PATIENCE_MIN.max(self.slowest.saturating_mul(PATIENCE_OF_LATE))
     }
 }
 
@@ -51,7 +61,7 @@ impl Lately {
 pub(super) async fn run(inner: Arc<Inner>, mut migrated: bool) {
     let mut connection = None;
     let mut failures = 0;
-    let mut lately = Lately::default();
+    let mut lately = Lately::new(Instant::now());
     let mut is_guest = false;
     // At once: without a connection of its own it would hear too late that the server is silent.
     inner.alarm.notify_one();
@@ -152,7 +162,8 @@ async fn ask(inner: &Inner, connection: &Connection, lately: &mut Lately) -> Res
     let answer = timeout(inner.options.hung_after, connection.client.simple_query("show transaction_read_only"));
     let answer = listen(inner, lately.patience(), answer).await;
     let answer = answer.map_err(|_| unavailable("PostgreSQL hangs"))?.map_err(store_error)?;
-    lately.took(asked.elapsed());
+    let answered = Instant::now();
+    lately.took(answered - asked, answered);
     Ok(answer)
 }
 
@@ -201,21 +212,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patience_grows_at_once_with_a_slow_answer_and_is_as_ever_after_many_fast_ones() {
-        let mut lately = Lately::default();
-        let fast = Duration::from_micros(200);
-        lately.took(fast);
+    fn patience_grows_at_once_with_a_slow_answer_and_is_as_ever_minutes_later() {
+        let (began, fast) = (Instant::now(), Duration::from_micros(200));
+        let mut lately = Lately::new(began);
+        lately.took(fast, began);
         assert_eq!(lately.patience(), PATIENCE_MIN);
-        lately.took(Duration::from_secs(1));
-        assert_eq!(lately.patience(), Duration::from_secs(4));
-        // Two seconds later.
-        for _ in 0..4 {
-            lately.took(fast);
-        }
-        assert!(lately.patience() > Duration::from_secs(2), "{lately:?}");
-        for _ in 0..40 {
-            lately.took(fast);
-        }
+        lately.took(Duration::from_millis(200), began);
+        assert_eq!(lately.patience(), Duration::from_millis(800));
+        // However often it is asked meanwhile.
+        (1..=600).for_each(|part| lately.took(fast, began + HALF_FORGOTTEN_IN / 600 * part));
+        let halved = lately.patience().as_millis();
+        assert!((399..=401).contains(&halved), "{lately:?}");
+        lately.took(fast, began + HALF_FORGOTTEN_IN * 10);
         assert_eq!(lately.patience(), PATIENCE_MIN);
     }
 
