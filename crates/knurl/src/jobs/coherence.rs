@@ -99,3 +99,37 @@ impl CoherenceJob {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use knurl_lab::servers::Postgres;
+    use knurl_store::postgres::{PostgresOptions, PostgresStore};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_processes_left_behind_is_added_up_once_in_so_many_looks() {
+        let server = Postgres::start().unwrap();
+        let options = PostgresOptions::from_url(&server.url()).unwrap();
+        let store = Arc::new(PostgresStore::open(&options).await.unwrap());
+        server.sql("insert into counters select 'edits ' || md5(n::text), 3, n from generate_series(1, 300) n").unwrap();
+        let left = || server.sql("select count(*), sum(value) from counters where name like 'edits %'").unwrap();
+        let mut job = CoherenceJob {
+            store: Arc::<PostgresStore>::clone(&store),
+            resolver: None,
+            on_foreign_change: Arc::new(|| Box::pin(async { Ok(()) })),
+            interval: Duration::from_millis(500),
+            metrics: Arc::new(Metrics::new()),
+            seen: None,
+            looks: FOLD_EVERY_LOOKS - 2,
+            behind: false,
+            away: false,
+        };
+        job.step().await;
+        assert_eq!((job.looks, &*left()), (FOLD_EVERY_LOOKS - 1, "300|45150"));
+        job.step().await;
+        assert_eq!((job.looks, &*left()), (0, "1|45150"));
+        assert_eq!(job.seen, Some(45_150));
+        store.close().await;
+    }
+}
