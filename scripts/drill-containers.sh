@@ -50,7 +50,7 @@ say "a Docker daemon of our own ($(docker version --format '{{.Server.Version}}'
 
 [ $# -gt 0 ] || set -- all --jobs "${DRILL_JOBS:-3}"
 # In a session of its own: the terminal's Ctrl-C is ours, and is handed on once.
-PATH=/usr/bin:$PATH setsid nsenter --target "$pid_inside" --net --mount --pid -- "$lab" drill run "$@" --containers &
+PATH=/usr/bin:$PATH setsid nsenter --target "$pid_inside" --net --mount --pid --wd="$root_dir" -- "$lab" drill run "$@" --containers &
 running=$!
 # A signal ends a wait, and not what is waited for.
 failed=0
