@@ -1,6 +1,6 @@
 # What a newcomer types. Everything stands in scripts/, which can be run without make.
 .DEFAULT_GOAL := help
-.PHONY: help run fleet test lint fuzz drill torture bench load image stack-test
+.PHONY: help run fleet test lint fuzz drill drill-containers torture bench load image stack-test
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -22,6 +22,9 @@ fuzz: ## fuzz every target for FUZZ_SECONDS (600)
 
 drill: ## make failures on purpose and see that each is survived, seen and healed: the short set (DRILL_ARGS: names or `all`, and options of `knurl-lab drill run`)
 	@scripts/drill.sh $(DRILL_ARGS)
+
+drill-containers: ## the drills on nodes in containers, which Docker restarts: all that can (DRILL_ARGS; needs root; docs/guide/chaos.md)
+	@scripts/drill-containers.sh $(DRILL_ARGS)
 
 torture: ## the long runs, some hours: 10 000 kills, 10 000 simulated stories, then every drill, then every promise: p9 p10 p14 p3 p4 p5 p8 p22 p23 ledger (KILLS, STORIES, SEED)
 	@scripts/torture.sh

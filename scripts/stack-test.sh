@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # `make stack-test`: compose.prod.yaml for real, in containers of this machine: up, used, hurt, audited, taken down. Needs root.
 #
-# Promised: a Docker daemon of its own, whose data, network and processes end with us however we end (its own namespaces of network, mounts
-# and processes: killing the first process of them kills all), so that no other daemon, no firewall rule and no port of this machine is
-# touched; nothing leaves the machine; every wait has an end; exit code 0 only where everything held. The last run is recorded in docs/drills/stack.md.
+# Promised: a Docker daemon of its own that ends with us however we end (scripts/daemon.sh); nothing leaves the machine; every wait has an
+# end; exit code 0 only where everything held. The last run is recorded in docs/drills/stack.md.
 # What is not tried: see scripts/stack-images.sh. Options: `--record` writes that page; STACK_PREBUILT=1
 # takes dist/ as it is; STACK_KEEP=1 leaves the logs.
 set -euo pipefail
@@ -15,11 +14,9 @@ record=no
 [ "${1:-}" != --record ] || record=yes
 
 work_dir=$(mktemp -d /tmp/knurl-stack-XXXXXX)
-inside=             # the process that holds the namespaces
-pid_inside=         # dockerd's own namespace of processes, seen from here
+source scripts/daemon.sh
 clicker=
 began=$SECONDS
-cgroup=/$(basename "$work_dir")
 
 tidy_up() {
   local code=$?
@@ -30,10 +27,7 @@ tidy_up() {
     compose logs --tail=15 >&2 2>/dev/null || true
     tail -5 "$work_dir/dockerd.log" >&2 || true
   fi
-  # Everything in there dies with its first process; mounts and network go with the last.
-  [ -z "$inside" ] || { kill -KILL "$inside" 2>/dev/null && wait "$inside" 2>/dev/null; } || true
-  # Empty by now.
-  find /sys/fs/cgroup -depth -type d -path "/sys/fs/cgroup/*$cgroup*" -exec rmdir {} + 2>/dev/null || true
+  end_daemon
   if [ -n "${STACK_KEEP:-}" ]; then say "logs are in $work_dir"; rm -rf "$work_dir/docker"; else rm -rf "$work_dir"; fi
   exit "$code"
 }
@@ -41,43 +35,8 @@ trap tidy_up EXIT
 trap 'exit 130' INT TERM
 
 step() { printf '%4d s  %s\n' $((SECONDS - began)) "$*" | tee -a "$work_dir/steps"; }
-fail() { say "FAILED: $*"; exit 1; }
-
-# eventually SECONDS WHAT COMMAND...
-eventually() {
-  local until=$((SECONDS + $1)) what=$2
-  shift 2
-  until "$@" >/dev/null 2>&1; do
-    [ "$SECONDS" -lt "$until" ] || fail "not in time: $what"
-    sleep 0.5
-  done
-}
-
-# -- The daemon ---------------------------------------------------------------------------------------------------------------------
-
-need_docker() {
-  need_debian dockerd docker.io || return 1
-  need_debian docker-compose docker-compose && need_debian iptables iptables && need_debian ip iproute2 && need_debian curl curl
-}
-
-enter() { nsenter --target "$pid_inside" --net --mount --pid -- "$@"; }
-export DOCKER_HOST="unix://$work_dir/docker.sock" DOCKER_BUILDKIT=1 COMPOSE_DOCKER_CLI_BUILD=1
-# Debian's own client: another one that stands before it in PATH may be of another time.
-docker() { /usr/bin/docker "$@"; }
+need_docker() { need_daemon && need_debian docker-compose docker-compose && need_debian curl curl; }
 compose() { docker-compose --project-directory "$root_dir" --project-name knurlstack -f "$work_dir/compose.yaml" "$@"; }
-
-start_daemon() {
-  mkdir "$work_dir/docker"
-  # Whoever kills us kills unshare, and with it the first process inside, and with that all of them.
-  setpriv --pdeathsig KILL -- unshare --net --mount --pid --fork --kill-child --mount-proc -- sh -ec "
-    ip link set lo up
-    exec dockerd --data-root '$work_dir/docker' --exec-root '$work_dir/exec' --pidfile '$work_dir/docker.pid' --host 'unix://$work_dir/docker.sock' \
-      --cgroup-parent '$cgroup'
-  " >"$work_dir/dockerd.log" 2>&1 &
-  inside=$!
-  eventually 60 'the Docker daemon answers' docker info
-  pid_inside=$(pgrep -P "$inside" | head -1)
-}
 
 # -- The stack ------------------------------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir "
 "$lab" promise ledger --kills 1000 --seed "$seed" || failed=1
 # Containers: needs root and Debian; TORTURE_STACK=no leaves it out.
 if [ "${TORTURE_STACK:-yes}" = yes ]; then
+  DRILL_LAB=$lab scripts/drill-containers.sh all --jobs "${DRILL_JOBS:-3}" --seed "$seed" --out "$target_dir/torture/drills-containers" || failed=1
   scripts/stack-test.sh || failed=1
 fi
 exit $failed

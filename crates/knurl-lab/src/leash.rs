@@ -3,13 +3,14 @@
 //! Promised: dropping a [`Leashed`] kills the child and waits for it, also while a panic unwinds; where nothing is dropped, because we were
 //! killed ourselves, the kernel kills the child once it has become its program: whoever is killed within the millisecond before leaves it
 //! behind. Refused: a command that was not made by [`command`], which nothing would tell of our death. clippy.toml bans `Command::spawn` everywhere else.
+//! What is no child of ours, and so cannot be held by one (a container is its daemon's), is taken away by a [`Will`].
 
 use std::{
     ffi::OsStr,
     io,
     ops::{Deref, DerefMut},
     os::unix::process::CommandExt as _,
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         mpsc::{self, Sender},
@@ -85,6 +86,27 @@ impl Drop for Leashed {
     fn drop(&mut self) {
         // Already ended: nothing to do, and nobody to tell.
         let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A command that is run when this is dropped, and all the same where we are killed.
+#[derive(Debug)]
+pub struct Will(Child);
+
+/// A shell waits for the end of a pipe that only we hold, and then becomes the command: it has to outlive us by that much.
+pub fn will(program: &str, args: &[&str]) -> io::Result<Will> {
+    let mut executor = signalled("clear", &[], "sh");
+    executor.args(["-c", "read -r _; exec timeout \"$@\"", "sh", EXECUTED_WITHIN_S, program]).args(args);
+    executor.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    spawn_for_life(executor).map(Will)
+}
+
+const EXECUTED_WITHIN_S: &str = "60";
+
+impl Drop for Will {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
         let _ = self.0.wait();
     }
 }

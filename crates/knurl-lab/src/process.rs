@@ -45,7 +45,7 @@ pub enum ProcessError {
 }
 
 /// How to start the product.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch {
     pub binary: PathBuf,
     /// Holds `data/` and `server.log`.
@@ -58,7 +58,7 @@ pub struct Launch {
 }
 
 /// What a server is started with where its launch does not say otherwise.
-const SERVE_ENV: [(&str, &str); 3] =
+pub(crate) const SERVE_ENV: [(&str, &str); 3] =
     [("KNURL_AUTH", "open"), ("KNURL_LISTEN", "127.0.0.1:0"), ("KNURL_METRICS_LISTEN", "127.0.0.1:0")];
 
 impl Launch {

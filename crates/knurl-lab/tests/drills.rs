@@ -14,7 +14,7 @@ use knurl_lab::drill::{Verdict, catalogue, verdict::Outcome};
 
 fn drill(args: &[&str]) -> Output {
     let mut command = knurl_lab::leash::command(env!("CARGO_BIN_EXE_knurl-lab"));
-    command.args(["drill", "run", "--json"]).args(args);
+    command.args(["drill", "run", "--json"]).args(args).env("DOCKER_HOST", "unix:///nowhere");
     command.output().unwrap()
 }
 
@@ -64,6 +64,36 @@ fn a_name_that_is_no_drill_is_refused_before_anything_is_begun() {
     let output = drill(&["node-killed", "node-kiled"]);
     assert!(!output.status.success() && output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).contains("no drill node-kiled"));
+}
+
+#[test]
+fn what_is_only_for_processes_is_refused_in_containers_by_its_name_and_why() {
+    let refused = |args: &[&str]| {
+        let output = drill(args);
+        assert!(!output.status.success() && output.stdout.is_empty());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let only: Vec<_> = catalogue::all().into_iter().filter(|drill| drill.process_only.is_some()).collect();
+    assert!(!only.is_empty());
+    for drill in &only {
+        let said = refused(&["node-killed", drill.name, "--containers"]);
+        let why = drill.process_only.unwrap();
+        assert!(said.lines().count() == 1 && said.contains(drill.name) && said.contains(why), "{said}");
+    }
+    // No daemon is there: that is said before anything is begun, too, and what is wanted is not taken for the name of a drill.
+    let said = refused(&["--containers", "node-killed"]);
+    assert!(said.lines().count() == 1 && said.contains("make drill-containers"), "{said}");
+}
+
+#[test]
+fn all_in_containers_is_all_but_what_is_only_for_processes_and_the_list_says_so() {
+    let all = ["all".to_owned()];
+    let boxed = catalogue::in_containers(&all, catalogue::named(&all).unwrap()).unwrap();
+    let only = catalogue::all().len() - boxed.len();
+    assert!(boxed.len() > 35 && boxed.iter().all(|drill| drill.process_only.is_none()));
+    let mut list = knurl_lab::leash::command(env!("CARGO_BIN_EXE_knurl-lab"));
+    let said = String::from_utf8(list.args(["drill", "list"]).output().unwrap().stdout).unwrap();
+    assert_eq!(said.matches("    Not in containers: ").count(), only, "{said}");
 }
 
 /// Of all processes there are: those that this one has started, they, and so on.

@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     panic::{AssertUnwindSafe, catch_unwind},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use knurl_lab::leash;
 const LONG: Duration = Duration::from_secs(60);
 /// Says so to the test that is run again as a process of its own.
 const IS_PARENT: &str = "LEASH_TEST_IS_PARENT";
+const WILLED: &str = "LEASH_TEST_WILLED";
 
 fn sleeper() -> Command {
     let mut command = leash::command("sleep");
@@ -77,4 +78,37 @@ fn a_process_that_is_killed_leaves_no_child_behind() {
 fn a_command_that_nothing_would_tell_of_our_death_is_refused() {
     let error = leash::spawn(Command::new("sleep")).unwrap_err().to_string();
     assert!(error.contains("leash::command"), "{error}");
+}
+
+fn is_made(file: &Path) {
+    let begun = Instant::now();
+    while !file.exists() {
+        assert!(begun.elapsed() < LONG, "{} is not made", file.display());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_will_is_executed_when_it_is_dropped_and_when_whoever_made_it_is_killed() {
+    if let Some(file) = std::env::var_os(WILLED) {
+        let _will = leash::will("touch", &[file.to_str().unwrap()]).unwrap();
+        println!("\nmade");
+        thread::sleep(LONG);
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (dropped, killed) = (dir.path().join("dropped"), dir.path().join("killed"));
+    let will = leash::will("touch", &[dropped.to_str().unwrap()]).unwrap();
+    assert!(!dropped.exists());
+    drop(will);
+    assert!(dropped.exists(), "executed, and waited for");
+    let mut parent = leash::command(std::env::current_exe().unwrap());
+    parent.args(["--exact", "a_will_is_executed_when_it_is_dropped_and_when_whoever_made_it_is_killed", "--nocapture"]);
+    parent.env(WILLED, &killed).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut parent = leash::spawn(parent).unwrap();
+    let mut said = BufReader::new(parent.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(said.any(|line| line == "made") && !killed.exists());
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    is_made(&killed);
 }

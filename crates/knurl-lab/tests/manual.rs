@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use knurl_lab::drill::{catalogue, record, verdict::Outcome};
+use knurl_lab::drill::{catalogue, containers, record, verdict::Outcome};
 
 /// What a section of docs/failures.md says, each in a line of its own.
 const FIELDS: [&str; 8] =
@@ -160,6 +160,40 @@ fn every_drill_has_a_verdict_that_passed_and_that_names_what_there_is() {
         for place in PLACES.iter().filter(|place| page.contains(**place)) {
             findings.push(format!("{}: its record names a place of a machine: {place}", drill.name));
         }
+    }
+    assert_none(&findings);
+}
+
+#[test]
+fn what_was_recorded_in_containers_passed_there_and_the_guide_names_what_is_only_for_processes() {
+    let (page, guide) = (read("docs/drills/containers.md"), read("docs/guide/chaos.md"));
+    let (rows, drills) = (containers::rows(&page), catalogue::all());
+    let mut findings = Vec::new();
+    // A new drill is recorded there when somebody has the time; what is recorded counts.
+    for (name, row) in &rows {
+        match drills.iter().find(|drill| drill.name == name) {
+            Some(drill) if drill.process_only.is_some() => findings.push(format!("{name} is only for processes")),
+            Some(_) if row[1] == "PASS" => {}
+            Some(_) => findings.push(format!("{name} did not pass in containers when it was last recorded")),
+            None => findings.push(format!("there is no drill {name}")),
+        }
+    }
+    for (drill, why) in drills.iter().filter_map(|drill| Some((drill, drill.process_only?))) {
+        for (name, text) in [("containers.md", &page), ("chaos.md", &guide)] {
+            if !text.contains(&format!("`{}`: {why}.", drill.name)) {
+                findings.push(format!("{name} does not say that {} is only for processes: {why}", drill.name));
+            }
+        }
+    }
+    // What crashes comes back, and nobody but Docker has brought it; what was killed by Docker's own command stays away.
+    let restarts = |name: &str| rows.get(name).and_then(|row| row[4].parse::<u64>().ok());
+    for name in ["node-killed", "node-stuck", "node-out-of-memory", "crash-loop", "both-down-restarted"] {
+        if restarts(name).is_none_or(|restarts| restarts == 0) {
+            findings.push(format!("{name}: Docker has restarted nobody"));
+        }
+    }
+    if restarts("node-down") != Some(0) {
+        findings.push("node-down: what was killed by `docker kill` was restarted".to_owned());
     }
     assert_none(&findings);
 }

@@ -19,14 +19,13 @@ fn row(rig: &Rig, nodes: usize, codes: &Codes) -> Result<String, BenchError> {
     let mut spec = FleetSpec::new(rig.binary.clone(), nodes, Backing::At(stand.postgres.url()));
     spec.cores = rig.both_cores();
     spec.env = [("KNURL_AUTH", "open"), ("KNURL_REPLICA", "off")].map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-    let mut fleet = Fleet::start(&spec)?;
+    let fleet = Fleet::start(&spec)?;
     let front = fleet.front.pid().unwrap_or_default();
     rig.spread(Some(front))?;
     for node in &fleet.nodes {
         codes::ask_all(node.addr(), "HEAD", picks(stand.links, Choice::InTurn, CODES))?;
     }
-    let pid = |node: &mut Node| node.server().map(|server| server.pid());
-    let mut watched: Vec<u32> = fleet.nodes.iter_mut().filter_map(pid).collect();
+    let mut watched: Vec<u32> = fleet.nodes.iter().filter_map(Node::pid).collect();
     watched.push(front);
     watched.extend(stand.postgres.pid());
     let (mut per_second, mut p99_us, mut node_us, mut nginx_us, mut postgres_us) = (vec![], vec![], vec![], vec![], vec![]);

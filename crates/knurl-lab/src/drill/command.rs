@@ -16,8 +16,11 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Drill, Verdict, alarm, catalogue, interrupt, page, record, runner, verdict::Outcome};
-use crate::{leash, process};
+use super::{Drill, Verdict, alarm, catalogue, containers, interrupt, page, record, runner, verdict::Outcome};
+use crate::{
+    fleet::{Housing, Image},
+    leash, process,
+};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum DrillCommand {
@@ -52,6 +55,10 @@ pub struct Conditions {
     /// Hurt nothing: a drill that expects an alert must then fail
     #[arg(long)]
     pub unhurt: bool,
+    /// Nodes run in containers of this image [default: knurl:drill], and Docker is what restarts them; `all` and `short` leave out
+    /// what is only for processes. Needs root and a daemon in our namespaces: `make drill-containers`
+    #[arg(long, value_name = "IMAGE", num_args = 0..=1, require_equals = true, default_missing_value = "knurl:drill")]
+    pub containers: Option<String>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -68,7 +75,7 @@ pub struct RunDrills {
     /// Write a page with plots and the whole verdict of each drill to this directory
     #[arg(long)]
     pub out: Option<PathBuf>,
-    /// Write what is kept in the repository (docs/drills) to this directory
+    /// Write what is kept in the repository (docs/drills) to this directory; of containers the one page containers.md
     #[arg(long, num_args = 0..=1, default_missing_value = record::DIR)]
     pub record: Option<PathBuf>,
     #[command(flatten)]
@@ -105,13 +112,16 @@ fn write_list(out: &mut impl std::io::Write, json: bool) -> std::io::Result<()> 
         if json {
             let line = serde_json::json!({
                 "drill": drill.name, "failure": drill.failure, "hypothesis": drill.hypothesis, "harm": drill.harm,
-                "alerts": drill.alerts, "metrics": drill.metrics, "short": drill.is_short,
+                "alerts": drill.alerts, "metrics": drill.metrics, "short": drill.is_short, "process_only": drill.process_only,
             });
             writeln!(out, "{line}")?;
         } else {
             let fires = if drill.alerts.is_empty() { "nothing may fire".to_owned() } else { drill.alerts.join(", ") };
             let short = if drill.is_short { " (short)" } else { "" };
             writeln!(out, "{}{short}: {fires}\n    {}", drill.name, drill.hypothesis)?;
+            if let Some(why) = drill.process_only {
+                writeln!(out, "    Not in containers: {why}.")?;
+            }
         }
     }
     Ok(())
@@ -122,8 +132,17 @@ fn one(args: &OneDrill) -> Result<ExitCode, Failed> {
     let drills = catalogue::named(std::slice::from_ref(&args.name)).map_err(|name| format!("there is no drill {name}"))?;
     let drill = drills.first().ok_or("no drill")?;
     let conditions = &args.conditions;
+    let housing =
+        conditions.containers.as_deref().map_or(Ok(Housing::Process), |image| Image::named(image).map(Housing::Container))?;
+    let binary = match (&housing, &conditions.knurl) {
+        // Its image has its own.
+        (Housing::Container(_), _) => PathBuf::new(),
+        (Housing::Process, Some(binary)) => binary.canonicalize()?,
+        (Housing::Process, None) => process::find_binary()?.canonicalize()?,
+    };
     let spec = runner::RunSpec {
-        binary: conditions.knurl.clone().map_or_else(process::find_binary, Ok)?.canonicalize()?,
+        binary,
+        housing,
         rules: conditions.rules.clone().unwrap_or_else(alarm::rules_dir),
         seed: conditions.seed,
         steady: Duration::from_secs(conditions.steady_s),
@@ -160,7 +179,13 @@ fn not_run(drill: &Drill, seed: u64, why: &str) -> Verdict {
 }
 
 fn run_all(args: &RunDrills) -> Result<ExitCode, Failed> {
-    let drills = catalogue::named(&args.names).map_err(|name| format!("there is no drill {name}; see knurl-lab drill list"))?;
+    let mut drills = catalogue::named(&args.names).map_err(|name| format!("there is no drill {name}; see knurl-lab drill list"))?;
+    if let Some(image) = &args.conditions.containers {
+        drills = catalogue::in_containers(&args.names, drills)?;
+        Image::named(image).map_err(|error| {
+            format!("no containers of {image}: {error}; make drill-containers starts a daemon and builds the image")
+        })?;
+    }
     interrupt::watch()?;
     if let Some(out) = &args.out {
         fs::create_dir_all(out)?;
@@ -186,7 +211,7 @@ fn run_all(args: &RunDrills) -> Result<ExitCode, Failed> {
     if let Some(out) = &args.out {
         fs::write(out.join("index.html"), page::index(&verdicts))?;
     }
-    if let Some(dir) = &args.record {
+    if let Some(dir) = args.record.as_ref().filter(|_| args.conditions.containers.is_none()) {
         record::write_index(dir)?;
     }
     let passed = verdicts.iter().filter(|verdict| verdict.passed()).count();
@@ -211,16 +236,19 @@ fn tell(verdict: &Verdict, args: &RunDrills) -> Result<(), Failed> {
         fs::write(out.join(format!("{}.json", verdict.drill)), serde_json::to_string_pretty(verdict)?)?;
         fs::write(out.join(format!("{}.html", verdict.drill)), page::of(verdict))?;
     }
-    if let Some(dir) = &args.record {
-        record::write(dir, verdict)?;
+    match &args.record {
+        // Of containers there is one page.
+        Some(dir) if args.conditions.containers.is_some() => containers::write(dir, verdict)?,
+        Some(dir) => record::write(dir, verdict)?,
+        None => {}
     }
     Ok(())
 }
 
-/// What it mounts goes with its namespace, where we may make one.
+/// What it mounts goes with its namespace, where we may make one. Docker has to see it: then it goes with the namespace we were started in.
 fn in_its_own_process(drill: &Drill, args: &RunDrills) -> Result<Verdict, Failed> {
     let me = std::env::current_exe()?;
-    let mut command = if rustix::process::geteuid().is_root() {
+    let mut command = if rustix::process::geteuid().is_root() && args.conditions.containers.is_none() {
         let mut unshare = leash::command("unshare");
         unshare.args(["--mount", "--propagation", "private", "--"]).arg(me);
         unshare
@@ -233,6 +261,7 @@ fn in_its_own_process(drill: &Drill, args: &RunDrills) -> Result<Verdict, Failed
     if of.unhurt {
         command.arg("--unhurt");
     }
+    command.args(of.containers.iter().map(|image| format!("--containers={image}")));
     for (name, path) in [("--knurl", &of.knurl), ("--rules", &of.rules)] {
         if let Some(path) = path {
             command.arg(name).arg(path.canonicalize()?);

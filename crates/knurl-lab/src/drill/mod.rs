@@ -3,18 +3,21 @@
 //! Promised: a drill says before it begins what it believes ([`Drill::hypothesis`]); it sees the steady state under load, hurts, watches, heals
 //! and sees the steady state again; it ends with a [`Verdict`] that a machine can judge. Whatever it did is undone however it ends: what was
 //! started, mounted or slowed down is a prop that is undone when it is dropped, children are on a leash, mounts are in a namespace of the
-//! drill's own process. Refused: a system that is not ours. A drill builds its own stand, hurts that, and takes it away.
+//! drill's own process. Refused: a system that is not ours. A drill builds its own stand, hurts that, and takes it away. Its nodes are
+//! processes of ours, or containers ([`crate::fleet::Housing`]); a drill does not ask which, and says so where it is only for processes
+//! ([`Drill::process_only`]).
 //!
 //! # Layout
 //! - [`catalogue`]: the drills, by family; each is a value with a few functions
 //! - [`runner`]: the one way in which they are run; [`stage`]: what a drill's functions may touch; [`props`]: what they hurt with
 //! - [`alarm`]: a real Prometheus with the real rules, and when which alert fired
-//! - [`verdict`], [`plot`], [`page`], [`record`]: what came of it, for machines and for people
+//! - [`verdict`], [`plot`], [`page`], [`record`], [`containers`]: what came of it, for machines and for people
 //! - [`command`], [`interrupt`]: the command line
 
 pub mod alarm;
 pub mod catalogue;
 pub mod command;
+pub mod containers;
 mod interrupt;
 pub mod page;
 mod plot;
@@ -61,6 +64,8 @@ pub struct Drill {
     pub least_s: u64,
     /// Of the short set.
     pub is_short: bool,
+    /// Why it cannot be done to a node in a container; `None`: it can.
+    pub process_only: Option<&'static str>,
     /// Before the load: what cannot be done under it.
     pub prepare: Deed,
     pub hurt: Deed,
@@ -150,6 +155,7 @@ impl Drill {
         clears: true,
         least_s: 10,
         is_short: false,
+        process_only: None,
         prepare: nothing,
         hurt: nothing,
         tick: nothing,

@@ -1,7 +1,7 @@
 //! Props: what drills hurt with. Each is undone when it is dropped.
 //!
 //! Promised: nothing of them outlives the drill's process. Threads end with their prop, children are on a leash, file systems are unmounted
-//! (and are in a namespace of the process's own, so that they go with it), and an empty cage that a killed drill left is swept by the next one.
+//! (and are in a namespace of the process's own, so that they go with it).
 
 use std::{
     fmt::Write as _,
@@ -19,7 +19,7 @@ use std::{
 
 use super::stage::broken;
 use crate::{
-    fleet::FleetError,
+    fleet::{FleetError, Housing},
     http::{Connection, Request, connect_from},
     leash::{self, Leashed},
     swarm::Swarm,
@@ -41,10 +41,11 @@ pub(super) struct Mount {
     at: PathBuf,
 }
 
-/// Needs root.
-pub(super) fn mount_tmpfs(at: &Path, mb: u32) -> Result<Mount, FleetError> {
+/// Needs root. `housing`: of the node that writes there.
+pub(super) fn mount_tmpfs(at: &Path, mb: u32, housing: &Housing) -> Result<Mount, FleetError> {
     fs::create_dir_all(at)?;
-    run("mount", &["-t", "tmpfs", "-o", &format!("size={mb}m,mode=700"), "tmpfs", &at.display().to_string()])?;
+    let (uid, gid) = housing.owner();
+    run("mount", &["-t", "tmpfs", "-o", &format!("size={mb}m,mode=700,uid={uid},gid={gid}"), "tmpfs", &at.display().to_string()])?;
     Ok(Mount { at: at.to_owned() })
 }
 
@@ -72,51 +73,6 @@ pub(super) fn fill(dir: &Path) -> io::Result<Ballast> {
 impl Drop for Ballast {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// A control group with a bound of memory.
-#[derive(Debug)]
-pub(super) struct Cage(PathBuf);
-
-const CAGES: &str = "knurl-drill-";
-
-impl Cage {
-    pub(super) fn of(bytes: u64) -> Result<Self, FleetError> {
-        let (root, limit) = if Path::new("/sys/fs/cgroup/memory").is_dir() {
-            (PathBuf::from("/sys/fs/cgroup/memory"), "memory.limit_in_bytes")
-        } else {
-            // Refused where it is on already, which is as good.
-            let _ = fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
-            (PathBuf::from("/sys/fs/cgroup"), "memory.max")
-        };
-        for left in fs::read_dir(&root)?.filter_map(Result::ok) {
-            let name = left.file_name().to_string_lossy().into_owned();
-            if let Some(pid) = name.strip_prefix(CAGES)
-                && !Path::new(&format!("/proc/{pid}")).exists()
-            {
-                // Only an empty one goes.
-                let _ = fs::remove_dir(left.path());
-            }
-        }
-        let cage = Self(root.join(format!("{CAGES}{}", std::process::id())));
-        fs::create_dir(&cage.0)?;
-        fs::write(cage.0.join(limit), bytes.to_string())?;
-        Ok(cage)
-    }
-
-    /// For [`crate::fleet::Node::serve_within`].
-    pub(super) fn within(&self) -> String {
-        format!("echo $$ >{}/cgroup.procs && exec \"$@\"", self.0.display())
-    }
-}
-
-impl Drop for Cage {
-    fn drop(&mut self) {
-        let gone = Instant::now() + Duration::from_secs(5);
-        while fs::remove_dir(&self.0).is_err() && Instant::now() < gone {
-            thread::sleep(Duration::from_millis(50));
-        }
     }
 }
 

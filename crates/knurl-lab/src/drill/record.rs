@@ -13,7 +13,7 @@ use super::{
 
 pub const DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/drills");
 
-const HEAD: &str = "# Drills: the last verdicts\n\nWritten by `knurl-lab drill run --record`. How to run and read them: [Chaos Mode](../guide/chaos.md); what they rehearse: [the Failure Manual](../failures.md). Of containers: [the stack's own](stack.md).\n\n| drill | verdict | alert, seconds after the harm | cleared, seconds after healing | links lost | clicks lost | double |\n|---|---|---|---|---|---|---|\n";
+const HEAD: &str = "# Drills: the last verdicts\n\nWritten by `knurl-lab drill run --record`. How to run and read them: [Chaos Mode](../guide/chaos.md); what they rehearse: [the Failure Manual](../failures.md). Of containers: [the drills on nodes in containers](containers.md), [the stack's own](stack.md).\n\n| drill | verdict | alert, seconds after the harm | cleared, seconds after healing | links lost | clicks lost | double |\n|---|---|---|---|---|---|---|\n";
 
 /// Replaces the record of this drill. One that could not be run leaves the record before it as it is.
 pub fn write(dir: &Path, verdict: &Verdict) -> io::Result<()> {

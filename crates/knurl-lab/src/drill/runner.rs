@@ -16,13 +16,13 @@ use serde_json::Value;
 use super::{
     Books, Drill, Served, Stage, Verdict,
     alarm::{Alarm, Times},
-    interrupt,
+    containers, interrupt,
     props::{self, Mount},
     settle,
     verdict::{Alert, Look, Moments, Outcome, PHASES, Phase, Tick, tenths},
 };
 use crate::{
-    fleet::{self, FleetError, front},
+    fleet::{self, FleetError, Housing, front},
     http::Request,
     promise::{
         books::Ledger,
@@ -58,6 +58,7 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct RunSpec {
     pub binary: PathBuf,
+    pub housing: Housing,
     pub rules: PathBuf,
     pub seed: u64,
     /// Of the load before the harm, and after healing at least.
@@ -115,6 +116,10 @@ pub fn run(drill: &Drill, spec: &RunSpec) -> Result<Verdict, FleetError> {
     ledger.add(seen.ledger.clone());
     ledger.add(std::mem::take(&mut stage.ledger));
     let difference = settle::settle(&mut stage, &ledger, drill.books);
+    let restarts: Option<u64> = stage.stand.nodes.iter().map(fleet::Node::restarts).sum();
+    if let Some(restarts) = restarts {
+        stage.note(containers::RESTARTS, restarts);
+    }
     let mut verdict = play.verdict(&seen, &mut stage);
     verdict.ledger = difference;
     verdict.seconds = began.elapsed().as_secs();
@@ -135,6 +140,7 @@ fn build(drill: &Drill, spec: &RunSpec) -> Result<(Stand, Option<Mount>), FleetE
     }
     let stand = Stand::unfurnished(StandSpec {
         binary: spec.binary.clone(),
+        housing: spec.housing.clone(),
         nodes: ground.nodes,
         redis: ground.redis,
         seed: spec.seed,
@@ -143,7 +149,7 @@ fn build(drill: &Drill, spec: &RunSpec) -> Result<(Stand, Option<Mount>), FleetE
         embedded: ground.embedded,
     })?;
     let mount = match ground.disk_mb {
-        Some(mb) => Some(props::mount_tmpfs(&stand.dir().join(Stand::place(0)), mb)?),
+        Some(mb) => Some(props::mount_tmpfs(&stand.dir().join(Stand::place(0)), mb, &spec.housing)?),
         None => None,
     };
     Ok((stand, mount))
@@ -155,7 +161,7 @@ fn keep(stage: &Stage, drill: &str) {
     for node in &stage.stand.nodes {
         // Best effort.
         let _ = fs::create_dir_all(&to);
-        let _ = fs::copy(node.log(), to.join(format!("{drill}-{}.log", node.number)));
+        let _ = fs::write(to.join(format!("{drill}-{}.log", node.number)), node.words());
     }
 }
 

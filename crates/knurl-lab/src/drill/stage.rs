@@ -92,17 +92,14 @@ impl Stage {
 
     /// The process of a node that runs.
     pub fn pid(&mut self, at: usize) -> Result<u32, FleetError> {
-        self.node(at).server().map(|server| server.pid()).ok_or_else(|| broken("the node does not run"))
+        self.node(at).pid().ok_or_else(|| broken("the node does not run"))
     }
 
     pub fn signal(&mut self, at: usize, signal: Signal) -> Result<(), FleetError> {
-        match self.node(at).server() {
-            Some(server) => Ok(server.signal(signal)?),
-            None => Ok(()),
-        }
+        Ok(self.node(at).signal(signal)?)
     }
 
-    /// What a supervisor does: a node that has ended is started again.
+    /// What a supervisor does: a node that has ended is started again. Docker does so by itself; then this waits for it.
     pub fn supervise(&mut self) -> Result<(), FleetError> {
         for node in &mut self.stand.nodes {
             if !node.is_running() {

@@ -4,8 +4,11 @@
 //! and with the process that started it. Logs are kept where a finding was made ([`Fleet::keep`]).
 //! Refused: more than one machine. Toxic connections are the caller's: he starts proxies and gives the nodes their addresses.
 
+mod cage;
 pub mod command;
+mod container;
 pub mod front;
+mod housing;
 mod node;
 
 use std::{
@@ -16,6 +19,8 @@ use std::{
     time::Duration,
 };
 
+pub use container::Image;
+pub use housing::Housing;
 pub use node::{Node, metric};
 
 use crate::{
@@ -42,6 +47,8 @@ pub enum FleetError {
     Unexpected { asked: String, status: u16, body: String },
     #[error("`knurl audit` of node {node}: {words}")]
     Audit { node: usize, words: String },
+    #[error("docker {asked}: {words}")]
+    Docker { asked: String, words: String },
     #[error("no port below the ephemeral ones is free")]
     NoPort,
     #[error(transparent)]
@@ -120,7 +127,8 @@ impl Fleet {
         let mut ports = node::Ports::new()?;
         let mut nodes = Vec::new();
         for number in 1..=spec.nodes {
-            let mut node = Node::prepare(number, &spec.binary, &dir.path().join(format!("node-{number}")), &env, &mut ports)?;
+            let at = dir.path().join(format!("node-{number}"));
+            let mut node = Node::prepare(number, &Housing::Process, &spec.binary, &at, &env, &mut ports)?;
             node.pin_to(spec.cores.clone());
             nodes.push(node);
         }

@@ -1,4 +1,4 @@
-//! One node: a process that keeps its directory and its addresses over restarts.
+//! One node: it keeps its directory and its addresses over restarts, a process or a container.
 
 use std::{
     fs, io,
@@ -7,13 +7,10 @@ use std::{
     process::ExitStatus,
 };
 
-use super::{FleetError, ask};
-use crate::{
-    dice::Dice,
-    http::Request,
-    kill::ledger::Audit,
-    process::{Launch, Server},
-};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{FleetError, Housing, ask, cage::Cage, container::Container, housing::Tenant};
+use crate::{dice::Dice, http::Request, kill::ledger::Audit, process::Launch};
 
 /// Ports that are nobody's by chance: below those the kernel gives to outgoing connections, one of which could take a node's port while
 /// the node restarts.
@@ -57,7 +54,16 @@ pub struct Node {
     /// From 1.
     pub number: usize,
     launch: Launch,
-    server: Option<Server>,
+    housing: Housing,
+    /// From its start until it is stopped or killed.
+    tenant: Option<Tenant>,
+    /// Of a process, which has to be gone before.
+    cage: Option<Cage>,
+    /// Of a container.
+    memory_bytes: Option<u64>,
+    /// What was counted of containers that are gone.
+    restarts: u64,
+    kills_for_memory: u64,
     addr: SocketAddr,
     metrics_addr: SocketAddr,
 }
@@ -65,16 +71,28 @@ pub struct Node {
 impl Node {
     pub(super) fn prepare(
         number: usize,
+        housing: &Housing,
         binary: &Path,
         dir: &Path,
         env: &[(String, String)],
         ports: &mut Ports,
     ) -> Result<Self, FleetError> {
-        fs::create_dir_all(dir)?;
+        housing.directory(dir)?;
         let mut draw = || -> Result<SocketAddr, FleetError> { Ok((Ipv4Addr::LOCALHOST, ports.draw()?).into()) };
         let (addr, metrics_addr) = (draw()?, draw()?);
         let launch = Launch { binary: binary.to_owned(), dir: dir.to_owned(), env: env.to_vec(), cores: None, within: Vec::new() };
-        let mut node = Self { number, launch, server: None, addr, metrics_addr };
+        let mut node = Self {
+            number,
+            launch,
+            housing: housing.clone(),
+            tenant: None,
+            cage: None,
+            memory_bytes: None,
+            restarts: 0,
+            kills_for_memory: 0,
+            addr,
+            metrics_addr,
+        };
         node.set_default("KNURL_LISTEN", &addr.to_string());
         node.set_default("KNURL_METRICS_LISTEN", &metrics_addr.to_string());
         Ok(node)
@@ -82,7 +100,12 @@ impl Node {
 
     /// One by itself, with nothing in front, started.
     pub fn alone(binary: &Path, dir: &Path, env: &[(String, String)]) -> Result<Self, FleetError> {
-        let mut node = Self::prepare(1, binary, dir, env, &mut Ports::new()?)?;
+        Self::housed(&Housing::Process, binary, dir, env)
+    }
+
+    /// As [`Node::alone`]; a container has its own binary.
+    pub fn housed(housing: &Housing, binary: &Path, dir: &Path, env: &[(String, String)]) -> Result<Self, FleetError> {
+        let mut node = Self::prepare(1, housing, binary, dir, env, &mut Ports::new()?)?;
         node.start()?;
         Ok(node)
     }
@@ -108,9 +131,42 @@ impl Node {
         self.launch.env.retain(|(own, _)| own != key);
     }
 
+    /// From its next start on it has so much memory and no more; the kernel ends it when it takes more. Needs root.
+    pub fn bound_memory(&mut self, bytes: u64) -> Result<(), FleetError> {
+        match self.housing {
+            Housing::Process => {
+                let cage = Cage::of(bytes)?;
+                self.serve_within(&["sh", "-c", &cage.within(), "sh"]);
+                self.cage = Some(cage);
+            }
+            Housing::Container(_) => self.memory_bytes = Some(bytes),
+        }
+        Ok(())
+    }
+
+    /// How often the kernel has ended it because it took more than [`Node::bound_memory`].
+    pub fn kills_for_memory(&self) -> u64 {
+        let now = match &self.tenant {
+            Some(Tenant::Container(container)) => container.kills_for_memory(),
+            _ => self.cage.as_ref().map_or(0, Cage::kills),
+        };
+        self.kills_for_memory + now
+    }
+
     /// A command of the product on its directory, running or not.
     pub fn command(&self, args: &[&str]) -> std::process::Command {
-        self.launch.command(args)
+        self.housing.command(&self.launch, args)
+    }
+
+    /// A directory beside its data, made where it is missing, which the node and its commands may write to.
+    pub fn beside(&self, name: &str) -> Result<PathBuf, FleetError> {
+        let at = self.launch.dir.join(name);
+        self.housing.directory(&at)?;
+        Ok(at)
+    }
+
+    pub fn housing(&self) -> &Housing {
+        &self.housing
     }
 
     /// From its next start on.
@@ -119,38 +175,92 @@ impl Node {
         self.launch.env.push((key.to_owned(), value.to_owned()));
     }
 
-    /// Returns when it has printed its ready line.
+    /// Returns when it can redirect. A container that has [crashed](Node::crash), and of which nothing was changed since, is Docker's to start
+    /// again: that is waited for. One that does not start is left to Docker too, which tries again and again.
     pub fn start(&mut self) -> Result<(), FleetError> {
-        self.server = Some(self.launch.start()?);
-        Ok(())
+        let Housing::Container(image) = self.housing.clone() else {
+            self.tenant = Some(Tenant::Process(self.launch.start()?));
+            return Ok(());
+        };
+        if self.is_running() {
+            return Ok(());
+        }
+        let comes_back = |container: &Container| container.comes_back(&self.launch, self.memory_bytes);
+        if !matches!(&self.tenant, Some(Tenant::Container(container)) if comes_back(container)) {
+            self.vacate()?;
+            self.tenant = Some(Tenant::Container(Container::run(&image, &self.launch, self.memory_bytes)?));
+        }
+        match &mut self.tenant {
+            Some(Tenant::Container(container)) => container.wait_ready(self.metrics_addr),
+            _ => Ok(()),
+        }
     }
 
     /// SIGTERM, and waits: what a deployment does.
     pub fn stop(&mut self) -> Result<(), FleetError> {
-        let Some(mut server) = self.server.take() else { return Ok(()) };
-        let status = server.stop()?;
+        let Some(tenant) = &mut self.tenant else { return Ok(()) };
+        if matches!(tenant, Tenant::Container(container) if container.is_killed()) {
+            return self.vacate();
+        }
+        let status = tenant.stop();
+        self.vacate()?;
+        let status = status?;
         if status.success() { Ok(()) } else { Err(self.ended_badly(status)) }
     }
 
-    /// SIGKILL, and waits.
+    /// SIGKILL, and waits: as somebody wishes it, and nobody starts it again. A container stays where it is until then: Docker could.
     pub fn kill(&mut self) -> Result<(), FleetError> {
-        if let Some(mut server) = self.server.take() {
-            server.kill()?;
+        match &mut self.tenant {
+            Some(Tenant::Process(server)) => {
+                server.kill()?;
+                self.tenant = None;
+            }
+            Some(Tenant::Container(container)) => container.kill()?,
+            None => {}
         }
         Ok(())
+    }
+
+    /// SIGKILL, and waits: as a crash is, and whoever supervises it starts it again. Of a process that is [`Stage::supervise`](crate::drill::Stage::supervise),
+    /// of a container Docker.
+    pub fn crash(&mut self) -> Result<(), FleetError> {
+        self.tenant.as_mut().map_or(Ok(()), Tenant::crash)
+    }
+
+    /// Nothing of the tenant is left but its words and what was counted.
+    fn vacate(&mut self) -> Result<(), FleetError> {
+        if let Some(Tenant::Container(container)) = self.tenant.take() {
+            self.restarts += container.restarts();
+            self.kills_for_memory += container.kills_for_memory();
+            container.leave_words()?;
+        }
+        Ok(())
+    }
+
+    /// How often Docker has started it again by itself; `None`: it is no container.
+    pub fn restarts(&self) -> Option<u64> {
+        let now = |tenant: &Tenant| if let Tenant::Container(container) = tenant { container.restarts() } else { 0 };
+        matches!(self.housing, Housing::Container(_)).then(|| self.restarts + self.tenant.as_ref().map_or(0, now))
     }
 
     fn ended_badly(&self, status: ExitStatus) -> FleetError {
         FleetError::Unexpected { asked: format!("SIGTERM of node {}", self.number), status: 0, body: status.to_string() }
     }
 
-    /// The running process; `None` while stopped.
-    pub fn server(&mut self) -> Option<&mut Server> {
-        self.server.as_mut()
+    /// Of its process; `None` while it is stopped or killed.
+    pub fn pid(&self) -> Option<u32> {
+        self.tenant.as_ref().map(Tenant::pid).filter(|pid| *pid != 0)
+    }
+
+    /// Nothing where it does not run.
+    pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        let pid = if self.is_running() { self.pid() } else { None };
+        let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        pid.map_or(Ok(()), |pid| kill_process(pid, signal).map_err(io::Error::from))
     }
 
     pub fn is_running(&mut self) -> bool {
-        self.server.as_mut().is_some_and(|server| matches!(server.ended_within(std::time::Duration::ZERO), Ok(None)))
+        self.tenant.as_mut().is_some_and(Tenant::is_running)
     }
 
     pub fn addr(&self) -> SocketAddr {
@@ -165,6 +275,7 @@ impl Node {
         self.launch.data_dir()
     }
 
+    /// Of a process; a container's is there once the container is gone.
     pub fn log(&self) -> PathBuf {
         self.launch.log()
     }
@@ -174,15 +285,24 @@ impl Node {
         metric(self.metrics_addr, sample)
     }
 
+    /// Everything that it has logged, over all its starts.
+    pub fn words(&self) -> String {
+        let mut words = fs::read_to_string(self.log()).unwrap_or_default();
+        if let Some(Tenant::Container(container)) = &self.tenant {
+            words.push_str(&container.words());
+        }
+        words
+    }
+
     /// What its log says of threads that panicked.
     pub fn panics(&self) -> Vec<String> {
-        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let log = self.words();
         log.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect()
     }
 
     /// `knurl audit --json` on its directory, running or not.
     pub fn audit(&self) -> Result<Audit, FleetError> {
-        let output = self.launch.command(&["audit", "--json"]).output()?;
+        let output = self.command(&["audit", "--json"]).output()?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let parsed = if output.status.success() { serde_json::from_str(&said).ok() } else { None };
         parsed.ok_or_else(|| FleetError::Audit {

@@ -17,7 +17,7 @@ use super::{
     books::{self, Ledger, Shown},
 };
 use crate::{
-    fleet::{self, FleetError, Node},
+    fleet::{self, FleetError, Housing, Node},
     http::Request,
     proxy::{Direction, Proxy, Toxic, ToxicKind},
     servers::{Postgres, PostgresSetup, Redis},
@@ -32,6 +32,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug, Default)]
 pub struct StandSpec {
     pub binary: PathBuf,
+    /// How nodes are run. Servers and ways are always ours.
+    pub housing: Housing,
     pub nodes: usize,
     pub redis: bool,
     pub seed: u64,
@@ -106,7 +108,7 @@ impl Stand {
             env.extend(ways.redis.iter().map(|redis| ("KNURL_REDIS_URL".to_owned(), format!("redis://{}", redis.addr()))));
         }
         env.extend(self.spec.env.iter().cloned());
-        let mut node = Node::alone(&self.spec.binary, &self.dir.path().join(name), &env)?;
+        let mut node = Node::housed(&self.spec.housing, &self.spec.binary, &self.dir.path().join(name), &env)?;
         node.number = at + 1;
         Ok(node)
     }

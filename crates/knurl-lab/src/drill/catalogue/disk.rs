@@ -7,8 +7,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::Signal;
-
 use crate::{
     drill::{Books, Drill, Ground, Served, Stage, props, stage::broken},
     fleet::FleetError,
@@ -199,8 +197,7 @@ pub(super) const DRILLS: [Drill; 10] = [
         creates: Served::Any,
         books: Books::SinceBackup,
         hurt: |stage| {
-            let backups = stage.node(0).data_dir().with_file_name("backups");
-            fs::create_dir_all(&backups)?;
+            let backups = stage.node(0).beside("backups")?;
             command(stage, &["backup", &backups.display().to_string()])?;
             stage.paths = vec![newest(&backups)?];
             // Stopped in order, so that all of it is in this one file and not in its journal.
@@ -215,7 +212,6 @@ pub(super) const DRILLS: [Drill; 10] = [
             stage.node(0).start()
         },
         heal: |stage| {
-            stage.signal(0, Signal::KILL)?;
             stage.node(0).kill()?;
             let backup = stage.paths.first().cloned().ok_or_else(|| broken("there is no backup"))?;
             command(stage, &["restore", "--force", &backup.display().to_string()])?;
@@ -266,8 +262,7 @@ pub(super) const DRILLS: [Drill; 10] = [
         metrics: &["knurl_store_up", "knurl_redirects_total"],
         least_s: 30,
         hurt: |stage| {
-            let backups = stage.node(0).data_dir().with_file_name("backups");
-            fs::create_dir_all(&backups)?;
+            let backups = stage.node(0).beside("backups")?;
             command(stage, &["backup", &backups.display().to_string()])?;
             let backup = newest(&backups)?;
             let bytes = fs::read(&backup)?;
@@ -303,8 +298,8 @@ pub(super) const DRILLS: [Drill; 10] = [
         alerts: &["KnurlBackupFailed"],
         metrics: &["knurl_backup_last_failed"],
         hurt: |stage| {
-            let small = stage.node(0).data_dir().with_file_name("small");
-            let mount = props::mount_tmpfs(&small, 1)?;
+            let small = stage.node(0).beside("small")?;
+            let mount = props::mount_tmpfs(&small, 1, stage.node(0).housing())?;
             fs::write(small.join("ballast"), vec![b'x'; 1000 << 10])?;
             let out = stage.node(0).command(&["backup", &small.display().to_string()]).output()?;
             if out.status.success() {
@@ -319,8 +314,7 @@ pub(super) const DRILLS: [Drill; 10] = [
             Ok(())
         },
         heal: |stage| {
-            let backups = stage.node(0).data_dir().with_file_name("backups");
-            fs::create_dir_all(&backups)?;
+            let backups = stage.node(0).beside("backups")?;
             command(stage, &["backup", &backups.display().to_string()]).map(|_| ())
         },
         ..Drill::BARE

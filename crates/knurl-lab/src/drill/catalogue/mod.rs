@@ -36,3 +36,13 @@ pub fn named(names: &[String]) -> Result<Vec<Drill>, String> {
     }
     Ok(chosen)
 }
+
+/// Of those that were chosen by name, `all` or `short`: those that can be done to nodes in containers. One that was named and cannot is refused.
+pub fn in_containers(names: &[String], chosen: Vec<Drill>) -> Result<Vec<Drill>, String> {
+    for drill in &chosen {
+        if let Some(why) = drill.process_only.filter(|_| names.iter().any(|name| name == drill.name)) {
+            return Err(format!("{} is not for nodes in containers: {why}", drill.name));
+        }
+    }
+    Ok(chosen.into_iter().filter(|drill| drill.process_only.is_none()).collect())
+}

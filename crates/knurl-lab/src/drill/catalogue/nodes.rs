@@ -5,11 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::{
-    drill::{
-        Drill, Ground, Served, Stage,
-        props::{self, Cage},
-        stage::wait,
-    },
+    drill::{Drill, Ground, Served, Stage, props, stage::wait},
     fleet::{FleetError, ROLL_PAUSE},
     process::ProcessError,
 };
@@ -33,7 +29,7 @@ pub(super) const DRILLS: [Drill; 9] = [
         creates: Served::Some,
         clears: false,
         is_short: true,
-        hurt: |stage| stage.node(0).kill(),
+        hurt: |stage| stage.node(0).crash(),
         tick: Stage::supervise,
         ..Drill::BARE
     },
@@ -85,7 +81,7 @@ pub(super) const DRILLS: [Drill; 9] = [
             let node = stage.node(0);
             let took = wait("the watchdog ends the process", Duration::from_secs(60), || Ok(!node.is_running()))?;
             node.unset("KNURL_FAILPOINT");
-            let log = std::fs::read_to_string(node.log())?;
+            let log = node.words();
             stage.note("ended_by_its_watchdog_after_s", took.as_secs());
             if !log.contains(r#""event":"stuck""#) {
                 stage.find("the process ended, and not by its watchdog");
@@ -108,14 +104,10 @@ pub(super) const DRILLS: [Drill; 9] = [
         creates: Served::Some,
         clears: false,
         prepare: |stage| {
-            let cage = Cage::of(MEMORY_BYTES)?;
-            let within = cage.within();
             let node = stage.node(0);
             node.stop()?;
-            node.serve_within(&["sh", "-c", &within, "sh"]);
-            node.start()?;
-            stage.hold(cage);
-            Ok(())
+            node.bound_memory(MEMORY_BYTES)?;
+            node.start()
         },
         hurt: |stage| {
             let body = format!(r#"{{"url":"https://lab.example/{}"}}"#, "x".repeat(1_000_000));
@@ -125,8 +117,9 @@ pub(super) const DRILLS: [Drill; 9] = [
             let node = stage.node(0);
             let took = wait("the kernel ends the node", Duration::from_secs(60), || Ok(!node.is_running()))?;
             drop(crowd);
-            // Its next start is outside.
-            node.serve_within(&[]);
+            if node.kills_for_memory() == 0 {
+                stage.find("it ended, and not because the kernel ended it for its memory");
+            }
             stage.note("ended_by_the_kernel_after_s", took.as_secs());
             Ok(())
         },
@@ -147,7 +140,7 @@ pub(super) const DRILLS: [Drill; 9] = [
         clears: false,
         tick: |stage| {
             if stage.ticks % 5 == 1 {
-                stage.node(0).kill()?;
+                stage.node(0).crash()?;
             }
             stage.supervise()
         },

@@ -41,6 +41,8 @@ pub(super) const DRILLS: [Drill; 6] = [
             "KnurlJobFailing",
             "KnurlBacklogGrowing",
             "KnurlDatabaseSlow",
+            // Of a node whose log somebody reads through a pipe, as Docker does, who has as little CPU as it has.
+            "KnurlLogLinesDropped",
         ],
         metrics: &["knurl_admission_shed_total", "knurl_admission_rung", "knurl_admission_worker_lag_seconds"],
         creates: Served::AllOrRefused,

@@ -39,6 +39,7 @@ pub(super) const DRILLS: [Drill; 4] = [
         },
         hurt: |stage| step(&stage.paths, 3_600),
         heal: |stage| step(&stage.paths, 0),
+        process_only: Some("libfaketime is a library that is loaded before the program, and a static program loads none"),
         ..Drill::BARE
     },
     Drill {
@@ -73,6 +74,7 @@ pub(super) const DRILLS: [Drill; 4] = [
             node.serve_within(&[]);
             node.start()
         },
+        process_only: Some("the pipe of its log is read by Docker, and the image has no shell that would give it another one"),
         ..Drill::BARE
     },
     Drill {
