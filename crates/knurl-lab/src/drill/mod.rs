@@ -84,6 +84,8 @@ pub struct Ground {
     pub redis: bool,
     /// One node on its own SQLite.
     pub embedded: bool,
+    /// Patroni's three PostgreSQLs in place of one.
+    pub patroni: bool,
     /// nginx in front, which the load goes through.
     pub front: bool,
     /// The first node's directory is a file system of its own of so many megabytes.
@@ -128,10 +130,20 @@ fn nothing(_: &mut Stage) -> Result<(), FleetError> {
 }
 
 impl Ground {
-    pub const FLEET: Self =
-        Self { nodes: 2, redis: true, embedded: false, front: false, disk_mb: None, env: &[], settings: &[], admin_key: None };
+    pub const FLEET: Self = Self {
+        nodes: 2,
+        redis: true,
+        embedded: false,
+        patroni: false,
+        front: false,
+        disk_mb: None,
+        env: &[],
+        settings: &[],
+        admin_key: None,
+    };
     pub const FRONT: Self = Self { nodes: 3, redis: false, front: true, ..Self::FLEET };
     pub const EMBEDDED: Self = Self { nodes: 1, redis: false, embedded: true, ..Self::FLEET };
+    pub const PATRONI: Self = Self { nodes: 3, redis: false, patroni: true, ..Self::FLEET };
 
     fn postgres(&self) -> PostgresSetup {
         PostgresSetup { fsync: false, settings: self.settings.iter().map(|setting| (*setting).to_owned()).collect() }

@@ -147,6 +147,7 @@ fn build(drill: &Drill, spec: &RunSpec) -> Result<(Stand, Option<Mount>), FleetE
         env,
         postgres: ground.postgres(),
         embedded: ground.embedded,
+        patroni: ground.patroni,
     })?;
     let mount = match ground.disk_mb {
         Some(mb) => Some(props::mount_tmpfs(&stand.dir().join(Stand::place(0)), mb, &spec.housing)?),

@@ -17,7 +17,7 @@ use super::interrupt;
 use crate::{
     fleet::{FleetError, Node},
     promise::{books::Ledger, stand::Stand},
-    servers::{Nginx, Postgres, Redis},
+    servers::{Nginx, Patroni, Postgres, Redis},
 };
 
 /// What hurts for as long as it is there.
@@ -32,6 +32,8 @@ pub struct Stage {
     /// What clients beside the load were told.
     pub ledger: Ledger,
     pub ticks: u64,
+    /// When a drill's harm was done, where it counts from then.
+    pub hurt_at: Option<Instant>,
     /// A drill's own figures, and what it did not like.
     pub notes: Vec<(String, Value)>,
     pub findings: Vec<String>,
@@ -52,6 +54,7 @@ impl Stage {
             seed,
             ledger: Ledger::default(),
             ticks: 0,
+            hurt_at: None,
             notes: Vec::new(),
             findings: Vec::new(),
             paths: Vec::new(),
@@ -86,6 +89,10 @@ impl Stage {
         self.stand.postgres.as_mut().ok_or_else(|| broken("this stand has no PostgreSQL"))
     }
 
+    pub fn patroni(&mut self) -> Result<&mut Patroni, FleetError> {
+        self.stand.patroni.as_mut().ok_or_else(|| broken("this stand has no Patroni"))
+    }
+
     pub fn redis(&mut self) -> Result<&mut Redis, FleetError> {
         self.stand.redis.as_mut().ok_or_else(|| broken("this stand has no Redis"))
     }
@@ -117,6 +124,9 @@ impl Stage {
             if postgres.pid().is_none() {
                 postgres.start_again()?;
             }
+        }
+        if let Some(patroni) = &mut self.stand.patroni {
+            patroni.heal()?;
         }
         if let Some(redis) = &mut self.stand.redis {
             redis.resume();

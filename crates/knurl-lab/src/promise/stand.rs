@@ -1,4 +1,4 @@
-//! A stand: one PostgreSQL, perhaps a Redis, and nodes, with a fault proxy on each way between them, so that a fault can be one node's alone.
+//! A stand: one PostgreSQL or Patroni's three, perhaps a Redis, and nodes, with a fault proxy on each way between them, so that a fault can be one node's alone.
 //!
 //! Promised: a started stand is current (every replica complete); nodes keep their addresses over restarts; dropped, all of it is ended.
 //! Refused: a front. What nginx does about a node is promise P-9's matter, and here every node is asked by itself.
@@ -20,7 +20,7 @@ use crate::{
     fleet::{self, FleetError, Housing, Node},
     http::Request,
     proxy::{Direction, Proxy, Toxic, ToxicKind},
-    servers::{Postgres, PostgresSetup, Redis},
+    servers::{Patroni, Postgres, PostgresSetup, Redis},
 };
 
 /// For what is only a matter of time: a replica's first copy, a node that is busy with it.
@@ -42,6 +42,8 @@ pub struct StandSpec {
     pub postgres: PostgresSetup,
     /// One node on its own SQLite, and neither PostgreSQL nor Redis.
     pub embedded: bool,
+    /// In place of PostgreSQL, and without Redis: nodes know every member, and no proxy is on their ways.
+    pub patroni: bool,
 }
 
 /// Of one node.
@@ -56,8 +58,9 @@ pub struct Stand {
     pub nodes: Vec<Node>,
     pub ways: Vec<Ways>,
     pub redis: Option<Redis>,
-    /// `None`: the one node has its own SQLite.
+    /// `None`: the one node has its own SQLite, or all of them have Patroni's.
     pub postgres: Option<Postgres>,
+    pub patroni: Option<Patroni>,
     spec: StandSpec,
     moved: usize,
     dir: tempfile::TempDir,
@@ -87,8 +90,10 @@ impl Stand {
     /// Its servers and ways, and no node yet.
     pub fn unfurnished(spec: StandSpec) -> Result<Self, FleetError> {
         let dir = tempfile::Builder::new().prefix("knurl-stand-").tempdir()?;
-        let postgres = if spec.embedded { None } else { Some(Postgres::start_with(&spec.postgres)?) };
-        let redis = if spec.redis && !spec.embedded { Some(Redis::start()?) } else { None };
+        let patroni = if spec.patroni { Some(Patroni::start()?) } else { None };
+        let is_plain = !spec.embedded && !spec.patroni;
+        let postgres = if is_plain { Some(Postgres::start_with(&spec.postgres)?) } else { None };
+        let redis = if spec.redis && is_plain { Some(Redis::start()?) } else { None };
         let here = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
         let mut ways = Vec::new();
         for number in 1..=postgres.as_ref().map_or(0, |_| spec.nodes) {
@@ -97,7 +102,7 @@ impl Stand {
             let redis = redis.as_ref().map(|redis| to("redis", redis.port())).transpose()?;
             ways.push(Ways { postgres: to("postgres", postgres.as_ref().map_or(0, Postgres::port))?, redis });
         }
-        Ok(Self { nodes: Vec::new(), ways, redis, postgres, spec, moved: 0, dir })
+        Ok(Self { nodes: Vec::new(), ways, redis, postgres, patroni, spec, moved: 0, dir })
     }
 
     /// A node by the ways of this place, started.
@@ -107,6 +112,7 @@ impl Stand {
             env.push(("KNURL_DATABASE_URL".to_owned(), postgres.url_through(ways.postgres.addr().port())));
             env.extend(ways.redis.iter().map(|redis| ("KNURL_REDIS_URL".to_owned(), format!("redis://{}", redis.addr()))));
         }
+        env.extend(self.patroni.iter().map(|patroni| ("KNURL_DATABASE_URL".to_owned(), patroni.url())));
         env.extend(self.spec.env.iter().cloned());
         let mut node = Node::housed(&self.spec.housing, &self.spec.binary, &self.dir.path().join(name), &env)?;
         node.number = at + 1;
@@ -137,7 +143,7 @@ impl Stand {
 
     /// Until every node's replica is complete and follows.
     pub fn wait_current(&self) -> Result<(), FleetError> {
-        if self.postgres.is_none() {
+        if self.spec.embedded {
             return Ok(());
         }
         for node in &self.nodes {

@@ -113,12 +113,12 @@ impl Daemon {
     }
 
     fn signal_all(&self, what: Signal) {
-        let Some(pid) = self.pid() else { return };
-        signal(pid, what);
-        descendants(pid).into_iter().for_each(|pid| signal(pid, what));
+        if let Some(pid) = self.pid() {
+            signal_family(pid, what);
+        }
     }
 
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         last_words(&log_of(&self.recipe.dir))
     }
 }
@@ -145,13 +145,30 @@ pub(super) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
+/// So many at once, each another one.
+pub(super) fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
+    let mut held = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
+
 /// Tries other ports where a start fails: another process may have taken the one we saw free.
 pub(super) fn on_a_free_port<T>(start: impl Fn(u16) -> Result<T>) -> Result<T> {
+    on_free_ports(|[port]| start(port))
+}
+
+/// As [`on_a_free_port`], of a server that takes several.
+pub(super) fn on_free_ports<T, const N: usize>(start: impl Fn([u16; N]) -> Result<T>) -> Result<T> {
     const TRIES: u32 = 5;
     let mut tried = 0;
     loop {
         tried += 1;
-        match start(free_port()?) {
+        match start(free_ports()?) {
             Err(ServerError::Failed { words, .. }) if tried < TRIES && words.to_lowercase().contains("in use") => {}
             started => return started,
         }
@@ -203,6 +220,21 @@ fn parent(pid: u32) -> Option<u32> {
 
 fn is_zombie(pid: u32) -> bool {
     stat(pid).is_none_or(|fields| fields.first().is_some_and(|state| state == "Z"))
+}
+
+/// As [`Daemon::kill`], of a process that a daemon has started and that is no child of it.
+pub(super) fn kill_family(pid: u32) {
+    signal(pid, Signal::STOP);
+    let family = [descendants(pid), vec![pid]].concat();
+    family.iter().for_each(|pid| signal(*pid, Signal::KILL));
+    while family.iter().any(|pid| !is_zombie(*pid)) {
+        thread::sleep(POLL);
+    }
+}
+
+pub(super) fn signal_family(pid: u32, what: Signal) {
+    signal(pid, what);
+    descendants(pid).into_iter().for_each(|pid| signal(pid, what));
 }
 
 fn signal(pid: u32, what: Signal) {

@@ -16,9 +16,9 @@ use super::{
 };
 use crate::leash;
 
-const USER: &str = "knurl";
-const PASSWORD: &str = "loopback-only";
-const DATABASE: &str = "knurl";
+pub(super) const USER: &str = "knurl";
+pub(super) const PASSWORD: &str = "loopback-only";
+pub(super) const DATABASE: &str = "knurl";
 
 #[derive(Clone, Debug, Default)]
 pub struct PostgresSetup {
@@ -96,15 +96,7 @@ impl Postgres {
 
     /// As [`Postgres::sql`], in another database of the server.
     pub fn sql_in(&self, database: &str, sql: &str) -> Result<String> {
-        let program = self.programs.join("psql");
-        let mut psql = std::process::Command::new(&program);
-        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, &self.url_of(database)]).stdin(Stdio::null());
-        let out = psql.output().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
-        if !out.status.success() {
-            let words = String::from_utf8_lossy(&out.stderr).trim().to_owned();
-            return Err(ServerError::Failed { program: "psql".to_owned(), words });
-        }
-        Ok(String::from_utf8_lossy(&out.stdout).trim_end().to_owned())
+        psql(&self.programs, &self.url_of(database), sql)
     }
 
     /// psql that says this to the server until it is done, for [`crate::leash::spawn`].
@@ -178,6 +170,19 @@ impl Postgres {
     }
 }
 
+/// Rows unaligned, columns separated by `|`.
+pub(super) fn psql(programs: &Path, url: &str, sql: &str) -> Result<String> {
+    let program = programs.join("psql");
+    let mut psql = std::process::Command::new(&program);
+    psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql, url]).stdin(Stdio::null());
+    let out = psql.output().map_err(|source| ServerError::Spawn { program: program.clone(), source })?;
+    if !out.status.success() {
+        let words = String::from_utf8_lossy(&out.stderr).trim().to_owned();
+        return Err(ServerError::Failed { program: "psql".to_owned(), words });
+    }
+    Ok(String::from_utf8_lossy(&out.stdout).trim_end().to_owned())
+}
+
 fn args_of(setup: &PostgresSetup, dir: &Path, port: u16) -> Vec<String> {
     let mut settings = vec![
         format!("port={port}"),
@@ -208,7 +213,7 @@ fn says_standby(data: &Path) -> bool {
 }
 
 /// Debian keeps each version's programs in a directory of its own: the newest. Elsewhere they are on PATH.
-fn programs() -> Result<PathBuf> {
+pub(super) fn programs() -> Result<PathBuf> {
     let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -222,7 +227,7 @@ fn programs() -> Result<PathBuf> {
 }
 
 /// PostgreSQL refuses root: then it runs as its package's user, or as nobody.
-fn owner() -> io::Result<Option<(u32, u32)>> {
+pub(super) fn owner() -> io::Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
     }
@@ -316,7 +321,7 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn give_to(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+pub(super) fn give_to(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     let Some((uid, gid)) = owner else { return Ok(()) };
     chown(path, Some(uid), Some(gid))?;
     if path.is_dir() {

@@ -1,7 +1,7 @@
 //! One connection: set up, its statements prepared once, every call bounded.
 //!
 //! Promised: a call ends within the connection's time, whatever server and network do; a connection whose server did not keep to it is
-//! never used again. Many may ask at a time: their questions are pipelined.
+//! never used again. Many may ask at a time: their questions are pipelined. A statement that nobody waits for any more is cancelled, a commit never.
 
 use std::{
     collections::HashMap,
@@ -127,6 +127,7 @@ impl Connector {
             handshake: self.handshake.clone(),
             answers: self.answers.clone(),
             abandoned: AtomicBool::new(false),
+            commits: AtomicBool::new(false),
             answer_time: statement_time + GRACE,
         };
         connection.client.batch_execute(&self.settings(statement_time)).await.map_err(store_error)?;
@@ -154,6 +155,8 @@ pub(super) struct Connection {
     answers: Arc<AtomicU64>,
     /// A caller left while the server was at work for it.
     abandoned: AtomicBool,
+    /// A commit was sent and its answer has not come.
+    commits: AtomicBool,
     answer_time: Duration,
 }
 
@@ -258,8 +261,12 @@ impl Connection {
         Ok(tx)
     }
 
-    /// Asks the server to stop what it is at, and closes the connection.
+    /// Asks the server to stop what it is at, and closes the connection. But for a commit: one that waits for its synchronous standby would end its
+    /// wait and stand, with no standby that has it, and whoever looks then takes for made, or for delivered, what a failover loses.
     pub(super) fn interrupt(self) {
+        if self.commits.load(Ordering::Acquire) {
+            return;
+        }
         let (cancel, handshake) = (self.client.cancel_token(), self.handshake.clone());
         drop(self);
         tokio::spawn(async move {
@@ -298,12 +305,14 @@ impl Tx<'_> {
     /// An error leaves open whether it was committed, unless the server said that it was not.
     pub(super) async fn commit(mut self) -> Result<()> {
         self.open = false;
+        self.connection.commits.store(true, Ordering::Release);
         let running = witness::running(SYSTEM, || "commit");
         let committed = running.ended(self.connection.batch("commit").await);
         if committed.is_err() {
             // Whatever state it is in, it is not to be guessed.
             self.connection.cutter.cut();
         }
+        self.connection.commits.store(false, Ordering::Release);
         committed
     }
 

@@ -411,3 +411,44 @@ async fn a_lock_that_is_not_given_back_is_waited_for_and_then_told() {
     assert!(store.is_up());
     assert!(!store.update_link(link.id, patch, NOW).await.unwrap().unwrap().is_active);
 }
+
+/// The names of the standbys of which each commit waits for one.
+fn wait_for_standby(server: &Postgres, names: &str) {
+    server.sql(&format!("alter system set synchronous_standby_names = '{names}'")).unwrap();
+    server.sql("select pg_reload_conf()").unwrap();
+    // A session of its own each time.
+    while server.sql("show synchronous_standby_names").unwrap() != names {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_synchronous_standby_has_is_told_to_nobody_as_made_though_its_caller_left() {
+    let server = Postgres::start().unwrap();
+    let bounds = PostgresOptions { call_timeout: Duration::from_secs(1), ..options(&server.url()) };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    create(&store, "before").await.unwrap();
+    wait_for_standby(&server, "nobody");
+    let waits = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'";
+    let caller = tokio::spawn({
+        let store = store.clone();
+        async move { create_once(&store, "keyed").await }
+    });
+    until(|| server.sql(waits).unwrap() == "1").await;
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    // It is not seen before a standby has it: asked again it is still of unknown fate, and never there.
+    for _ in 0..2 {
+        let again = create_once(&store, "keyed").await;
+        assert!(again.is_err(), "{again:?}");
+    }
+    assert_eq!(server.sql("select count(*) from links where short_code = 'keyed'").unwrap(), "0");
+    wait_for_standby(&server, "");
+    let made = async {
+        while create_once(&store, "keyed").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(NEVER, made).await.expect("a link that is never made");
+    assert_eq!(server.sql("select count(*) from links where short_code = 'keyed'").unwrap(), "1");
+}

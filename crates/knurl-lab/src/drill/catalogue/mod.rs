@@ -5,6 +5,7 @@
 
 mod disk;
 mod nodes;
+mod patroni;
 mod postgres;
 mod redis;
 mod traffic;
@@ -14,8 +15,8 @@ use super::Drill;
 
 /// In the order of the Failure Manual.
 pub fn all() -> Vec<Drill> {
-    let families: [&[Drill]; 6] =
-        [&nodes::DRILLS, &postgres::DRILLS, &redis::DRILLS, &disk::DRILLS, &traffic::DRILLS, &upkeep::DRILLS];
+    let families: [&[Drill]; 7] =
+        [&nodes::DRILLS, &postgres::DRILLS, &patroni::DRILLS, &redis::DRILLS, &disk::DRILLS, &traffic::DRILLS, &upkeep::DRILLS];
     families.concat()
 }
 
