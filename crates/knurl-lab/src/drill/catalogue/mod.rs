@@ -3,10 +3,13 @@
 //! Promised: names are unique; each drill names a section of `docs/failures.md`, alerts of `deploy/prometheus/rules/` and metrics of the
 //! product. A test reads all of them.
 
+mod collector;
 mod disk;
+mod network;
 mod nodes;
 mod postgres;
 mod redis;
+mod spool;
 mod traffic;
 mod upkeep;
 
@@ -14,8 +17,17 @@ use super::Drill;
 
 /// In the order of the Failure Manual.
 pub fn all() -> Vec<Drill> {
-    let families: [&[Drill]; 6] =
-        [&nodes::DRILLS, &postgres::DRILLS, &redis::DRILLS, &disk::DRILLS, &traffic::DRILLS, &upkeep::DRILLS];
+    let families: [&[Drill]; 9] = [
+        &nodes::DRILLS,
+        &postgres::DRILLS,
+        &network::DRILLS,
+        &redis::DRILLS,
+        &spool::DRILLS,
+        &disk::DRILLS,
+        &traffic::DRILLS,
+        &upkeep::DRILLS,
+        &collector::DRILLS,
+    ];
     families.concat()
 }
 
