@@ -69,8 +69,12 @@ need_servers() {
 # What a clock that steps is made with: a library that is preloaded.
 need_clock() { need_debian faketime faketime; }
 
-# What some drills hurt with, and what some of them stand on.
-need_drills() { need_debian strace strace && need_debian etcd etcd-server && need_debian patroni patroni; }
+# What some drills hurt with, and what some of them stand on. Debian keeps what is for root off PATH.
+need_drills() {
+  need_debian strace strace && need_debian etcd etcd-server && need_debian patroni patroni || return 1
+  [ -x /usr/sbin/iptables ] || need_debian iptables iptables || return 1
+  need_debian ip iproute2
+}
 
 # Where programs from PyPI go. pip is run as a module: its own script names the directory it was made in, which may be another tree's.
 need_tools_dir() {

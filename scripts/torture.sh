@@ -7,6 +7,7 @@ need_compiler
 need_servers
 need_clock
 need_drills
+need_collector
 # Fail points in a release binary: a build of its own, so that the shipped one is never it.
 cargo build --release --locked --target-dir "$target_dir/torture" --features knurl/failpoints --bin knurl --bin knurl-lab --package knurl --package knurl-lab
 lab=$target_dir/torture/release/knurl-lab

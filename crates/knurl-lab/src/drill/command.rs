@@ -16,7 +16,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Drill, Verdict, alarm, catalogue, containers, interrupt, page, record, runner, verdict::Outcome};
+use super::{Drill, Verdict, alarm, catalogue, containers, interrupt, network, page, record, runner, verdict::Outcome};
 use crate::{
     fleet::{Housing, Image},
     leash, process,
@@ -149,7 +149,10 @@ fn one(args: &OneDrill) -> Result<ExitCode, Failed> {
         seen_within: Duration::from_secs(conditions.seen_within_s),
         unhurt: conditions.unhurt,
     };
-    let verdict = runner::run(drill, &spec).unwrap_or_else(|error| not_run(drill, conditions.seed, &error.to_string()));
+    let entered = if drill.ground.own_network { network::enter() } else { Ok(()) };
+    let verdict = entered
+        .and_then(|()| runner::run(drill, &spec))
+        .unwrap_or_else(|error| not_run(drill, conditions.seed, &error.to_string()));
     println!("{}", serde_json::to_string(&verdict)?);
     Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -245,12 +248,13 @@ fn tell(verdict: &Verdict, args: &RunDrills) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What it mounts goes with its namespace, where we may make one. Docker has to see it: then it goes with the namespace we were started in.
+/// What it mounts goes with its namespace, where we may make one; so does a network of its own. Docker has to see what is mounted: then that goes
+/// with the namespace we were started in.
 fn in_its_own_process(drill: &Drill, args: &RunDrills) -> Result<Verdict, Failed> {
     let me = std::env::current_exe()?;
     let mut command = if rustix::process::geteuid().is_root() && args.conditions.containers.is_none() {
         let mut unshare = leash::command("unshare");
-        unshare.args(["--mount", "--propagation", "private", "--"]).arg(me);
+        unshare.args(["--mount", "--propagation", "private"]).args(drill.ground.own_network.then_some("--net")).arg("--").arg(me);
         unshare
     } else {
         leash::command(me)

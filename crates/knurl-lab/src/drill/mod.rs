@@ -10,6 +10,7 @@
 //! # Layout
 //! - [`catalogue`]: the drills, by family; each is a value with a few functions
 //! - [`runner`]: the one way in which they are run; [`stage`]: what a drill's functions may touch; [`props`]: what they hurt with
+//! - [`network`]: a network of a drill's own, for what hurts packets
 //! - [`alarm`]: a real Prometheus with the real rules, and when which alert fired
 //! - [`verdict`], [`plot`], [`page`], [`record`], [`containers`]: what came of it, for machines and for people
 //! - [`command`], [`interrupt`]: the command line
@@ -19,6 +20,7 @@ pub mod catalogue;
 pub mod command;
 pub mod containers;
 mod interrupt;
+mod network;
 pub mod page;
 mod plot;
 mod props;
@@ -90,6 +92,8 @@ pub struct Ground {
     pub front: bool,
     /// The first node's directory is a file system of its own of so many megabytes.
     pub disk_mb: Option<u32>,
+    /// It all stands in a network namespace of its own.
+    pub own_network: bool,
     pub env: &'static [(&'static str, &'static str)],
     /// Of PostgreSQL.
     pub settings: &'static [&'static str],
@@ -137,6 +141,7 @@ impl Ground {
         patroni: false,
         front: false,
         disk_mb: None,
+        own_network: false,
         env: &[],
         settings: &[],
         admin_key: None,

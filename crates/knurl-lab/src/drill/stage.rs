@@ -17,7 +17,7 @@ use super::interrupt;
 use crate::{
     fleet::{FleetError, Node},
     promise::{books::Ledger, stand::Stand},
-    servers::{Nginx, Patroni, Postgres, Redis},
+    servers::{Collector, Nginx, Patroni, Postgres, Redis},
 };
 
 /// What hurts for as long as it is there.
@@ -43,6 +43,8 @@ pub struct Stage {
     pub gone: Vec<usize>,
     /// A PostgreSQL beside the stand's.
     pub second: Option<Postgres>,
+    /// Of traces, where nodes send them.
+    pub collector: Option<Collector>,
     props: Vec<Box<dyn Prop>>,
 }
 
@@ -60,6 +62,7 @@ impl Stage {
             paths: Vec::new(),
             gone: Vec::new(),
             second: None,
+            collector: None,
             props: Vec::new(),
         }
     }

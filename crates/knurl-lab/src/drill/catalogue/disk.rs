@@ -1,24 +1,22 @@
-//! Disks: full, failing, slow; files torn, flipped and overwritten; backups that are not what they were.
+//! Disks: full, failing, slow; databases and replicas overwritten or removed; backups that are not what they were, or are not made.
 
 use std::{
     fs,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use crate::{
     drill::{Books, Drill, Ground, Served, Stage, props, stage::broken},
     fleet::FleetError,
+    promise::p8,
 };
 
 /// Small segments, so that a small disk has room for some.
 const SMALL: &[(&str, &str)] = &[("KNURL_CLICKS_SEGMENT_BYTES", "65536"), ("KNURL_CLICKS_SEGMENTS_MAX", "64")];
 const POWER: &[(&str, &str)] = &[("KNURL_DURABILITY", "power")];
-const SPOOL: &[&str] =
-    &["knurl_clicks_answered_total", "knurl_clicks_delivered_total", "knurl_clicks_dropped_total", "knurl_clicks_backlog"];
 
-pub(super) const DRILLS: [Drill; 10] = [
+pub(super) const DRILLS: [Drill; 9] = [
     Drill {
         name: "disk-full",
         failure: "disk-full",
@@ -103,72 +101,6 @@ pub(super) const DRILLS: [Drill; 10] = [
             let strace = props::inject(pid, "fdatasync", "delay_enter=8000000")?;
             stage.hold(strace);
             Ok(())
-        },
-        ..Drill::BARE
-    },
-    Drill {
-        name: "torn-spool",
-        failure: "spool-torn",
-        hypothesis: "What a crash leaves half written behind the last whole record is cut off at the next start, and nothing before it is touched.",
-        harm: "one node is killed, garbage is written behind the last record of its spool, and it is started again",
-        alerts: &["KnurlCrashed"],
-        allowed: &["KnurlDown"],
-        metrics: SPOOL,
-        redirects: Served::Some,
-        creates: Served::Some,
-        clears: false,
-        hurt: |stage| {
-            stage.node(0).kill()?;
-            let last = segments(&stage.node(0).data_dir())?.pop().ok_or_else(|| broken("the spool has no segment"))?;
-            let bytes = fs::read(&last)?;
-            // Behind the last byte that is not zero: where the next record would have been.
-            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-            let torn = b"\x37\x00\x00\x00half a record";
-            if end + 64 < bytes.len() {
-                // Records begin at multiples of eight bytes.
-                fs::File::options().write(true).open(&last)?.write_all_at(torn, end.next_multiple_of(8) as u64)?;
-            } else {
-                stage.find("there was no room behind the last record");
-            }
-            stage.node(0).start()
-        },
-        ..Drill::BARE
-    },
-    Drill {
-        name: "segment-bit-flip",
-        failure: "spool-damaged",
-        hypothesis: "A record of the spool that is not what was written is never delivered as something else: it is counted as lost, and everything that can be read is delivered.",
-        harm: "one node is without PostgreSQL for ten seconds, is killed, and in the middle of its oldest segment with undelivered clicks one bit is flipped",
-        ground: Ground { env: SMALL, ..Ground::FLEET },
-        alerts: &["KnurlClicksUndecodable"],
-        allowed: &[
-            "KnurlCrashed",
-            "KnurlDown",
-            "KnurlLawBroken",
-            "KnurlDatabaseDown",
-            "KnurlDrainFailing",
-            "KnurlJobFailing",
-            "KnurlDependencyFlapping",
-        ],
-        metrics: &["knurl_clicks_undecodable_total", "knurl_clicks_answered_total", "knurl_clicks_delivered_total"],
-        redirects: Served::Some,
-        creates: Served::Some,
-        books: Books::Counted,
-        clears: false,
-        hurt: |stage| {
-            crate::promise::stand::Fault::Refused.inflict(&stage.stand.ways[0].postgres)?;
-            std::thread::sleep(Duration::from_secs(10));
-            stage.node(0).kill()?;
-            let spool = segments(&stage.node(0).data_dir())?;
-            // The last but one that holds clicks: whole, and none of it delivered.
-            let held: Vec<&PathBuf> = spool.iter().filter(|path| written(path) > 1_000).collect();
-            let victim = *held.iter().rev().nth(1).or(held.last()).ok_or_else(|| broken("the spool has no segment with clicks"))?;
-            let bytes = fs::read(victim)?;
-            let end = bytes.iter().rposition(|byte| *byte != 0).unwrap_or_default();
-            let at = end / 2;
-            fs::File::options().write(true).open(victim)?.write_all_at(&[bytes[at] ^ 0x10], at as u64)?;
-            stage.stand.heal()?;
-            stage.node(0).start()
         },
         ..Drill::BARE
     },
@@ -319,21 +251,33 @@ pub(super) const DRILLS: [Drill; 10] = [
         },
         ..Drill::BARE
     },
+    Drill {
+        name: "backup-old",
+        failure: "backup-old",
+        hypothesis: "When nobody makes backups any more everything goes on, and somebody is told before the day after is over.",
+        harm: "the last backup was made twenty-seven hours ago: by libfaketime the clock of that one command is so far behind",
+        ground: Ground::EMBEDDED,
+        alerts: &["KnurlBackupOld"],
+        metrics: &["knurl_backup_age_seconds", "knurl_backup_last_failed"],
+        hurt: |stage| {
+            let library = p8::library()?;
+            let backups = stage.node(0).data_dir().with_file_name("backups");
+            fs::create_dir_all(&backups)?;
+            let mut backup = stage.node(0).command(&["backup", &backups.display().to_string()]);
+            backup.envs(p8::CLOCK_ENV).env("LD_PRELOAD", library).env("FAKETIME", "-27h");
+            let out = backup.output()?;
+            if !out.status.success() {
+                return Err(broken(&format!("knurl backup: {}", String::from_utf8_lossy(&out.stderr).trim())));
+            }
+            Ok(())
+        },
+        heal: |stage| {
+            let backups = stage.node(0).data_dir().with_file_name("backups");
+            command(stage, &["backup", &backups.display().to_string()]).map(|_| ())
+        },
+        ..Drill::BARE
+    },
 ];
-
-/// In the order of their names, which is that of their records.
-fn segments(data: &Path) -> Result<Vec<PathBuf>, FleetError> {
-    let mut found: Vec<PathBuf> =
-        fs::read_dir(data.join("spool"))?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_file()).collect();
-    found.retain(|path| path.extension().is_some_and(|kind| kind == "seg" || kind == "segment" || kind == "log"));
-    found.sort();
-    Ok(found)
-}
-
-/// Bytes of it that are not zero.
-fn written(path: &Path) -> usize {
-    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte != 0).count())
-}
 
 fn newest(dir: &Path) -> Result<PathBuf, FleetError> {
     let mut files: Vec<PathBuf> = fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path())).collect();

@@ -3,11 +3,14 @@
 //! Promised: names are unique; each drill names a section of `docs/failures.md`, alerts of `deploy/prometheus/rules/` and metrics of the
 //! product. A test reads all of them.
 
+mod collector;
 mod disk;
+mod network;
 mod nodes;
 mod patroni;
 mod postgres;
 mod redis;
+mod spool;
 mod traffic;
 mod upkeep;
 
@@ -15,8 +18,18 @@ use super::Drill;
 
 /// In the order of the Failure Manual.
 pub fn all() -> Vec<Drill> {
-    let families: [&[Drill]; 7] =
-        [&nodes::DRILLS, &postgres::DRILLS, &patroni::DRILLS, &redis::DRILLS, &disk::DRILLS, &traffic::DRILLS, &upkeep::DRILLS];
+    let families: [&[Drill]; 10] = [
+        &nodes::DRILLS,
+        &postgres::DRILLS,
+        &patroni::DRILLS,
+        &network::DRILLS,
+        &redis::DRILLS,
+        &spool::DRILLS,
+        &disk::DRILLS,
+        &traffic::DRILLS,
+        &upkeep::DRILLS,
+        &collector::DRILLS,
+    ];
     families.concat()
 }
 

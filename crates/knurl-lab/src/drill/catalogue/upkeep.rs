@@ -6,14 +6,15 @@ use crate::{
     drill::{
         Books, Drill, Ground, Stage,
         props::{self, Background},
+        stage::wait,
     },
     fleet::{self, FleetError},
-    http::Request,
+    http::{Connection, Request},
     leash,
     promise::p8,
 };
 
-pub(super) const DRILLS: [Drill; 4] = [
+pub(super) const DRILLS: [Drill; 5] = [
     Drill {
         name: "clock-jump",
         failure: "clock-jump",
@@ -100,6 +101,39 @@ pub(super) const DRILLS: [Drill; 4] = [
             stage.stand.sql(
                 "create or replace function drill_refuses() returns trigger language plpgsql as $$ begin return new; end $$",
             )?;
+            Ok(())
+        },
+        ..Drill::BARE
+    },
+    Drill {
+        name: "schema-changed",
+        failure: "schema-changed",
+        hypothesis: "What needs a column that somebody renamed is told 500 and nothing else is; somebody is told, and when it is undone all is well without a restart.",
+        harm: "the column users.email is renamed by hand, and users are asked for every second",
+        alerts: &["KnurlStoreFailing"],
+        allowed: &["KnurlApiErrorsFast", "KnurlApiErrorsSlow", "KnurlApiErrorsTrickle"],
+        metrics: &["knurl_store_errors_total", "knurl_api_requests_total", "knurl_store_up"],
+        hurt: |stage| {
+            stage.stand.sql("alter table users rename column email to mail")?;
+            Ok(())
+        },
+        tick: |stage| {
+            let mut connection = Connection::open(stage.node(0).addr())?;
+            let answer = connection.ask(&Request::get("/users?page=1&per_page=10"))?;
+            let code = answer.json().unwrap_or_default()["code"].clone();
+            if answer.status != 500 || code != "internal" {
+                stage.find(format!("users were answered {} with the code {code}", answer.status));
+            }
+            Ok(())
+        },
+        heal: |stage| {
+            stage.stand.sql("alter table users rename column mail to email")?;
+            for at in 0..stage.stand.nodes.len() {
+                let node = stage.node(at);
+                wait("users are answered again", Duration::from_secs(10), || {
+                    Ok(fleet::ask(node.addr(), &Request::get("/users?page=1&per_page=10"), 200).is_ok())
+                })?;
+            }
             Ok(())
         },
         ..Drill::BARE
