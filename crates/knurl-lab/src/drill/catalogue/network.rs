@@ -39,6 +39,7 @@ pub(super) const DRILLS: [Drill; 1] = [Drill {
         }
         Ok(())
     },
+    process_only: Some("it is done in a network of the drill's own, and containers are on the daemon's"),
     ..Drill::BARE
 }];
 
