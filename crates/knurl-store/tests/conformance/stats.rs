@@ -86,10 +86,10 @@ pub(crate) async fn a_day_names_500_referrers_and_counts_the_rest_as_other(b: Be
                 click
             });
             b.store.apply_clicks(batch(seq, clicks.collect())).await.unwrap();
-            seq += u64::from(size);
+            seq += size;
         }
         let shares = b.store.shares(ever(Some(link.id), Unit::Day), Dimension::Referrer, 10_000).await.unwrap();
-        let total = u64::from(rounds * size);
+        let total = rounds * size;
         assert_eq!(shares.iter().map(|share| share.total).sum::<u64>(), total, "{code}");
         let (other, named): (Vec<_>, Vec<_>) = shares.iter().partition(|share| share.value == "(other)");
         assert_eq!((named.len(), other.len()), (500, 1), "{code}");
