@@ -198,6 +198,18 @@ fn what_was_recorded_in_containers_passed_there_and_the_guide_names_what_is_only
     assert_none(&findings);
 }
 
+#[test]
+fn every_alert_was_seen_firing_by_a_recorded_drill() {
+    let pages = catalogue::all().into_iter().filter_map(|drill| {
+        record::read(&fs::read_to_string(repository().join(format!("docs/drills/{}.md", drill.name))).unwrap_or_default())
+    });
+    // Also what fired besides: a budget is spent by what is refused, whatever refuses it.
+    let fired = pages.flat_map(|verdict| [verdict.alerts, verdict.other_alerts].concat());
+    let seen: BTreeSet<String> = fired.filter(|alert| alert.firing_after_s.is_some()).map(|alert| alert.name).collect();
+    let unseen = alerts().into_iter().filter(|alert| !seen.contains(alert));
+    assert_none(&unseen.map(|alert| format!("no recorded drill has seen {alert} firing")).collect::<Vec<_>>());
+}
+
 /// Every page of the repository.
 fn pages(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {

@@ -4,19 +4,24 @@ use std::{
     fs,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{
-    drill::{Books, Drill, Ground, Served, Stage, props, stage::broken},
+    drill::{
+        Books, Drill, Ground, Served, Stage, props,
+        stage::{broken, wait},
+    },
     fleet::FleetError,
-    promise::p8,
+    http::{Connection, Request},
+    promise::{p8, stand::Fault},
 };
 
 /// Small segments, so that a small disk has room for some.
 const SMALL: &[(&str, &str)] = &[("KNURL_CLICKS_SEGMENT_BYTES", "65536"), ("KNURL_CLICKS_SEGMENTS_MAX", "64")];
 const POWER: &[(&str, &str)] = &[("KNURL_DURABILITY", "power")];
 
-pub(super) const DRILLS: [Drill; 9] = [
+pub(super) const DRILLS: [Drill; 10] = [
     Drill {
         name: "disk-full",
         failure: "disk-full",
@@ -182,6 +187,49 @@ pub(super) const DRILLS: [Drill; 9] = [
                 let _ = fs::remove_file(node.data_dir().join(journal));
             }
             node.start()
+        },
+        ..Drill::BARE
+    },
+    Drill {
+        name: "replica-removed",
+        failure: "replica-damaged",
+        hypothesis: "A node that loses its copy while it cannot reach the database still redirects what its memory and Redis hold, says 503 of everything else and never 404, tells somebody that it does not have every link, and copies them as soon as the database is back.",
+        harm: "PostgreSQL refuses one node, and its replica.db is removed under it",
+        alerts: &["KnurlReplicaIncomplete"],
+        allowed: &[
+            "KnurlDatabaseDown",
+            "KnurlReplicaFailing",
+            "KnurlReplicaStale",
+            "KnurlBacklogGrowing",
+            "KnurlDrainFailing",
+            "KnurlJobFailing",
+            "KnurlCanaryMissing",
+            "KnurlDependencyFlapping",
+        ],
+        metrics: &["knurl_replica_complete", "knurl_replica_links", "knurl_replica_comparisons_total", "knurl_store_up"],
+        redirects: Served::Some,
+        creates: Served::AllOrRefused,
+        hurt: |stage| {
+            Fault::Refused.inflict(&stage.stand.ways[0].postgres)?;
+            let data = stage.node(0).data_dir();
+            for file in ["replica.db", "replica.db-wal", "replica.db-shm"] {
+                // The journal may be empty and gone.
+                let _ = fs::remove_file(data.join(file));
+            }
+            let node = stage.node(0);
+            wait("the node knows that it has no copy", Duration::from_secs(30), || {
+                Ok(node.metric("knurl_replica_complete")? < 1.0)
+            })?;
+            Ok(())
+        },
+        // A question for the head only is no click.
+        tick: |stage| {
+            let path = format!("/shared-{}", stage.ticks % 50);
+            let answer = Connection::open(stage.node(0).addr())?.ask(&Request::of("HEAD", &path, None))?;
+            if !matches!(answer.status, 302 | 503) {
+                stage.find(format!("{path} was answered {}", answer.status));
+            }
+            Ok(())
         },
         ..Drill::BARE
     },

@@ -16,7 +16,7 @@ const STUCK: &[(&str, &str)] = &[("KNURL_WATCHDOG_STUCK_AFTER_MS", "3000")];
 /// What a node of this stand needs, and a little more.
 const MEMORY_BYTES: u64 = 128 << 20;
 
-pub(super) const DRILLS: [Drill; 9] = [
+pub(super) const DRILLS: [Drill; 10] = [
     Drill {
         name: "node-killed",
         failure: "node-crashed",
@@ -225,6 +225,39 @@ pub(super) const DRILLS: [Drill; 9] = [
         },
         heal: |stage| {
             stage.node(0).unset("KNURL_CACHE_BYTES_MAX");
+            Ok(())
+        },
+        ..Drill::BARE
+    },
+    Drill {
+        name: "handler-panics",
+        failure: "panicked",
+        hypothesis: "A bug that panics costs one request: its client is told 500 and has its link under the same Idempotency-Key, a background job is started afresh, nothing is done twice, and somebody is told.",
+        harm: "by fail points, on one node of three a create panics behind its commit, and on another one the delivery of clicks panics in the middle; both are restarted for it in order",
+        ground: Ground { env: ROLLING, ..Ground::FRONT },
+        alerts: &["KnurlPanicked"],
+        allowed: &["KnurlStoreFailing"],
+        metrics: &["knurl_connection_panics_total", "knurl_job_panics_total", "knurl_clicks_delivered_total"],
+        creates: Served::Some,
+        // It looks back for ten minutes.
+        clears: false,
+        hurt: |stage| {
+            for (at, point) in [(0, "api::created_once@1,panic"), (1, "drain::before_apply@3,panic")] {
+                let node = stage.node(at);
+                node.stop()?;
+                node.set("KNURL_FAILPOINT", point);
+                node.start()?;
+                std::thread::sleep(ROLL_PAUSE);
+            }
+            Ok(())
+        },
+        check: |stage| {
+            for (at, metric) in [(0, "knurl_connection_panics_total"), (1, "knurl_job_panics_total")] {
+                let panics = stage.node(at).metric(metric)?;
+                if panics.total_cmp(&1.0).is_ne() {
+                    stage.find(format!("node {}: {metric} is {panics}, not 1", at + 1));
+                }
+            }
             Ok(())
         },
         ..Drill::BARE

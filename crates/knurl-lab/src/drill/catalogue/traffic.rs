@@ -1,4 +1,4 @@
-//! Traffic: too much of it, slow clients, too many connections, somebody who guesses codes, one client who wants it all, hostile paths.
+//! Traffic: too much of it, slow clients, too many connections, too few files, somebody who guesses codes, one client who wants it all, hostile paths.
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -22,10 +22,11 @@ const NARROW: &[(&str, &str)] = &[
     ("KNURL_ADMISSION_TARGET_MS", "50"),
 ];
 const IMPATIENT: &[(&str, &str)] = &[("KNURL_HTTP_FIRST_BYTE_TIMEOUT_MS", "1000"), ("KNURL_HTTP_HEADER_TIMEOUT_MS", "1000")];
+const PATIENT: &[(&str, &str)] = &[("KNURL_HTTP_FIRST_BYTE_TIMEOUT_MS", "600000")];
 const FEW: &[(&str, &str)] = &[("KNURL_HTTP_CONNECTIONS_MAX", "40")];
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 9, 1);
 
-pub(super) const DRILLS: [Drill; 6] = [
+pub(super) const DRILLS: [Drill; 7] = [
     Drill {
         name: "overload",
         failure: "overload",
@@ -112,6 +113,29 @@ pub(super) const DRILLS: [Drill; 6] = [
         hurt: |stage| {
             let addr = stage.node(0).addr();
             let crowd = props::silent(addr, 150, Duration::from_millis(500))?;
+            stage.hold(crowd);
+            Ok(())
+        },
+        ..Drill::BARE
+    },
+    Drill {
+        name: "files-running-out",
+        failure: "files-running-out",
+        hypothesis: "When connections take nearly all the file descriptors that a node may open, somebody is told while there are still some: what is not a connection has a reserve, and nobody is refused.",
+        harm: "a node that may open three thousand files has twenty-seven hundred connections more than its load, which say nothing and are kept open",
+        ground: Ground { env: PATIENT, ..Ground::FLEET },
+        alerts: &["KnurlFilesRunningOut"],
+        allowed: &["KnurlSlowClients"],
+        metrics: &["process_open_fds", "process_max_fds", "knurl_connections_open", "knurl_connections_refused_total"],
+        prepare: |stage| {
+            let node = stage.node(0);
+            node.stop()?;
+            node.serve_within(&["prlimit", "--nofile=3000:3000"]);
+            node.start()
+        },
+        hurt: |stage| {
+            let addr = stage.node(0).addr();
+            let crowd = props::silent(addr, 2_720, Duration::from_millis(500))?;
             stage.hold(crowd);
             Ok(())
         },
