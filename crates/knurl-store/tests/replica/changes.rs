@@ -59,6 +59,31 @@ async fn a_notification_wakes_and_a_lost_one_is_made_up_for_by_looking() {
     }
 }
 
+/// Numbers are not ordered as texts are: more than a page of changes by transaction 1000 and later, and one by an earlier one.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_are_followed_in_their_order_where_their_numbers_grow_by_a_digit() {
+    let town = Town::new().await;
+    town.create(1, 10_000);
+    let mut node = town.node().await;
+    node.catch_up().await.unwrap();
+    let last = || town.sql("select pg_current_xact_id()").parse::<u64>().unwrap();
+    // The next power of ten, which ours are to come around.
+    let (begun, mut digit) = (last() + 10, 1_000);
+    while digit < begun {
+        digit *= 10;
+    }
+    let burn = digit - 3 - last();
+    town.sql(&format!("do $$ begin for n in 1..{burn} loop perform pg_current_xact_id(); commit; end loop; end $$"));
+    town.sql("update links set target = 'https://new.example/' where short_code = 'c1'");
+    assert!(last() < digit, "{} and not before {digit}", last());
+    while last() < digit {}
+    town.sql("update links set target = 'https://new.example/' where short_code <> 'c1'");
+    node.catch_up().await.unwrap();
+    for code in ["c1", "c2", "c5000", "c10000"] {
+        assert_eq!(node.target(code).await.as_deref(), Some("https://new.example/"), "{code}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_stays_open_hides_nothing_but_itself() {
     let town = Town::new().await;
