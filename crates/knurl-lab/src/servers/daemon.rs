@@ -232,7 +232,7 @@ pub(super) fn kill_family(pid: u32) {
     }
 }
 
-pub(super) fn signal_family(pid: u32, what: Signal) {
+fn signal_family(pid: u32, what: Signal) {
     signal(pid, what);
     descendants(pid).into_iter().for_each(|pid| signal(pid, what));
 }

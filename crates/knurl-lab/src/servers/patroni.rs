@@ -12,13 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
     Result, ServerError,
-    daemon::{Daemon, Recipe, find, kill_family, log_of, on_free_ports, signal_family},
+    daemon::{Daemon, Recipe, find, kill_family, log_of, on_free_ports},
     etcd::Etcd,
     postgres::{DATABASE, PASSWORD, USER, give_to, owner, programs, psql},
 };
@@ -124,11 +123,6 @@ impl Patroni {
         format!("postgres://{USER}:{PASSWORD}@{}/{DATABASE}?target_session_attrs=read-write", hosts.join(","))
     }
 
-    /// Of one member.
-    pub fn sql(&self, at: usize, sql: &str) -> Result<String> {
-        psql(&self.programs, &self.url_of(at, DATABASE), sql)
-    }
-
     fn url_of(&self, at: usize, database: &str) -> String {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.machines[at].port)
     }
@@ -175,12 +169,6 @@ impl Patroni {
         machine.daemon.start_again(move || ask(rest, &Request::get("/cluster")).is_some())
     }
 
-    /// The machine stands still.
-    pub fn pause(&mut self, at: usize) {
-        self.machines[at].is_hurt = true;
-        self.machines[at].signal(Signal::STOP);
-    }
-
     /// Neither etcd nor the other members are reached, and they do not reach it. Its clients do.
     pub fn cut_off(&mut self, at: usize) {
         self.machines[at].is_hurt = true;
@@ -201,7 +189,6 @@ impl Patroni {
     /// Whatever was done to members is undone.
     pub fn heal(&mut self) -> Result<()> {
         for at in 0..self.machines.len() {
-            self.machines[at].signal(Signal::CONT);
             self.machines[at].ways.heal()?;
             if self.machines[at].daemon.pid().is_none() {
                 self.start_again(at)?;
@@ -215,11 +202,6 @@ impl Patroni {
     pub fn rewound(&self, at: usize) -> usize {
         let said = fs::read_to_string(log_of(self.machines[at].dir.path())).unwrap_or_default();
         said.matches("running pg_rewind").count()
-    }
-
-    /// What its Patroni and its PostgreSQL have said.
-    pub fn log(&self, at: usize) -> PathBuf {
-        log_of(self.machines[at].dir.path())
     }
 }
 
@@ -261,10 +243,6 @@ impl Machine {
             kill_family(postmaster);
         }
         self.daemon.kill()
-    }
-
-    fn signal(&self, what: Signal) {
-        [self.daemon.pid(), self.postmaster()].into_iter().flatten().for_each(|pid| signal_family(pid, what));
     }
 }
 
