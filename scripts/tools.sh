@@ -139,7 +139,8 @@ need_collector() {
   # It is linked to the Python it was built for, whose library Debian has by itself.
   local minor
   minor=$("$tools_dir/bin/python3" -c 'import sys; print(sys.version_info.minor)') || return 1
-  ldconfig -p | grep -q "libpython3\.$minor\.so" || install_debian "libpython3.$minor" || return 1
+  # Not -q: it leaves as soon as it has found it, and ldconfig fails at a pipe that nobody reads.
+  ldconfig -p | grep "libpython3\.$minor\.so" >/dev/null || install_debian "libpython3.$minor" || return 1
   install_pinned "rotel==$rotel_version" "${rotel_sha256[@]}" || return 1
   ln -sf "$("$tools_dir/bin/python3" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/rotel/rotel-agent" "$tools_dir/bin/rotel-agent"
   rotel-agent version >/dev/null
