@@ -74,6 +74,8 @@ pub fn run(args: &P10Args) -> Result<Report, FleetError> {
     // Warm, then measured.
     phase(&mut calm, 1)?;
     let before = phase(&mut calm, calm_seconds)?;
+    // Idle for as long as the overload takes they would be closed, as idle connections are.
+    drop(calm);
     let memory_before = node.metric(MEMORY)?;
     report.say(&format!("{:.0} served a second by {} connections", rate(&before, calm_seconds), args.connections));
     let mut crowd = Swarm::new(node.addr(), args.connections * args.times)?;
@@ -82,6 +84,7 @@ pub fn run(args: &P10Args) -> Result<Report, FleetError> {
     let memory_during = node.metric(MEMORY)?;
     report.say(&format!("{:.0} served a second by {} connections", rate(&during, args.seconds), args.connections * args.times));
     let since = Instant::now();
+    let mut calm = Swarm::new(node.addr(), args.connections)?;
     let calm_again = loop {
         let second = phase(&mut calm, 1)?;
         judge("after", &second, &mut report);
