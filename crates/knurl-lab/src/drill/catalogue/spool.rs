@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    drill::{Books, Drill, Ground, Served, stage::broken},
+    drill::{Books, Drill, Ground, Served, Stage, stage::broken},
     fleet::FleetError,
     promise::stand::Fault,
 };
@@ -19,6 +19,7 @@ const SPOOL: &[&str] =
     &["knurl_clicks_answered_total", "knurl_clicks_delivered_total", "knurl_clicks_dropped_total", "knurl_clicks_backlog"];
 /// Of clicks, which nobody can deliver meanwhile.
 const GATHERS: Duration = Duration::from_secs(10);
+const NO_CLICKS: &str = "the spool has no segment with clicks";
 
 pub(super) const DRILLS: [Drill; 3] = [
     Drill {
@@ -71,13 +72,9 @@ pub(super) const DRILLS: [Drill; 3] = [
         books: Books::Counted,
         clears: false,
         hurt: |stage| {
-            Fault::Refused.inflict(&stage.stand.ways[0].postgres)?;
-            std::thread::sleep(GATHERS);
-            stage.node(0).kill()?;
-            let spool = segments(&stage.node(0).data_dir())?;
+            let held = killed_with_clicks(stage)?;
             // The last but one that holds clicks: whole, and none of it delivered.
-            let held: Vec<&PathBuf> = spool.iter().filter(|path| written(path) > 1_000).collect();
-            let victim = *held.iter().rev().nth(1).or(held.last()).ok_or_else(|| broken("the spool has no segment with clicks"))?;
+            let victim = held.iter().rev().nth(1).or(held.last()).ok_or_else(|| broken(NO_CLICKS))?;
             let bytes = fs::read(victim)?;
             let end = bytes.iter().rposition(|byte| *byte != 0).unwrap_or_default();
             let at = end / 2;
@@ -110,12 +107,8 @@ pub(super) const DRILLS: [Drill; 3] = [
         // It looks back for an hour.
         clears: false,
         hurt: |stage| {
-            Fault::Refused.inflict(&stage.stand.ways[0].postgres)?;
-            std::thread::sleep(GATHERS);
-            stage.node(0).kill()?;
-            let spool = segments(&stage.node(0).data_dir())?;
-            let held: Vec<&PathBuf> = spool.iter().filter(|path| written(path) > 1_000).collect();
-            let newest = *held.last().ok_or_else(|| broken("the spool has no segment with clicks"))?;
+            let held = killed_with_clicks(stage)?;
+            let newest = held.last().ok_or_else(|| broken(NO_CLICKS))?;
             stage.note("segments_with_clicks", held.len());
             fs::remove_file(newest)?;
             stage.stand.heal()?;
@@ -132,6 +125,16 @@ pub(super) const DRILLS: [Drill; 3] = [
         ..Drill::BARE
     },
 ];
+
+/// The first node has gathered clicks without PostgreSQL, and was killed: its segments that hold any.
+fn killed_with_clicks(stage: &mut Stage) -> Result<Vec<PathBuf>, FleetError> {
+    Fault::Refused.inflict(&stage.stand.ways[0].postgres)?;
+    std::thread::sleep(GATHERS);
+    stage.node(0).kill()?;
+    let mut held = segments(&stage.node(0).data_dir())?;
+    held.retain(|path| written(path) > 1_000);
+    Ok(held)
+}
 
 /// In the order of their names, which is that of their records.
 fn segments(data: &Path) -> Result<Vec<PathBuf>, FleetError> {
