@@ -147,8 +147,9 @@ impl<S: Source> Follower<S> {
 
     /// One look, and one page where the table is being compared. After an error the copy is as it was, or a little newer.
     pub async fn step(&mut self, now: Instant) -> Result<Stepped> {
-        self.keep_sound(now).await?;
+        self.reopen(now).await?;
         let head = self.source.look().await?;
+        self.replace(now).await?;
         let mut stepped = Stepped { next: Next::Later, rows: 0, compares: self.recognise(&head, now).await? };
         let caught_up = self.follow(&head, &mut stepped.rows).await?;
         self.source.looked().await?;
@@ -168,10 +169,22 @@ impl<S: Source> Follower<S> {
         Ok(stepped)
     }
 
-    /// A file that is damaged, or not there any more, is replaced; what it knew of is read.
-    async fn keep_sound(&mut self, now: Instant) -> Result<()> {
+    /// What can be done without the source about a file that cannot be read.
+    async fn reopen(&mut self, now: Instant) -> Result<()> {
+        match &self.replica {
+            Some(replica) if replica.is_to_be_reopened(now) => {
+                self.read = false;
+                replica.renew(Keep::WhatIsWhole, now).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A file that is damaged, or not there any more, is replaced, once there is a source to copy from: until then what can be read of it
+    /// is all this node has.
+    async fn replace(&mut self, now: Instant) -> Result<()> {
         let Some(replica) = &self.replica else { return Ok(()) };
-        if let Some(keep) = replica.is_to_be_renewed(now) {
+        if let Some(keep) = replica.lost() {
             self.read = false;
             replica.renew(keep, now).await?;
         }

@@ -203,14 +203,19 @@ impl Replica {
         self.watch(written.await.unwrap_or_else(|panic| Err(StoreError::Internal(Box::new(panic)))))
     }
 
-    /// Whether the file cannot go on being used, and what may be kept of it.
-    fn is_to_be_renewed(&self, now: Instant) -> Option<Keep> {
+    /// Whether opening the file anew may help, and costs nothing: a disk that failed may be well again.
+    fn is_to_be_reopened(&self, now: Instant) -> bool {
+        let is_due = || now.saturating_duration_since(*self.renewed_at()) >= UNWELL_PAUSE;
+        self.file().is_none() || self.inner.unwell.load(SeqCst) && is_due() && self.lost().is_none()
+    }
+
+    /// Whether the file is to be replaced, and what may be kept of what its name leads to. Until then the rest of it can be read.
+    fn lost(&self) -> Option<Keep> {
         if self.inner.damaged.load(SeqCst) {
             return Some(Keep::Nothing);
         }
         let in_place = self.file().is_some_and(|file| file.is_in_place(&self.inner.path));
-        let is_unwell = || self.inner.unwell.load(SeqCst) && now.saturating_duration_since(*self.renewed_at()) >= UNWELL_PAUSE;
-        (!in_place || is_unwell()).then_some(Keep::WhatIsWhole)
+        (!in_place).then_some(Keep::WhatIsWhole)
     }
 
     fn renewed_at(&self) -> MutexGuard<'_, Instant> {

@@ -171,8 +171,10 @@ impl Readers {
         result
     }
 
+    /// One that cannot be opened, of a file that was removed say, has not waited for the disk: with enough of them reads go back to the
+    /// connections that are open.
     fn open(&self) -> Result<Connection> {
-        connection::open(&self.path, &self.options, Access::ReadOnly)
+        connection::open(&self.path, &self.options, Access::ReadOnly).inspect_err(|_| self.pace.judge(false))
     }
 
     /// Waits for reads under way, then closes every connection.

@@ -205,6 +205,20 @@ async fn while_the_disk_is_waited_for_reads_hold_up_nobody_and_go_on_side_by_sid
 }
 
 #[tokio::test]
+async fn of_a_removed_file_the_connection_that_is_open_reads_on_though_the_disk_was_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir, &SqliteOptions { readers: 1, point_readers: 1, ..Default::default() });
+    assert_eq!(store.pings().await, 0);
+    std::fs::remove_file(dir.path().join("knurl.db")).unwrap();
+    let readers = &store.inner.readers;
+    readers.pace.judge(true);
+    while readers.pace.waits_for_disk() {
+        assert!(readers.point(|conn| super::counter(conn, "pings")).await.is_err(), "nothing is there to open");
+    }
+    assert_eq!(store.pings().await, 0);
+}
+
+#[tokio::test]
 async fn nothing_is_acknowledged_into_a_file_that_was_removed_or_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir, &SqliteOptions::default());

@@ -96,13 +96,22 @@ async fn a_file_that_is_no_replica_or_is_gone_is_copied_anew() {
         let mut node = town.node().await;
         node.catch_up().await.unwrap();
         node.has(1, LINKS).await;
-        // Under a node that runs.
+        // Under a node that runs: a connection that is open reads on, one that is to be opened cannot be.
         fs::remove_file(&path).unwrap();
-        node.has(1, LINKS).await;
+        assert!(node.knows(1, LINKS).await > 0);
         node.catch_up().await.unwrap();
         node.has(1, LINKS).await;
         assert!(path.exists());
         node.replica.close().await;
+    }
+}
+
+/// Wherever the file has the target of `c{n}`.
+fn damage(path: &Path, file: &[u8], n: u32) {
+    let needle = target(n);
+    let on_disk = fs::OpenOptions::new().write(true).open(path).unwrap();
+    for at in (0..file.len() - needle.len()).filter(|&at| file[at..].starts_with(needle.as_bytes())) {
+        on_disk.write_all_at(b"X", at as u64 + 9).unwrap();
     }
 }
 
@@ -112,13 +121,35 @@ async fn rows_damaged_under_a_running_node_are_noticed_when_they_are_read_and_al
     let file = whole(&town).await;
     let mut node = town.node().await;
     node.catch_up().await.unwrap();
-    let needle = target(77);
-    let on_disk = fs::OpenOptions::new().write(true).open(town.path()).unwrap();
-    for at in (0..file.len() - needle.len()).filter(|&at| file[at..].starts_with(needle.as_bytes())) {
-        on_disk.write_all_at(b"X", at as u64 + 9).unwrap();
-    }
+    damage(&town.path(), &file, 77);
     assert_eq!(node.found("c77").await, None);
     assert_eq!(node.replica.failures(), 1);
     node.catch_up().await.unwrap();
     node.has(1, LINKS).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_damaged_or_removed_file_is_kept_until_the_database_answers() {
+    for removed in [false, true] {
+        let mut town = Town::new().await;
+        let file = whole(&town).await;
+        let mut node = town.node().await;
+        node.catch_up().await.unwrap();
+        town.server.kill().unwrap();
+        if removed {
+            node.has(1, LINKS).await;
+            fs::remove_file(town.path()).unwrap();
+        } else {
+            damage(&town.path(), &file, 77);
+            assert_eq!(node.found("c77").await, None);
+        }
+        for _ in 0..3 {
+            assert!(node.follower.step(Instant::now()).await.unwrap_err().is_transient());
+            let known = node.knows(1, LINKS).await;
+            assert!(known > 0 && (removed || known >= LINKS as usize - 1), "{known}");
+        }
+        town.server.start_again().unwrap();
+        node.catch_up_at_last().await;
+        node.has(1, LINKS).await;
+    }
 }

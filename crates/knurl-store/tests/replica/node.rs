@@ -164,6 +164,17 @@ impl Node {
         std::mem::take(&mut self.forgotten.lock().unwrap())
     }
 
+    /// Of `c{first}` to `c{last}` how many are known; those lead where they were made to lead.
+    pub(crate) async fn knows(&self, first: u32, last: u32) -> usize {
+        let mut known = 0;
+        for n in first..=last {
+            let found = self.found(&format!("c{n}")).await;
+            known += usize::from(found.is_some());
+            assert!(found.is_none_or(|found| found.facts.is_some_and(|facts| facts.target.as_str() == target(n))), "c{n}");
+        }
+        known
+    }
+
     /// All of `c{first}` to `c{last}`, leading where they were made to lead.
     pub(crate) async fn has(&self, first: u32, last: u32) {
         for n in first..=last {
