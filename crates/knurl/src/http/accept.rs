@@ -28,12 +28,11 @@ use super::{
 
 /// Connections the kernel completes for us ahead of `accept`; it cuts this to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// Descriptors kept from the visitors: 64 for the metrics listener, [`REFUSALS_LINGERING_MAX`], and the rest for the database, the spool and
-/// logs.
 /// Of each connection, what the kernel takes of an answer that is not being read (it doubles this for its own needs); by itself it would take
 /// megabytes, and a thousand peers that never read would have gigabytes. Enough for 2 MB a second to the other side of the world.
 const SEND_BUFFER_BYTES: usize = 128 << 10;
-/// Descriptors kept for the database, the spool, logs and the metrics listener.
+/// Descriptors kept from the visitors: 64 for the metrics listener, [`REFUSALS_LINGERING_MAX`], and the rest for the database, the spool and
+/// logs.
 const FDS_RESERVED: u64 = 256;
 /// With fewer there is no serving: a browser alone opens half a dozen connections.
 const FDS_MIN: u64 = FDS_RESERVED + 64;

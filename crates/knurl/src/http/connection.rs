@@ -28,6 +28,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    task::unconstrained,
     time::Instant,
 };
 
@@ -165,7 +166,8 @@ async fn drive<H: Handler>(
     let mut draining = false;
     let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
     // When, by the coarse clock, the timer wakes this task. It is moved only to an earlier moment or after it fired: a request that comes
-    // and is answered moves nothing.
+    // and is answered moves nothing. Whether it fired is asked of itself: on a machine whose ticks come late the coarse clock may not know
+    // yet, and it fires once.
     let mut armed_ms = u64::MAX;
     std::future::poll_fn(move |cx| {
         // The task's waker stays the same, so one registration lasts until the drain's next change.
@@ -195,10 +197,11 @@ async fn drive<H: Handler>(
         if earliest < armed_ms {
             armed_ms = earliest;
             timer.as_mut().reset(instant_of(armed_ms));
-        } else if armed_ms > coarse_ms().saturating_add(COARSE_LAG_MS) {
+        } else if armed_ms > coarse_ms().saturating_add(COARSE_LAG_MS) && !timer.is_elapsed() {
             return Poll::Pending;
         }
-        while armed_ms != u64::MAX && timer.as_mut().poll(cx).is_ready() {
+        // Whatever this task has done in this turn: a timer that is not polled wakes nobody.
+        while armed_ms != u64::MAX && pin!(unconstrained(timer.as_mut())).poll(cx).is_ready() {
             match deadline {
                 Some((at, wait)) if at <= coarse_ms() => return Poll::Ready(End::TooSlow(wait)),
                 Some((at, _)) => {
@@ -374,21 +377,4 @@ fn ambiguous(headers: &http::HeaderMap, path: &str) -> Response<Body> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::disagrees;
-
-    #[test]
-    fn a_head_that_names_two_lengths_or_lost_its_beginning_is_ambiguous() {
-        let whole = b"\r\nPOST /urls HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\ncontent-length: 1";
-        assert!(!disagrees(whole, 2));
-        for (head, headers) in [
-            (&b"POST /urls HTTP/1.1\r\nContent-Length : 5\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"[..], 2),
-            // The beginning, with its Content-Length, came together with the request before.
-            (b"host: a\r\ntransfer-encoding: chunked\r\n\r\n", 2),
-            (b"gth: 5\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", 2),
-            (b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n", 3),
-        ] {
-            assert!(disagrees(head, headers), "{}", String::from_utf8_lossy(head));
-        }
-    }
-}
+mod tests;
