@@ -167,6 +167,7 @@ fn who_was_admitted_is_known_without_the_database_and_a_revoked_key_stops_when_i
     assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     node.knurl(&["key", "revoke", &created["id"].to_string()]);
 
+    let knew = std::fs::read(&kept).unwrap();
     postgres.stop().unwrap();
     let serving = node.serve();
     is_503_at_once(&list(&serving, key));
@@ -175,6 +176,8 @@ fn who_was_admitted_is_known_without_the_database_and_a_revoked_key_stops_when_i
     postgres.start_again().unwrap();
     eventually("the revoked key stops", || list(&serving, key).status == 401);
     eventually("the other one goes on", || list(&serving, ADMIN).status == 200);
+    // In force at once, and kept a moment later.
+    eventually("that is kept", || std::fs::read(&kept).unwrap() != knew);
     kill(serving);
 
     postgres.stop().unwrap();

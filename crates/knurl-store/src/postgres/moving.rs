@@ -47,7 +47,7 @@ pub struct PostgresSide {
     months: Months,
     reader: Connection,
     /// Holds the locks by which there is one move at a time.
-    _keeper: Option<Connection>,
+    keeper: Option<Connection>,
     /// Nothing of ours is there, and a survey does not change that.
     is_blank: bool,
     /// Where the notes of this look have been read to.
@@ -80,7 +80,7 @@ impl PostgresSide {
             End::From | End::To => Some(keep(&connector, place, end).await?),
         };
         let pool = Pool::start(&options, connector, Reach::Up);
-        Ok(Self { place: place.to_owned(), pool, months: Months::default(), reader, _keeper: keeper, is_blank, read: None })
+        Ok(Self { place: place.to_owned(), pool, months: Months::default(), reader, keeper, is_blank, read: None })
     }
 
     async fn stand(
@@ -261,6 +261,12 @@ impl Side for PostgresSide {
 
     async fn close(&mut self) {
         self.pool.close().await;
+        // The server ends a session some time after it was left, and the way back may begin at once.
+        if let Some(keeper) = self.keeper.take()
+            && let Err(error) = keeper.batch("select pg_advisory_unlock_all()").await
+        {
+            tracing::debug!(error = &error as &dyn std::error::Error, "the locks of the move end with its session");
+        }
     }
 }
 

@@ -57,6 +57,12 @@ impl Bench {
         Self { store: home.open(), home }
     }
 
+    /// When everything has been done that was under way.
+    pub(crate) async fn reopened(self) -> Self {
+        self.store.close().await;
+        Self::at(self.home)
+    }
+
     /// The same database as another process sees it.
     pub(crate) fn second_process(&self) -> Arc<dyn Store> {
         self.home.open()
