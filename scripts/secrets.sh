@@ -21,7 +21,9 @@ put() { printf '%s' "$2" >"$new/$1"; }
 
 postgres=$(draw)
 redis=$(draw)
-put postgres_password "$postgres"
+put postgres_password "$(draw)"
+put postgres_knurl "$postgres"
+put postgres_watch "$(draw)"
 put database_url "postgres://knurl:$postgres@postgres:5432/knurl"
 put redis_auth "requirepass $redis
 "

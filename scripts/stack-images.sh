@@ -12,8 +12,8 @@ cd "$root_dir"
 packages=(postgresql redis-server nginx-light prometheus prometheus-alertmanager prometheus-postgres-exporter prometheus-redis-exporter
   prometheus-nginx-exporter curl wget ca-certificates procps)
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
-# Debian's packages change seldom; what was made is used for a week.
-base_tar="$target_dir/stack/base-$suite.tar"
+# Debian's packages change seldom; what was made is used for a week, by this script as it is now.
+base_tar="$target_dir/stack/base-$suite-$(sha256sum <"${BASH_SOURCE[0]}" | cut -c1-12).tar"
 
 make_base() {
   local root=$1
@@ -39,15 +39,15 @@ make_base() {
   ln -s "/usr/lib/postgresql/$pg" "$root/opt/postgresql-bin"
   cat >"$root/usr/local/bin/postgres-entrypoint" <<'SCRIPT'
 #!/bin/sh
-# What the image that this stands for does on an empty directory: a database of that name, whose owner has that password.
+# What the image that this stands for does on an empty directory: a superuser with that password, then what is mounted for it to run.
 set -eu
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   # shellcheck disable=SC2086
-  initdb --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" --auth-local=trust --auth-host=scram-sha-256 $POSTGRES_INITDB_ARGS >/dev/null
+  initdb --username=postgres --pwfile="$POSTGRES_PASSWORD_FILE" --auth-local=trust --auth-host=scram-sha-256 $POSTGRES_INITDB_ARGS >/dev/null
   echo 'host all all all scram-sha-256' >>"$PGDATA/pg_hba.conf"
   echo "listen_addresses = '*'" >>"$PGDATA/postgresql.conf"
   pg_ctl -w start -o "-c listen_addresses=''" >/dev/null
-  psql -q --username="$POSTGRES_USER" --dbname=postgres -c "create database \"$POSTGRES_DB\"" >/dev/null
+  for script in /docker-entrypoint-initdb.d/*.sh; do . "$script"; done
   pg_ctl -w -m fast stop >/dev/null
 fi
 exec "$@"
@@ -55,6 +55,7 @@ SCRIPT
   chmod 755 "$root/usr/local/bin/postgres-entrypoint"
   rm -f "$root/usr/sbin/policy-rc.d"
   mkdir -p "$(dirname "$base_tar")"
+  rm -f "$target_dir/stack"/base-*.tar
   tar -C "$root" --numeric-owner -cf "$base_tar.new" --exclude=./dev/* --exclude=./proc/* --exclude=./sys/* .
   mv "$base_tar.new" "$base_tar"
 }

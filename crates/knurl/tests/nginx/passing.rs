@@ -60,6 +60,25 @@ fn who_asks_is_what_nginx_sees_whatever_the_request_says() {
 }
 
 #[test]
+fn behind_another_proxy_who_asks_is_what_that_one_says() {
+    let guesses = |config: &mut Config| {
+        config.limits.misses_per_minute = 1;
+        config.limits.burst_s = 60;
+        config.limits.exempt = Vec::new();
+    };
+    let instead = vec![
+        ("# set_real_ip_from 192.0.2.1;", "set_real_ip_from 127.0.0.1;"),
+        ("# real_ip_header X-Forwarded-For;", "real_ip_header X-Forwarded-For;"),
+    ];
+    let front = Front::start_with(&FrontSetup { instead, ..FrontSetup::default() }, guesses);
+    for (n, status) in [(1, 404), (2, 404), (1, 429), (3, 404), (2, 429)] {
+        // What the client itself claimed stands before what the proxy adds.
+        let request = format!("GET /nosuch HTTP/1.1\r\nhost: t\r\nx-forwarded-for: 198.51.100.9, 203.0.113.{n}\r\n\r\n");
+        assert_eq!(front.ask(&request).status, status, "203.0.113.{n}");
+    }
+}
+
+#[test]
 fn one_request_id_goes_both_ways_and_into_the_log() {
     let front = Front::start();
     front.node.shorten("abc", "https://example.com/");
