@@ -54,6 +54,8 @@ struct Faults {
     everywhere: Mutex<Option<Fault>>,
     by_method: Mutex<BTreeMap<&'static str, Fault>>,
     refused: Mutex<Option<LinkId>>,
+    time: Mutex<Option<UnixMillis>>,
+    clicks_max: Mutex<Option<usize>>,
     healed: Notify,
     held: AtomicUsize,
 }
@@ -78,10 +80,21 @@ impl FaultyStore {
         *lock(&self.faults.refused) = Some(link);
     }
 
+    /// A batch of more clicks than these is not taken in time from now on.
+    pub fn is_slow_beyond(&self, clicks: usize) {
+        *lock(&self.faults.clicks_max) = Some(clicks);
+    }
+
+    /// It has a clock of its own from now on, which stands still.
+    pub fn time_is(&self, now: UnixMillis) {
+        *lock(&self.faults.time) = Some(now);
+    }
+
     /// All is well again; what hangs goes on.
     pub fn heal(&self) {
         *lock(&self.faults.everywhere) = None;
         *lock(&self.faults.refused) = None;
+        *lock(&self.faults.clicks_max) = None;
         lock(&self.faults.by_method).clear();
         self.faults.healed.notify_waiters();
     }
@@ -210,6 +223,9 @@ impl Store for FaultyStore {
         if refused.is_some_and(|link| batch.clicks.iter().any(|delivered| delivered.click.link_id == link)) {
             return Err(StoreError::Internal("made to refuse a click".into()));
         }
+        if lock(&self.faults.clicks_max).is_some_and(|most| batch.clicks.len() > most) {
+            return Err(StoreError::Unavailable("made to be slow".into()));
+        }
         self.through("apply_clicks", self.inner.apply_clicks(batch)).await
     }
 
@@ -283,6 +299,12 @@ impl Store for FaultyStore {
 
     async fn import_events(&self, rows: Vec<Numbered<Event>>, mode: ImportMode) -> Result<Imported> {
         self.through("import_events", self.inner.import_events(rows, mode)).await
+    }
+
+    async fn time(&self) -> Result<Option<UnixMillis>> {
+        let set = *lock(&self.faults.time);
+        let time = self.through("time", self.inner.time()).await?;
+        Ok(set.or(time))
     }
 
     async fn foreign_changes(&self) -> Result<u64> {

@@ -286,6 +286,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn import_events(&self, rows: Vec<Numbered<Event>>, mode: ImportMode) -> Result<Imported>;
 
     // -- coherence and health ---------------------------------------------------------------------------------------------
+    /// What time it is where the database is; `None` where it has no clock of its own. What belongs to all nodes may be removed for its age
+    /// only where both clocks say so.
+    async fn time(&self) -> Result<Option<UnixMillis>> {
+        Ok(None)
+    }
     /// A number that changes when somebody else than this `Store` has changed the database: caches are dropped then.
     async fn foreign_changes(&self) -> Result<u64>;
     /// Keeps what `foreign_changes` looks at small, where it grows with every process that edits. Rarely called; it may let others see a change

@@ -74,6 +74,7 @@ queries! { OF_COHERENCE:
     EDITS_FOLD = "edits_fold";
     EDITS_ROWS = "edits_rows";
     FOREIGN_CHANGES = "foreign_changes";
+    TIME = "time";
     PING = "ping";
     SHARDS_TRY_LOCK = "shards_try_lock";
 }

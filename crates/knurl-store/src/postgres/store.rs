@@ -244,6 +244,10 @@ impl Store for PostgresStore {
             .await
     }
 
+    async fn time(&self) -> Result<Option<UnixMillis>> {
+        totals::time(&*self.pool.shared().await?).await.map(Some)
+    }
+
     async fn foreign_changes(&self) -> Result<u64> {
         totals::foreign_changes(&*self.pool.shared().await?, self.pool.node()).await
     }

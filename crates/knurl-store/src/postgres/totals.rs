@@ -1,5 +1,7 @@
 //! What the database knows of itself: its totals, and whether somebody else was here.
 
+use knurl_core::UnixMillis;
+
 use super::{
     connection::{Connection, Tx, get},
     sql,
@@ -33,6 +35,10 @@ pub(super) async fn fold_edits(tx: &Tx<'_>, node: &str) -> Result<u64> {
     let shards: Vec<i32> = get(&tx.row(sql::SHARDS_TRY_LOCK, &[]).await?, 0)?;
     // Asked only now: what was counted in these shards before is seen.
     Ok(get::<i64>(&tx.row(sql::EDITS_FOLD, &[&node, &shards]).await?, 0)?.max(0) as u64)
+}
+
+pub(super) async fn time(connection: &Connection) -> Result<UnixMillis> {
+    Ok(UnixMillis(get(&connection.row(sql::TIME, &[]).await?, 0)?))
 }
 
 /// A write, so that a server that only reads is found out.

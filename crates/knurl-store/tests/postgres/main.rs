@@ -1,6 +1,7 @@
 //! What happens to callers when PostgreSQL goes away, hangs, comes back or is another one, with the real server.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod clocks;
 mod months;
 mod newer;
 mod outages;

@@ -68,6 +68,10 @@ pub struct Drain {
     record_bytes: usize,
     /// `None`: to be asked of the store.
     cursor: Option<Cursor>,
+    /// Where the store's cursor was when we last knew it; `None`: this run has not known it yet.
+    known: Option<Cursor>,
+    /// Where it may be since, by a batch of ours of which we were not told what became: a failed one may have been applied.
+    unsure: Vec<Cursor>,
     /// `None` while a batch is being read on another thread, or was lost there.
     enricher: Option<Enricher>,
     /// The batch after the one that the store took last, read while it took it.
@@ -118,6 +122,8 @@ impl Drain {
             refusals: 0,
             record_bytes: RECORD_BYTES_GUESS,
             cursor: None,
+            known: None,
+            unsure: Vec::new(),
             enricher: None,
             ahead: None,
             failures: 0,
@@ -165,6 +171,7 @@ impl Drain {
         self.shared.delivering_at_ms.store(oldest_at, Ordering::Relaxed);
         fail::fail_point!("drain::before_apply");
         let store = Arc::clone(&self.store);
+        let is_first = self.may_be_at(to);
         let (began, applying) = (Instant::now(), store.apply_clicks(ready.batch));
         let ((applied, took), ahead) = join(async { (applying.await, began.elapsed()) }, self.read_ahead(to)).await;
         let applied = match applied {
@@ -176,7 +183,7 @@ impl Drain {
             Applied::Applied => {
                 scope::count("knurl.clicks", rows as u64);
                 self.ahead = ahead;
-                self.rows = paced(self.rows, took).min(self.rows_max);
+                self.rows = paced(self.rows, rows, took).min(self.rows_max);
                 self.refusals = 0;
                 self.shared.metrics.clicks.drain.observe(took);
                 self.note_lost(lost, ready.skipped);
@@ -194,6 +201,11 @@ impl Drain {
                     actual = actual.seq,
                     "the store's click cursor is elsewhere (the reply to a commit was lost, or the database was changed); going on from there"
                 );
+                if is_first {
+                    // This batch was not applied, and no other had this end.
+                    self.unsure.retain(|end| *end != to);
+                }
+                self.judge(actual);
                 self.moved_to(from, actual).await;
                 Ok(Stepped::More)
             }
@@ -215,6 +227,7 @@ impl Drain {
         spawn_blocking(move || keep_aside(&shared, at)).await??;
         // A store that refuses even this is what is broken, not the record.
         let batch = ClickBatch { from, to, clicks: Vec::new(), undecodable: to.seq - from.seq };
+        self.may_be_at(to);
         if self.store.apply_clicks(batch).await? == Applied::Applied {
             self.shared.metrics.clicks.aside.inc();
             self.shared.metrics.clicks.undecodable.add(to.seq - from.seq);
@@ -230,15 +243,44 @@ impl Drain {
 
     /// The store had our cursor and has it no more: somebody has emptied the tables. What was delivered went with them; delivered once
     /// more, it would belong to whatever links have those ids now.
-    async fn forget(&self, start: Cursor, delivered: Cursor) -> Result<(), StoreError> {
+    async fn forget(&mut self, start: Cursor, delivered: Cursor) -> Result<(), StoreError> {
         let forgotten = delivered.seq;
         let batch = ClickBatch { from: start, to: delivered, clicks: Vec::new(), undecodable: forgotten };
+        self.may_be_at(delivered);
         // Where the cursor has moved meanwhile, the next step is told so.
         if self.store.apply_clicks(batch).await? == Applied::Applied {
             self.shared.metrics.clicks.undecodable.add(forgotten);
             tracing::warn!(forgotten, "the database was emptied: the clicks it had are counted as lost and not delivered again");
         }
         Ok(())
+    }
+
+    /// A batch is on its way: what becomes of it, we may not be told. Whether it is the first with this end.
+    fn may_be_at(&mut self, to: Cursor) -> bool {
+        let is_first = !self.unsure.contains(&to);
+        if is_first {
+            self.unsure.push(to);
+        }
+        is_first
+    }
+
+    /// Of a cursor that the store names: whether we have put it there. A cursor that somebody else has moved on means that there are two of this
+    /// spool, each with clicks of its own under the same numbers: ours below it will never be delivered. They are lost, and counted as answered
+    /// and nowhere, so that the law does not hold.
+    fn judge(&mut self, actual: Cursor) {
+        let Some(known) = self.known else { return };
+        if actual.seq <= known.seq || self.unsure.contains(&actual) {
+            return;
+        }
+        let lost = actual.seq - known.seq;
+        self.shared.spool.count_answered(lost);
+        tracing::error!(
+            expected = known.seq,
+            actual = actual.seq,
+            lost,
+            "somebody else delivers clicks as this spool: the data directory was copied and both are served. Stop one of them and give it a new \
+             directory; `knurl audit` shows what is lost"
+        );
     }
 
     async fn from(&mut self) -> Result<Cursor, DrainError> {
@@ -249,8 +291,9 @@ impl Drain {
         let known = self.store.cursor(spool_id).await?.unwrap_or_else(|| cursor(spool_id, Position::default()));
         let shared = Arc::clone(&self.shared);
         spawn_blocking(move || see(&shared, known)).await??;
+        self.judge(known);
         self.shared.note_delivered(known);
-        self.cursor = Some(known);
+        self.is_at(known);
         Ok(known)
     }
 
@@ -293,9 +336,14 @@ impl Drain {
         Ok(Some(Ready { batch, skipped }))
     }
 
+    fn is_at(&mut self, cursor: Cursor) {
+        (self.cursor, self.known) = (Some(cursor), Some(cursor));
+        self.unsure.clear();
+    }
+
     /// Lets the barriers go and gives delivered segments back.
     async fn moved_to(&mut self, from: Cursor, to: Cursor) {
-        self.cursor = Some(to);
+        self.is_at(to);
         self.shared.delivering_at_ms.store(0, Ordering::Relaxed);
         self.shared.note_delivered(to);
         if to.segment == from.segment {
@@ -335,6 +383,10 @@ impl Drain {
         let wait = retry_wait(self.failures, chance::small());
         self.failures = self.failures.saturating_add(1);
         let transient = matches!(error, DrainError::Store(error) if error.is_transient());
+        if transient {
+            // It may be there and too slow for so many in its time: the same again would fail again, for ever.
+            self.rows = (self.rows / 2).max(1);
+        }
         if !transient {
             // Ours, or damage: loud at every try. What the store has is asked again, in case it is not what we think.
             self.cursor = None;
@@ -344,7 +396,10 @@ impl Drain {
                 "clicks could not be delivered; they stay in the spool"
             );
         } else if self.failures == 1 {
-            tracing::warn!(error = error as &dyn Error, "the store is away: clicks stay in the spool until it is back");
+            tracing::warn!(
+                error = error as &dyn Error,
+                "the store is away, or does not take a batch in time: clicks stay in the spool until it does"
+            );
         }
         Stepped::Failed { wait }
     }
@@ -404,12 +459,12 @@ fn read_batch(
     }
 }
 
-/// Rows of the next batch, after one that took so long.
-fn paced(rows: usize, took: Duration) -> usize {
+/// Rows of the next batch, after one of `taken` that took so long. One that was smaller than allowed shows nothing of more.
+fn paced(rows: usize, taken: usize, took: Duration) -> usize {
     if took <= APPLY_AIM {
-        return rows.saturating_mul(2);
+        return if taken < rows { rows } else { rows.saturating_mul(2) };
     }
-    let fewer = (rows as f64 * (APPLY_AIM.as_secs_f64() / took.as_secs_f64())) as usize;
+    let fewer = (taken as f64 * (APPLY_AIM.as_secs_f64() / took.as_secs_f64())) as usize;
     fewer.max(rows.min(ROWS_SLOW_MIN))
 }
 
@@ -425,12 +480,15 @@ mod tests {
 
     #[test]
     fn batches_grow_while_the_store_is_quick_and_shrink_to_what_it_takes_in_time() {
-        assert_eq!(paced(1, Duration::from_millis(1)), 2);
-        assert_eq!(paced(usize::MAX, APPLY_AIM), usize::MAX);
-        assert_eq!(paced(8_000, APPLY_AIM * 2), 4_000);
-        assert_eq!(paced(8_000, Duration::from_secs(60)), ROWS_SLOW_MIN);
+        assert_eq!(paced(1, 1, Duration::from_millis(1)), 2);
+        assert_eq!(paced(usize::MAX, usize::MAX, APPLY_AIM), usize::MAX);
+        assert_eq!(paced(8_000, 8_000, APPLY_AIM * 2), 4_000);
+        assert_eq!(paced(8_000, 8_000, Duration::from_secs(60)), ROWS_SLOW_MIN);
+        // Of few clicks nothing is learnt of many.
+        assert_eq!(paced(2_000, 7, Duration::from_millis(1)), 2_000);
+        assert_eq!(paced(2_000, 7, Duration::from_secs(60)), ROWS_SLOW_MIN);
         // Those that were fewer because of a refusal are not more because of a slow store.
-        assert_eq!(paced(3, Duration::from_secs(60)), 3);
+        assert_eq!(paced(3, 3, Duration::from_secs(60)), 3);
     }
 
     #[test]

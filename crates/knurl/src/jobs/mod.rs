@@ -3,6 +3,7 @@
 //! # Layout
 //! [`supervisor`] runs them; every other file is one job.
 
+mod age;
 mod canary;
 mod clock;
 mod coherence;

@@ -2,11 +2,10 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use knurl_core::UnixMillis;
 use knurl_store::Store;
 
 use super::{
-    Clock,
+    Clock, age,
     supervisor::{Job, Pause},
 };
 use crate::telemetry::Metrics;
@@ -29,9 +28,12 @@ impl Job for OncesJob {
     const NAME: &'static str = "onces";
 
     async fn step(&mut self) -> Pause {
-        let keep_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
-        let before = UnixMillis((self.clock)().0.saturating_sub(keep_ms));
-        match self.store.forget_onces(before, CHUNK_ROWS).await {
+        let older = age::older_than(&*self.store, &self.clock, self.retention).await;
+        let forgotten = match older {
+            Ok(before) => self.store.forget_onces(before, CHUNK_ROWS).await,
+            Err(error) => Err(error),
+        };
+        match forgotten {
             Ok(forgotten) => {
                 self.metrics.idempotency.forgotten.add(forgotten);
                 Pause::For(if forgotten < u64::from(CHUNK_ROWS) { INTERVAL } else { CHUNK_PAUSE })

@@ -2,11 +2,10 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use knurl_core::UnixMillis;
 use knurl_store::Store;
 
 use super::{
-    Clock,
+    Clock, age,
     supervisor::{Job, Pause},
 };
 use crate::telemetry::Metrics;
@@ -29,9 +28,12 @@ impl Job for RetentionJob {
     const NAME: &'static str = "retention";
 
     async fn step(&mut self) -> Pause {
-        let keep_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
-        let before = UnixMillis((self.clock)().0.saturating_sub(keep_ms));
-        match self.store.purge_clicks(before, CHUNK_ROWS).await {
+        let older = age::older_than(&*self.store, &self.clock, self.retention).await;
+        let purged = match older {
+            Ok(before) => self.store.purge_clicks(before, CHUNK_ROWS).await,
+            Err(error) => Err(error),
+        };
+        match purged {
             Ok(purged) => {
                 self.metrics.clicks.purged.add(purged);
                 Pause::For(if purged < u64::from(CHUNK_ROWS) { INTERVAL } else { CHUNK_PAUSE })

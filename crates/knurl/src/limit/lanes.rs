@@ -19,10 +19,13 @@ use tokio::{
 
 /// A lookup takes a millisecond or less: some thousands a second, of all who scan together.
 const LANES: usize = 4;
-/// As long as a visitor waits for the database.
-const WAIT: Duration = Duration::from_secs(2);
+/// With what the tiers behind it may take (`resolve::WAIT_MAX`) it has to end before the front gives up: nginx takes a node that does not answer a
+/// redirect in time for dead (`deploy/nginx/knurl/server.conf`).
+pub const WAIT: Duration = Duration::from_millis(500);
 /// Each is a connection that waits; more would only be answered too late.
 const WAITING_MAX: usize = 256;
+/// Requests in lanes and before them.
+pub const PLACES_MAX: usize = LANES + WAITING_MAX;
 
 #[derive(Debug)]
 pub(super) struct Lanes {

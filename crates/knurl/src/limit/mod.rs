@@ -16,7 +16,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use knurl_core::rate::Mark;
 pub use knurl_core::rate::{Quota, Verdict};
-pub use lanes::Lane;
+pub use lanes::{Lane, PLACES_MAX as LANE_PLACES_MAX, WAIT as LANE_WAIT};
 pub use subject::Subject;
 
 use lanes::Lanes;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A read from a disk that has much to do; a disk that hangs must not keep a visitor whom the database could answer.
-const DEADLINE: Duration = Duration::from_millis(500);
+pub(super) const DEADLINE: Duration = Duration::from_millis(500);
 
 /// A copy of the link table.
 pub(super) trait Copies: Send + Sync {

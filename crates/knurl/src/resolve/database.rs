@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A database that has not answered a point read in this time is unavailable to the visitor who waits.
-const DEADLINE: Duration = Duration::from_secs(2);
+pub(super) const DEADLINE: Duration = Duration::from_secs(1);
 /// Many times what it takes when all is well. The copy is outdated at worst by what the feed could not bring meanwhile.
 const DEADLINE_WITH_COPY: Duration = Duration::from_millis(250);
 /// Between two probes at most: who asks for a link that only the database knows is refused that long after it is back.

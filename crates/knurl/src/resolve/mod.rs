@@ -27,7 +27,10 @@ mod tiers;
 mod tiers_tests;
 mod words;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use knurl_core::{LinkId, ShortCode, UnixMillis, UserId, link::RedirectStatus};
 use knurl_store::{
@@ -85,6 +88,9 @@ impl Resolved {
         self.verbatim.as_deref().unwrap_or(self.location.as_str())
     }
 }
+
+/// How long what lies below memory takes at most: a copy on a disk that hangs, and a database that does. (Redis is asked for milliseconds.)
+pub const WAIT_MAX: Duration = copies::DEADLINE.saturating_add(database::DEADLINE);
 
 type Loaded = Result<Found, Arc<StoreError>>;
 

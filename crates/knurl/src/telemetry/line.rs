@@ -1,9 +1,12 @@
 //! What a log line looks like: one JSON object, or one line of text, with the ids of the request that it belongs to.
 //!
-//! Promised: `request_id` and `trace_id` stand in every line that was written while a request was worked on, wherever in the program it
+//! Promised: what caused an error stands beside it, as `error.sources`; `request_id` and `trace_id` stand in every line that was written while a request was worked on, wherever in the program it
 //! was written; nobody has to pass them on.
 
-use tracing::{Event, Subscriber};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
 use tracing_subscriber::{
     fmt::{
         FmtContext, FormatEvent, FormatFields,
@@ -54,6 +57,11 @@ where
             LogFormat::Json => {
                 // An object of at least a timestamp: what follows follows a comma. Neither id holds anything that JSON would escape.
                 out.write_str(line.trim_end().strip_suffix('}').unwrap_or_default())?;
+                let mut causes = Causes::default();
+                event.record(&mut causes);
+                if !causes.0.is_empty() {
+                    write!(out, ",\"error.sources\":{}", serde_json::Value::from(causes.0))?;
+                }
                 if let Some(id) = request_id {
                     write!(out, ",\"request_id\":\"{id}\"")?;
                 }
@@ -74,6 +82,22 @@ where
             }
         }
     }
+}
+
+/// Of the errors of an event what caused them, outermost first. Lines of text have them from `tracing-subscriber`, under the same name.
+#[derive(Default)]
+struct Causes(Vec<String>);
+
+impl Visit for Causes {
+    fn record_error(&mut self, _: &Field, error: &(dyn std::error::Error + 'static)) {
+        let mut next = error.source();
+        while let Some(cause) = next {
+            self.0.push(cause.to_string());
+            next = cause.source();
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
 #[cfg(test)]
@@ -112,6 +136,19 @@ mod tests {
     fn within(run: impl FnOnce()) {
         let id = RequestId::from_headers(&http::HeaderMap::from_iter([(RequestId::HEADER, "abc".parse().unwrap())]));
         Scope::request(id, TraceId::new(0xf), None).within(run);
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("it did not work")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn what_caused_an_error_stands_beside_it() {
+        let error = Outer(std::io::Error::other("the \"disk\" is gone"));
+        let lines = written(LogFormat::Json, || tracing::error!(error = &error as &dyn std::error::Error, "well"));
+        let line: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+        assert_eq!(line["error"], "it did not work", "{lines:?}");
+        assert_eq!(line["error.sources"], serde_json::json!(["the \"disk\" is gone"]), "{lines:?}");
     }
 
     #[test]

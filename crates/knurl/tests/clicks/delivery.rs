@@ -44,6 +44,46 @@ async fn clicks_count_once_though_every_reply_to_a_commit_is_lost() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_too_slow_for_a_batch_is_given_smaller_ones_until_it_takes_them() {
+    let world = World::new();
+    let clicks = world.start().await;
+    record(&clicks, 0..500).await;
+    let mut drain = clicks.drains().make();
+    world.store.is_slow_beyond(3);
+    let mut failed = 0;
+    loop {
+        match drain.step().await {
+            Stepped::More => {}
+            Stepped::CaughtUp => break,
+            Stepped::Failed { .. } => failed += 1,
+        }
+        assert!(failed < 500, "the same batch again and again");
+    }
+    world.assert_holds(500, 500, 0).await;
+    clicks.stop().await;
+}
+
+/// As by a copy of the data directory that is served elsewhere: its clicks have the numbers of ours.
+#[tokio::test]
+async fn clicks_under_numbers_that_somebody_else_has_delivered_are_shown_as_lost() {
+    let world = World::new();
+    let clicks = world.start().await;
+    let (mut ours, mut theirs) = (clicks.drains().make(), clicks.drains().make());
+    assert_eq!(ours.step().await, Stepped::CaughtUp);
+    record(&clicks, 0..100).await;
+    drain_all(&mut theirs).await;
+    world.assert_holds(100, 100, 0).await;
+    drain_all(&mut ours).await;
+    let audit = world.audit().await;
+    assert!(!audit.holds() && audit.lost == 100, "{audit:?}");
+    // It goes on with what comes.
+    record(&clicks, 100..110).await;
+    drain_all(&mut ours).await;
+    assert_eq!((world.audit().await.delivered, world.audit().await.lost), (110, 100));
+    clicks.stop().await;
+}
+
+#[tokio::test]
 async fn no_transaction_delivers_more_than_its_bound_whatever_the_records_sizes() {
     let world = World::with(|config| config.drain_batch_rows = 16);
     let clicks = world.start().await;

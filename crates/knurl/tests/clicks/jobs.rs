@@ -145,8 +145,8 @@ async fn retention_removes_old_click_events_and_the_law_still_holds() {
     assert_eq!(world.metrics.clicks.purged.get(), 0);
     running.jobs.stop(HANG).await;
 
-    let needs_later: Clock = Arc::new(|| UnixMillis(30_000 * DAY_MS));
-    let needs = Needs {
+    let later: Clock = Arc::new(|| UnixMillis(30_000 * DAY_MS));
+    let needs = || Needs {
         config: &world.config,
         clicks: &clicks,
         store: world.store(),
@@ -156,7 +156,17 @@ async fn retention_removes_old_click_events_and_the_law_still_holds() {
         redis: None,
         on_foreign_change: Arc::new(|| Box::pin(std::future::ready(Ok(())))),
     };
-    let jobs = jobs::start_at(needs, needs_later).await;
+    // A node whose clock is far ahead of the database's removes nothing that only it calls old.
+    world.store.time_is(UnixMillis(0));
+    world.store.fail_method("purge_clicks", Fault::LostReply);
+    let jobs = jobs::start_at(needs(), Arc::clone(&later)).await;
+    until("it has tried", || world.metrics.jobs.errors.get() > 0).await;
+    jobs.stop(HANG).await;
+    world.store.heal();
+    assert_eq!(world.audit().await.raw, 5_000);
+
+    world.store.time_is(UnixMillis(40_000 * DAY_MS));
+    let jobs = jobs::start_at(needs(), later).await;
     until("all purged", || world.metrics.clicks.purged.get() == 5_000).await;
     world.assert_holds(5_000, 5_000, 0).await;
     let audit = world.audit().await;

@@ -47,6 +47,15 @@ fn times_and_sizes_are_those_of_the_configuration() {
     let server = file("knurl/server.conf");
     let reads = settings(&server, "proxy_read_timeout");
     assert_eq!(reads.len(), 2);
+    // A node that answers 503 as late as it may is not taken for dead; half a second is for busy machines.
+    let waits = knurl::limit::LANE_WAIT + knurl::resolve::WAIT_MAX;
+    assert!(seconds(&reads[0]) >= waits + Duration::from_millis(500), "{waits:?}");
+    assert!(seconds(&setting(&proxy, "proxy_next_upstream_timeout")) > seconds(&reads[0]), "another node is asked");
+    let at_once: Vec<usize> = settings(&server, "limit_conn")
+        .iter()
+        .map(|limit| limit.strip_prefix("knurl_network ").unwrap().parse().unwrap())
+        .collect();
+    assert!(at_once[1] > 3 * knurl::limit::LANE_PLACES_MAX, "who guesses shuts out nobody of his network");
     assert!(seconds(&reads[1]) > ours.request_timeout, "we say 503 before nginx gives up");
     assert!(seconds(&setting(&upload, "proxy_read_timeout")) > ours.request_timeout * 60);
     // A kept connection that we close while nginx sends a POST on it is a failed request: nginx lets go of it first.

@@ -98,7 +98,7 @@ fn a_redirect_does_not_wait_for_a_node_that_stands_still() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let node = Server::start();
     node.shorten("abc", "https://example.com/");
-    let setup = FrontSetup { instead: vec![("proxy_read_timeout 2s", "proxy_read_timeout 100ms")], ..FrontSetup::default() };
+    let setup = FrontSetup { instead: vec![("proxy_read_timeout 3s", "proxy_read_timeout 100ms")], ..FrontSetup::default() };
     let nginx = front::start(&[silent.local_addr().unwrap(), node.addr()], &setup).unwrap();
     for _ in 0..10 {
         assert_eq!(ask(addr(&nginx), "GET /abc HTTP/1.1\r\nhost: t\r\n\r\n").status, 302);
