@@ -25,7 +25,7 @@ use crate::{StoreError, store::Result};
 pub struct Settings {
     /// Rows compared, and written in one transaction, at a time.
     pub page_rows: usize,
-    /// A moment of the old database is looked at for so long: it keeps what it has overwritten meanwhile.
+    /// A moment of the old database is looked at for so long, after what has changed since the one before: it keeps what it has overwritten meanwhile.
     pub round_time: Duration,
     /// When a round brought no more changes than these, the next one takes a moment: it may be the last.
     pub few_notes: usize,
@@ -181,7 +181,6 @@ impl Mover<'_> {
     }
 
     async fn look(&mut self, time: Option<Duration>) -> Result<Vec<Note>> {
-        let until = time.map(|time| Instant::now() + time);
         let mut all = Vec::new();
         loop {
             let notes = self.from.notes(NOTES_PAGE).await?;
@@ -191,6 +190,8 @@ impl Mover<'_> {
             self.bring(&notes).await?;
             all.extend(notes);
         }
+        // From here: a round whose changes took all of its time would bring the copy no further, and the next one has as many.
+        let until = time.map(|time| Instant::now() + time);
         for part in Part::NOTED {
             self.compare(part, until).await?;
         }
