@@ -15,6 +15,7 @@
 //! - [`servers`]: the real PostgreSQL, Redis, nginx, Prometheus and Alertmanager as children
 //! - [`fleet`]: nodes behind nginx, as in production
 //! - [`proxy`]: connections that go bad on demand
+//! - `responder`: what of the lab answers HTTP itself
 //! - [`dice`], [`shuffle`], [`zipf`]: chance, from a seed
 
 pub mod bench;
@@ -28,6 +29,7 @@ pub mod load;
 pub mod process;
 pub mod promise;
 pub mod proxy;
+mod responder;
 pub mod sample;
 pub mod servers;
 pub mod shuffle;

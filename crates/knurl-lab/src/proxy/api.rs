@@ -1,134 +1,46 @@
 //! Toxiproxy's HTTP API over [`Proxies`]: `/version`, `/proxies`, `/proxies/{name}`, `/proxies/{name}/toxics`, `/reset`, `/populate`.
 //!
-//! Promised: a request is answered, be it with an error in Toxiproxy's shape (`{"error","status"}`), and the connection closed. Bounded:
-//! connections at once, bytes of a request, time to send it. It listens on the loopback only and asks for no key.
+//! Promised: a request is answered, be it with an error in Toxiproxy's shape (`{"error","status"}`), and the connection closed. It listens on
+//! the loopback only and asks for no key.
 
-use std::{
-    io::{self, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use serde_json::{Value, json};
 
-use super::{Proxies, Proxy, ProxyError, Toxic, Wish, listener::Listener};
-
-const CLIENTS_MAX: usize = 32;
-const REQUEST_BYTES_MAX: usize = 256 << 10;
-const HEADERS_MAX: usize = 64;
-const WAIT: Duration = Duration::from_secs(10);
+use super::{Proxies, Proxy, ProxyError, Toxic, Wish};
+use crate::responder::{self, Asked, Responder};
 
 /// The API of a set of proxies. Dropped, it answers no more; the proxies go on.
 #[derive(Debug)]
-pub struct Api {
-    listener: Arc<Listener>,
-    acceptor: Option<JoinHandle<()>>,
-}
+pub struct Api(Responder);
 
 impl Api {
     pub fn start(listen: SocketAddr, proxies: Arc<Proxies>) -> Result<Self, ProxyError> {
         if !listen.ip().is_loopback() {
             return Err(ProxyError::NotLoopback(listen));
         }
-        let listener = Arc::new(Listener::bind(listen)?);
-        listener.open()?;
-        let accepting = Arc::clone(&listener);
-        let acceptor = thread::Builder::new().name("proxy-api".to_owned()).spawn(move || accept(&accepting, &proxies))?;
-        Ok(Self { listener, acceptor: Some(acceptor) })
+        let answer = move |asked| {
+            whole(match asked {
+                Ok(asked) => answer(&asked, &proxies).unwrap_or_else(Into::into),
+                Err(error) => refuse(400, &std::io::Error::to_string(&error)),
+            })
+        };
+        Ok(Self(Responder::start(listen, "proxy-api", answer)?))
     }
 
     pub fn addr(&self) -> SocketAddr {
-        self.listener.addr()
+        self.0.addr()
     }
 
     /// Until it is dropped elsewhere, which is never where it is owned here.
-    pub fn wait(mut self) {
-        // It panicked: then it has ended too.
-        self.acceptor.take().map(JoinHandle::join);
+    pub fn wait(self) {
+        self.0.wait();
     }
 }
 
-impl Drop for Api {
-    fn drop(&mut self) {
-        self.listener.shut();
-        // It panicked: then it has ended too.
-        self.acceptor.take().map(JoinHandle::join);
-    }
-}
-
-fn accept(listener: &Listener, proxies: &Arc<Proxies>) {
-    let clients = Arc::new(AtomicUsize::new(0));
-    while let Ok(stream) = listener.accept() {
-        let (proxies, counted) = (Arc::clone(proxies), Arc::clone(&clients));
-        let talk = move || {
-            // The client left: nobody is there to be told.
-            let _ = talk(stream, &proxies);
-            counted.fetch_sub(1, Ordering::Relaxed);
-        };
-        // One too many, or no thread to be had: closed with the closure.
-        if clients.fetch_add(1, Ordering::Relaxed) >= CLIENTS_MAX || thread::Builder::new().spawn(talk).is_err() {
-            clients.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
-struct Asked {
-    method: String,
-    path: String,
-    body: Vec<u8>,
-}
-
-fn talk(mut stream: TcpStream, proxies: &Proxies) -> io::Result<()> {
-    stream.set_read_timeout(Some(WAIT))?;
-    stream.set_write_timeout(Some(WAIT))?;
-    let answer = match read(&mut stream) {
-        Ok(asked) => answer(&asked, proxies).unwrap_or_else(Into::into),
-        Err(error) => refuse(400, &error.to_string()),
-    };
+fn whole(answer: Answer) -> responder::Answer {
     let body = answer.body.map(|body| body.to_string()).unwrap_or_default();
-    let head = format!(
-        "HTTP/1.1 {} -\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        answer.status,
-        body.len()
-    );
-    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat())?;
-    stream.shutdown(Shutdown::Write)
-}
-
-fn read(stream: &mut TcpStream) -> io::Result<Asked> {
-    let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut received = Vec::new();
-    let mut block = [0; 4096];
-    loop {
-        if received.len() > REQUEST_BYTES_MAX {
-            return Err(wrong("the request is too long"));
-        }
-        let n = stream.read(&mut block)?;
-        if n == 0 {
-            return Err(wrong("the request ends early"));
-        }
-        received.extend_from_slice(&block[..n]);
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut request = httparse::Request::new(&mut headers);
-        let httparse::Status::Complete(head) = request.parse(&received).map_err(|error| wrong(&error.to_string()))? else {
-            continue;
-        };
-        let length = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-        let length = match length {
-            Some(header) => std::str::from_utf8(header.value).ok().and_then(|text| text.trim().parse().ok()),
-            None => Some(0),
-        };
-        let length: usize = length.filter(|n| *n <= REQUEST_BYTES_MAX).ok_or_else(|| wrong("that content length is not taken"))?;
-        if received.len() >= head + length {
-            let (method, path) = (request.method.unwrap_or_default().to_owned(), request.path.unwrap_or_default().to_owned());
-            return Ok(Asked { method, path, body: received[head..head + length].to_vec() });
-        }
-    }
+    responder::Answer { status: answer.status, content_type: "application/json", body }
 }
 
 struct Answer {

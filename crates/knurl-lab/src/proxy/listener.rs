@@ -15,14 +15,14 @@ const BACKLOG: i32 = 1024;
 const TRIES: u32 = 20;
 
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(crate) struct Listener {
     socket: TcpListener,
     addr: SocketAddr,
 }
 
 impl Listener {
     /// Bound and shut. Port 0: any free one.
-    pub(super) fn bind(addr: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn bind(addr: SocketAddr) -> io::Result<Self> {
         let mut tries = 1;
         loop {
             // The kernel gives a port back when a listener is shut, unless it was asked for by number.
@@ -34,21 +34,21 @@ impl Listener {
         }
     }
 
-    pub(super) fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    pub(super) fn open(&self) -> io::Result<()> {
+    pub(crate) fn open(&self) -> io::Result<()> {
         Ok(listen(&self.socket, BACKLOG)?)
     }
 
     /// Who waits in accept gets an error.
-    pub(super) fn shut(&self) {
+    pub(crate) fn shut(&self) {
         // Shut already is as good.
         let _ = shutdown(&self.socket, Shutdown::Both);
     }
 
-    pub(super) fn accept(&self) -> io::Result<TcpStream> {
+    pub(crate) fn accept(&self) -> io::Result<TcpStream> {
         Ok(self.socket.accept()?.0)
     }
 }

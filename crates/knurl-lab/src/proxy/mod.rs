@@ -24,7 +24,7 @@ use std::{
 
 pub use api::Api;
 use connection::{Connection, fnv};
-use listener::Listener;
+pub(crate) use listener::Listener;
 pub use set::{Proxies, Wish};
 use toxic::Cut;
 pub use toxic::{Direction, Toxic, ToxicKind};
