@@ -242,6 +242,8 @@ fn prometheus_scrapes_every_node_and_every_exporter() {
         assert!(scraped.contains(&format!("{name}:9")), "{name} is not scraped");
     }
     assert!(scraped.contains("job_name: knurl\n"), "the job that the rules speak of");
+    let command = compose["services"]["prometheus"]["command"].as_array().unwrap();
+    assert!(command.contains(&"--enable-feature=exemplar-storage".into()), "the dashboards ask for exemplars: {command:?}");
 }
 
 #[test]
