@@ -4,13 +4,19 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
     path::Path,
     process::{Output, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use knurl_lab::drill::{Verdict, catalogue, verdict::Outcome};
+use knurl_lab::{
+    drill::{Verdict, catalogue, verdict::Outcome},
+    fleet,
+    http::Request,
+};
+use serde_json::{Value, json};
 
 fn drill(args: &[&str]) -> Output {
     let mut command = knurl_lab::leash::command(env!("CARGO_BIN_EXE_knurl-lab"));
@@ -60,10 +66,13 @@ fn a_drill_in_which_nothing_is_hurt_fails_because_nobody_is_told() {
 }
 
 #[test]
-fn a_name_that_is_no_drill_is_refused_before_anything_is_begun() {
+fn a_name_that_is_no_drill_and_a_port_for_two_are_refused_before_anything_is_begun() {
     let output = drill(&["node-killed", "node-kiled"]);
     assert!(!output.status.success() && output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).contains("no drill node-kiled"));
+    let two_at_a_port = drill(&["short", "--jobs", "2", "--prometheus-port", "9"]);
+    assert!(!two_at_a_port.status.success() && two_at_a_port.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&two_at_a_port.stderr).contains("--jobs 1"));
 }
 
 #[test]
@@ -113,13 +122,36 @@ fn family(of: u32) -> Vec<u32> {
     found.split_off(1)
 }
 
+/// What the dashboards mark on the drill's own Prometheus, until it is this.
+fn is_marked(prometheus: SocketAddr, drill: &str, phase: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/grafana/dashboards/knurl-overview.json");
+    let dashboard: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let annotations = dashboard["annotations"]["list"].as_array().unwrap();
+    let drills = annotations.iter().find(|annotation| annotation["name"] == "Drills").unwrap();
+    assert_eq!(drills["titleFormat"], "drill {{drill}}: {{phase}}");
+    let encoded: String = drills["expr"].as_str().unwrap().bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let (path, wanted) = (format!("/api/v1/query?query={encoded}"), json!([{ "drill": drill, "phase": phase }]));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = fleet::ask(prometheus, &Request::get(&path), 200).unwrap().json().unwrap();
+        let marks: Value = answer["data"]["result"].as_array().unwrap().iter().map(|series| series["metric"].clone()).collect();
+        if marks == wanted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{marks} instead of {wanted}");
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
 #[test]
 fn a_drill_that_is_told_to_stop_while_it_hurts_heals_says_so_and_leaves_nothing_behind() {
     let mut command = knurl_lab::leash::command(env!("CARGO_BIN_EXE_knurl-lab"));
     command.args(["drill", "run", "--json", "redis-stopped", "--steady-s", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut drill = knurl_lab::leash::spawn(command).unwrap();
     let mut words = BufReader::new(drill.stderr.take().unwrap()).lines();
+    let prometheus = words.find_map(|line| Some(line.unwrap().split_once("Prometheus: http://")?.1.parse().unwrap())).unwrap();
     assert!(words.any(|line| line.unwrap().contains("Redis is killed")), "it began to hurt");
+    is_marked(prometheus, "redis-stopped", "during");
     let started = family(drill.id());
     assert!(started.len() > 5, "nodes, servers and Prometheus are at work: {started:?}");
     let pid = rustix::process::Pid::from_raw(i32::try_from(drill.id()).unwrap()).unwrap();

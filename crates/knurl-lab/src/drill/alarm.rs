@@ -3,11 +3,19 @@
 //! Promised: an alert's times are those at which somebody who looks every second sees them. Refused: alerts that are not Knurl's own, and
 //! any change to the rules: a drill waits as long as a person would.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::stage::wait;
+use super::{
+    sign::{self, Sign},
+    stage::wait,
+};
 use crate::{
     fleet::{FleetError, Node},
     servers::{Prometheus, PrometheusSetup, Target},
@@ -40,12 +48,15 @@ pub fn rules_dir() -> PathBuf {
 }
 
 impl Alarm {
-    pub fn start(nodes: &[Node], rules: &std::path::Path) -> Result<Self, FleetError> {
+    /// It listens on this port, or on any free one.
+    pub fn start(nodes: &[Node], rules: &Path, sign: &Sign, port: Option<u16>) -> Result<Self, FleetError> {
+        let nodes_of_it = nodes.iter().map(|node| Target::of(JOB, node.metrics_addr()));
         let setup = PrometheusSetup {
             rules: vec![rules.canonicalize()?.join("*.yml")],
-            targets: nodes.iter().map(|node| Target::of(JOB, node.metrics_addr())).collect(),
+            targets: nodes_of_it.chain([Target::of(sign::JOB, sign.addr())]).collect(),
             scrape_every: SCRAPE_EVERY,
             evaluate_every: SCRAPE_EVERY,
+            port,
             ..PrometheusSetup::default()
         };
         let alarm = Self { prometheus: Prometheus::start(&setup)?, seen: BTreeMap::new() };
@@ -54,6 +65,11 @@ impl Alarm {
             Ok(twice.len() >= nodes.len())
         })?;
         Ok(alarm)
+    }
+
+    /// Where a person finds its Prometheus while the drill lasts.
+    pub fn addr(&self) -> SocketAddr {
+        self.prometheus.addr()
     }
 
     /// What fires at this time of the scene.

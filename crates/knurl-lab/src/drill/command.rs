@@ -52,6 +52,9 @@ pub struct Conditions {
     /// How long an expected alert is waited for
     #[arg(long, default_value_t = runner::SEEN_WITHIN.as_secs())]
     pub seen_within_s: u64,
+    /// Where its Prometheus listens on the loopback, for a Grafana that is to show the drill; one drill at a time [default: any free port]
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub prometheus_port: Option<u16>,
     /// Hurt nothing: a drill that expects an alert must then fail
     #[arg(long)]
     pub unhurt: bool,
@@ -147,6 +150,7 @@ fn one(args: &OneDrill) -> Result<ExitCode, Failed> {
         seed: conditions.seed,
         steady: Duration::from_secs(conditions.steady_s),
         seen_within: Duration::from_secs(conditions.seen_within_s),
+        prometheus_port: conditions.prometheus_port,
         unhurt: conditions.unhurt,
     };
     let entered = if drill.ground.own_network { network::enter() } else { Ok(()) };
@@ -188,6 +192,9 @@ fn run_all(args: &RunDrills) -> Result<ExitCode, Failed> {
         Image::named(image).map_err(|error| {
             format!("no containers of {image}: {error}; make drill-containers starts a daemon and builds the image")
         })?;
+    }
+    if args.conditions.prometheus_port.is_some() && args.jobs > 1 {
+        return Err("one port is of one Prometheus: --prometheus-port goes with --jobs 1".into());
     }
     interrupt::watch()?;
     if let Some(out) = &args.out {
@@ -262,6 +269,9 @@ fn in_its_own_process(drill: &Drill, args: &RunDrills) -> Result<Verdict, Failed
     let of = &args.conditions;
     command.args(["drill", "one", drill.name, "--seed", &of.seed.to_string(), "--steady-s", &of.steady_s.to_string()]);
     command.args(["--seen-within-s", &of.seen_within_s.to_string()]);
+    if let Some(port) = of.prometheus_port {
+        command.args(["--prometheus-port", &port.to_string()]);
+    }
     if of.unhurt {
         command.arg("--unhurt");
     }

@@ -11,7 +11,7 @@
 //! - [`catalogue`]: the drills, by family; each is a value with a few functions
 //! - [`runner`]: the one way in which they are run; [`stage`]: what a drill's functions may touch; [`props`]: what they hurt with
 //! - [`network`]: a network of a drill's own, for what hurts packets
-//! - [`alarm`]: a real Prometheus with the real rules, and when which alert fired
+//! - [`alarm`]: a real Prometheus with the real rules, and when which alert fired; [`sign`]: what tells it of the drill itself
 //! - [`verdict`], [`plot`], [`page`], [`record`], [`containers`]: what came of it, for machines and for people
 //! - [`command`], [`interrupt`]: the command line
 
@@ -27,6 +27,7 @@ mod props;
 pub mod record;
 pub mod runner;
 mod settle;
+pub mod sign;
 pub mod stage;
 pub mod verdict;
 

@@ -19,6 +19,7 @@ use super::{
     containers, interrupt,
     props::{self, Mount},
     settle,
+    sign::Sign,
     verdict::{Alert, Look, Moments, Outcome, PHASES, Phase, Tick, tenths},
 };
 use crate::{
@@ -65,6 +66,8 @@ pub struct RunSpec {
     pub steady: Duration,
     /// How long an expected alert is waited for.
     pub seen_within: Duration,
+    /// Of its Prometheus; `None`: any free one.
+    pub prometheus_port: Option<u16>,
     /// Nothing is hurt: the drill must then fail, which shows that it can.
     pub unhurt: bool,
 }
@@ -81,10 +84,12 @@ pub fn run(drill: &Drill, spec: &RunSpec) -> Result<Verdict, FleetError> {
     let mut stage = Stage::new(stand, front, spec.seed);
     (drill.prepare)(&mut stage)?;
     stage.stand.wait_current()?;
+    let sign = Sign::start(drill.name)?;
     let mut play = Play {
         drill,
         spec,
-        alarm: Alarm::start(&stage.stand.nodes, &spec.rules)?,
+        alarm: Alarm::start(&stage.stand.nodes, &spec.rules, &sign, spec.prometheus_port)?,
+        sign,
         moments: Moments::default(),
         looks: Vec::new(),
         pressure: Pressure::now(),
@@ -174,6 +179,7 @@ struct Play<'a> {
     drill: &'a Drill,
     spec: &'a RunSpec,
     alarm: Alarm,
+    sign: Sign,
     moments: Moments,
     looks: Vec<Look>,
     pressure: Pressure,
@@ -183,9 +189,9 @@ impl Play<'_> {
     fn play(&mut self, scene: &Scene, stage: &mut Stage) -> Result<(), FleetError> {
         let drill = self.drill;
         let say = |what: &str| eprintln!("{:<24} {:>4} s  {what}", drill.name, scene.elapsed().as_secs());
-        scene.act("before");
+        self.enter(scene, "before");
         self.moments.began_s = scene.elapsed().as_secs_f64();
-        say("steady");
+        say(&format!("steady; its Prometheus: http://{}", self.alarm.addr()));
         let firing = self.watch(scene, self.spec.steady)?;
         let is_hungry = self.pressure.percent() > STARVED_PERCENT;
         let is_of_the_machine = |name: &str| {
@@ -196,14 +202,14 @@ impl Play<'_> {
             stage.find(format!("before anything was done there fired {}", firing.join(", ")));
         }
         self.look_at(stage, |look| &mut look.before);
-        scene.act("during");
+        self.enter(scene, "during");
         scene.darken();
         scene.allow_failures(true);
         self.moments.hurt_s = scene.elapsed().as_secs_f64();
         say(drill.harm);
         let hurt = if self.spec.unhurt { Ok(()) } else { self.hurt(scene, stage) };
         self.look_at(stage, |look| &mut look.during);
-        scene.act("healing");
+        self.enter(scene, "healing");
         self.moments.heal_s = scene.elapsed().as_secs_f64();
         say("heals");
         let healed = (drill.heal)(stage).and(stage.heal());
@@ -216,13 +222,19 @@ impl Play<'_> {
             scene.lighten();
         }
         scene.allow_failures(false);
-        scene.act("after");
+        self.enter(scene, "after");
         say("whole again");
         self.watch(scene, self.spec.steady)?;
         self.wait_cleared(scene, stage)?;
         self.look_at(stage, |look| &mut look.after);
         say("over");
         Ok(())
+    }
+
+    /// A phase begins, for clients and for whoever watches.
+    fn enter(&self, scene: &Scene, phase: &str) {
+        scene.act(phase);
+        self.sign.show(phase);
     }
 
     /// Hurts until every expected alert fires, or it has been long enough.

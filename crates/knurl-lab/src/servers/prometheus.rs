@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs::{self, File},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -49,13 +49,15 @@ pub struct PrometheusSetup {
     pub evaluate_every: Duration,
     /// Who is told of alerts.
     pub alertmanager: Option<SocketAddr>,
+    /// Of the loopback; `None`: any free one.
+    pub port: Option<u16>,
 }
 
 impl Default for PrometheusSetup {
     /// What drills are promised: both every five seconds.
     fn default() -> Self {
         let every = Duration::from_secs(5);
-        Self { rules: Vec::new(), targets: Vec::new(), scrape_every: every, evaluate_every: every, alertmanager: None }
+        Self { rules: Vec::new(), targets: Vec::new(), scrape_every: every, evaluate_every: every, alertmanager: None, port: None }
     }
 }
 
@@ -152,12 +154,14 @@ impl Prometheus {
         let program = find("prometheus", PACKAGE, &[])?;
         let dir = TempDir::with_prefix("knurl-prometheus-")?;
         fs::write(dir.path().join("prometheus.yml"), setup.config())?;
-        on_a_free_port(|port| {
-            let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let start_at = |port: u16| {
+            let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let args = [
                 "--config.file=prometheus.yml".to_owned(),
                 "--storage.tsdb.path=tsdb".to_owned(),
                 "--log.level=warn".to_owned(),
+                // As in compose.prod.yaml.
+                "--enable-feature=exemplar-storage".to_owned(),
                 // An alert that fires before the Alertmanager is known is told only when it is told again.
                 "--rules.alert.resend-delay=2s".to_owned(),
                 format!("--web.listen-address={addr}"),
@@ -165,8 +169,15 @@ impl Prometheus {
             let recipe =
                 Recipe { program: program.clone(), args: args.to_vec(), dir: dir.path().to_owned(), owner: None, dies_by: "KILL" };
             Ok((Daemon::start(recipe, move || is_ready(addr))?, addr))
-        })
-        .map(|(daemon, addr)| Self { daemon, dir, addr })
+        };
+        let (daemon, addr) = match setup.port {
+            // Another one that listens there already would answer that it is ready.
+            Some(port) => {
+                TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map(drop).map_err(ServerError::from).and_then(|()| start_at(port))?
+            }
+            None => on_a_free_port(start_at)?,
+        };
+        Ok(Self { daemon, dir, addr })
     }
 
     pub fn addr(&self) -> SocketAddr {
