@@ -23,6 +23,8 @@ use serde_json::{Value, json};
 /// Unless something hangs.
 const LONG: Duration = Duration::from_secs(90);
 const GRID_WIDTH: u64 = 24;
+/// Since 1970: nobody runs this later.
+const FAR_S: f64 = 4e9;
 /// Behind what has no labels, and nothing at all where there is nothing to count: whoever asks for something to show asks for the rest.
 const OR_ZERO: &str = " or vector(0)";
 /// What nothing is to be seen of while all is well: alerts, restarts, drills.
@@ -59,6 +61,8 @@ struct Asked {
     dashboard: String,
     title: String,
     expr: String,
+    /// Besides: which traces fell there.
+    with_exemplars: bool,
 }
 
 fn is_of(expr: &str, any: &[&str]) -> bool {
@@ -70,13 +74,14 @@ fn asked() -> Vec<Asked> {
     let mut found = Vec::new();
     for (name, dashboard) in dashboards() {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let mut take = |title: &Value, expr: &Value| {
-            found.push(Asked { dashboard: name.clone(), title: text(title), expr: text(expr) });
+        let mut take = |title: &Value, of: &Value| {
+            let with_exemplars = of["exemplar"] == true;
+            found.push(Asked { dashboard: name.clone(), title: text(title), expr: text(&of["expr"]), with_exemplars });
         };
         for panel in list(&dashboard["panels"]) {
-            list(&panel["targets"]).iter().for_each(|target| take(&panel["title"], &target["expr"]));
+            list(&panel["targets"]).iter().for_each(|target| take(&panel["title"], target));
         }
-        list(&dashboard["annotations"]["list"]).iter().for_each(|annotation| take(&annotation["name"], &annotation["expr"]));
+        list(&dashboard["annotations"]["list"]).iter().for_each(|annotation| take(&annotation["name"], annotation));
     }
     found
 }
@@ -126,7 +131,7 @@ fn every_panel_asks_the_prometheus_the_job_and_the_nodes_that_were_chosen() {
             assert_eq!(asks["datasource"], chosen, "{name}: {asks}");
         }
     }
-    for Asked { dashboard, title, expr } in asked().into_iter().filter(|asked| asked.title != "Drills") {
+    for Asked { dashboard, title, expr, .. } in asked().into_iter().filter(|asked| asked.title != "Drills") {
         let selected = expr.matches(r#"job="$job""#).count();
         let metrics = expr.matches("knurl_").count() + expr.matches("knurl:").count() + expr.matches("process_").count();
         assert!(selected >= metrics.max(1), "{dashboard}: {title}: {expr}");
@@ -202,7 +207,14 @@ fn load(front: SocketAddr, nodes: &[SocketAddr], stop: &AtomicBool) {
 fn lack(prometheus: &Prometheus, asked: &Asked) -> Option<String> {
     let words = match prometheus.query(&asked.expr) {
         Err(error) => error.to_string(),
-        Ok(samples) if samples.iter().any(|sample| !sample.value.is_nan()) => return None,
+        Ok(samples) if samples.iter().any(|sample| !sample.value.is_nan()) => {
+            if !asked.with_exemplars
+                || prometheus.exemplars(&asked.expr, 0.0, FAR_S).unwrap().iter().any(|of| of.contains_key("trace_id"))
+            {
+                return None;
+            }
+            "no exemplars".to_owned()
+        }
         Ok(samples) => format!("no data ({} samples)", samples.len()),
     };
     Some(format!("{}: {}: {}: {words}", asked.dashboard, asked.title, asked.expr))
@@ -251,6 +263,9 @@ fn of(nodes: usize, backing: Backing) -> FleetSpec {
     let mut spec = FleetSpec::new(find_binary().unwrap(), nodes, backing);
     // Open nodes have none unless they are told.
     spec.env.push(("KNURL_CLICKS_CANARY_INTERVAL_S".to_owned(), "1".to_owned()));
+    // Everything is traced, for exemplars; that nobody takes the traces is another story.
+    spec.env.push(("KNURL_TELEMETRY_SAMPLE_ONE_IN".to_owned(), "1".to_owned()));
+    spec.env.push(("KNURL_TELEMETRY_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9".to_owned()));
     spec
 }
 

@@ -206,6 +206,13 @@ impl Prometheus {
         Ok(list(&answer["result"]).iter().map(series).collect())
     }
 
+    /// Labels of the exemplars, kept between two times (seconds since 1970), of the series that the expression is made of.
+    pub fn exemplars(&self, expression: &str, from_s: f64, to_s: f64) -> Result<Vec<BTreeMap<String, String>>> {
+        let expression = percent_encoded(expression);
+        let answer = self.ask(&format!("/api/v1/query_exemplars?query={expression}&start={from_s}&end={to_s}"))?;
+        Ok(list(&answer).iter().flat_map(|series| list(&series["exemplars"])).map(|of| labels(&of["labels"])).collect())
+    }
+
     /// Pending ones too.
     pub fn alerts(&self) -> Result<Vec<ActiveAlert>> {
         let answer = self.ask("/api/v1/alerts")?;
