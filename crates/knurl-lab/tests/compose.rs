@@ -301,8 +301,10 @@ fn the_script_makes_the_secrets_that_the_fleet_wants() {
         assert_eq!(secret["file"], format!("./deploy/secrets/{name}"));
     }
     let before = fs::read_to_string(made_in.join("database_url")).unwrap();
-    let password = fs::read_to_string(made_in.join("postgres_password")).unwrap();
-    assert!(before.contains(&password) && password.len() >= 32);
+    let password = |of: &str| fs::read_to_string(made_in.join(of)).unwrap();
+    assert!(before.contains(&password("postgres_knurl")) && password("postgres_knurl").len() >= 32);
+    assert!(!before.contains(&password("postgres_password")), "nodes are not the superuser");
+    assert_ne!(password("postgres_watch"), password("postgres_password"));
     assert!(!run().status.success(), "what is there is not made anew");
     assert_eq!(fs::read_to_string(made_in.join("database_url")).unwrap(), before);
     use std::os::unix::fs::PermissionsExt as _;
