@@ -126,6 +126,8 @@ async fn who_guesses_too_often_gets_429_and_every_link_that_exists() {
     let text = app.state.metrics.render();
     assert!(text.contains("knurl_redirects_total{outcome=\"limited\"} 4\n"), "{text}");
     assert!(text.contains("knurl_limits_total{limit=\"misses\",verdict=\"refused\"} 4\n"), "{text}");
+    let timed = BURST + 2 + 1;
+    assert!(text.contains(&format!("knurl_redirect_duration_seconds_count {timed}\n")), "a refused guess is no redirect: {text}");
     app.stop().await;
 }
 

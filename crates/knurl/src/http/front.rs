@@ -218,9 +218,9 @@ pub async fn redirect(state: &HttpState, parts: &Parts, code: &str) -> Response<
 pub(super) async fn settle(state: &HttpState, parts: &Parts, code: &str, open: Open) -> Response<Body> {
     let asked = Asked::of(&parts.method, &parts.headers, Peer::of(&parts.extensions));
     let guesser = asked.guesser(state);
-    let verdict = match (open, ShortCode::parse(code)) {
+    let Seen { verdict, in_lane } = match (open, ShortCode::parse(code)) {
         (Open::Everything, Ok(code)) => look_up(state, &code, asked.now, guesser).await,
-        (Open::Everything, Err(_)) | (Open::Miss, _) => Verdict::NotFound,
+        (Open::Everything, Err(_)) | (Open::Miss, _) => Seen { verdict: Verdict::NotFound, in_lane: false },
     };
     let verdict = match (verdict, guesser) {
         (Verdict::NotFound, Some(network)) => missed(state, network).await,
@@ -235,33 +235,52 @@ pub(super) async fn settle(state: &HttpState, parts: &Parts, code: &str, open: O
     };
     let response = match verdict {
         Verdict::Redirect(link, status) => found(link, status, asked.now, asked.is_head, HeaderMap::with_capacity(4)),
-        verdict => refusal(verdict, &parts.headers, parts.uri.path()),
+        verdict => {
+            // Who guesses waits for having guessed: that says nothing of how long visitors wait, and a scan would page for it.
+            let is_timed = !in_lane && outcome != Outcome::Limited;
+            let refused = refusal(verdict, &parts.headers, parts.uri.path());
+            if !is_timed {
+                state.metrics.redirects.untimed(outcome);
+                return refused;
+            }
+            refused
+        }
     };
     state.metrics.redirects.answered(outcome, asked.started.elapsed());
     response
 }
 
+/// What a look below memory came to.
+struct Seen {
+    verdict: Verdict,
+    /// It had to wait for a slow lane, or wanted one.
+    in_lane: bool,
+}
+
 /// A network that has guessed too often is told what this node knows by itself, and reaches the tiers it shares with others through the slow lanes.
-async fn look_up(state: &HttpState, code: &ShortCode, now: UnixMillis, guesser: Option<Network>) -> Verdict {
-    let _lane = match guesser.and_then(|network| limits::guessed_enough(state, network)) {
+async fn look_up(state: &HttpState, code: &ShortCode, now: UnixMillis, guesser: Option<Network>) -> Seen {
+    let at_hand = |verdict| Seen { verdict, in_lane: false };
+    let after_waiting = |verdict| Seen { verdict, in_lane: true };
+    let lane = match guesser.and_then(|network| limits::guessed_enough(state, network)) {
         None => None,
         Some(refusal) => {
             let doubtful = match state.resolver.at_hand(code, now).await {
-                AtHand::Known(known) => return Verdict::of(known, now),
+                AtHand::Known(known) => return at_hand(Verdict::of(known, now)),
                 AtHand::Doubtful(link) => Some(link),
                 AtHand::Unknown => None,
             };
             match (state.limits.lane().await, doubtful) {
                 (Some(lane), _) => Some(lane),
-                (None, Some(link)) => return Verdict::of(link, now),
-                (None, None) => return Verdict::Limited(refusal),
+                (None, Some(link)) => return after_waiting(Verdict::of(link, now)),
+                (None, None) => return after_waiting(Verdict::Limited(refusal)),
             }
         }
     };
-    match state.resolver.resolve(code, now).await {
+    let verdict = match state.resolver.resolve(code, now).await {
         Ok(link) => Verdict::of(link, now),
         Err(error) => Verdict::Unavailable(error),
-    }
+    };
+    Seen { verdict, in_lane: lane.is_some() }
 }
 
 async fn missed(state: &HttpState, network: Network) -> Verdict {

@@ -25,7 +25,7 @@ use super::{
     observe::{self, Observe},
     trace,
 };
-use crate::telemetry::metrics::ConnectionMetrics;
+use crate::telemetry::{metrics::ConnectionMetrics, redirects::Outcome};
 
 /// After the listener was closed without haste: for the requests of connections that were accepted last.
 const LAST_REQUESTS: Duration = Duration::from_millis(500);
@@ -143,7 +143,7 @@ impl Handler for Front {
         let Some(place) = self.state.admission.enter_at_once(Class::Redirect) else {
             return self.refused(&parts, peer, || {
                 let error = self.state.admission.refuse(Class::Redirect, Duration::ZERO);
-                self.state.metrics.redirects.shed();
+                self.state.metrics.redirects.untimed(Outcome::Shed);
                 answered(error, &parts)
             });
         };

@@ -108,9 +108,9 @@ impl Redirects {
         shard.duration.observe(elapsed);
     }
 
-    /// Told no at once: of how long answers take it says nothing.
-    pub fn shed(&self) {
-        self.shards[shard()].outcomes[Outcome::Shed as usize].fetch_add(1, Relaxed);
+    /// Of how long an answer takes it says nothing: told no at once, or kept waiting for guessing.
+    pub fn untimed(&self, outcome: Outcome) {
+        self.shards[shard()].outcomes[outcome as usize].fetch_add(1, Relaxed);
     }
 
     pub fn resolved(&self, tier: Tier) {

@@ -125,7 +125,7 @@ table! {
     "Redirects":
     REDIRECTS = Counter "knurl_redirects" ["outcome"] "Requests for a short code, by what they got.";
     RESOLVES = Counter "knurl_resolves" ["tier"] "Short codes resolved, by where the link was found.";
-    REDIRECT_DURATION = Histogram "knurl_redirect_duration_seconds" [] "From the end of the request's header to the answer handed to the connection.";
+    REDIRECT_DURATION = Histogram "knurl_redirect_duration_seconds" [] "From the end of the request's header to the answer handed to the connection; guesses that were refused, or waited in the slow lanes for nothing, are left out.";
 
     "The API":
     API_REQUESTS = Counter "knurl_api_requests" ["route" "status"] "API requests, by route pattern and status class.";
