@@ -8,7 +8,7 @@ use std::{
     path::Path,
     process::{Command, Output},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use knurl_lab::{
@@ -111,6 +111,23 @@ fn a_run_that_was_not_stopped_is_told_by_the_next_and_counted_by_all() {
     node.stop().unwrap();
     node.start().unwrap();
     assert_eq!(shown(&node), [0.0, 1.0]);
+    node.stop().unwrap();
+}
+
+#[test]
+fn a_node_shows_its_clock_and_what_is_left_of_its_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = alone(dir.path(), &[("KNURL_CLICKS_SEGMENT_BYTES", "65536"), ("KNURL_CLICKS_SEGMENTS_MAX", "64")]);
+    let metric = |name: &str| node.metric(name).unwrap();
+    until("the disk was looked at", || metric("knurl_data_dir_size_bytes") > 0.0);
+    let free = metric("knurl_data_dir_free_bytes");
+    assert!(free > 0.0 && free <= metric("knurl_data_dir_size_bytes"), "{free}");
+    assert_eq!(metric("knurl_spool_bytes_max"), 64.0 * 65_536.0);
+    assert_eq!(metric("knurl_ready"), 1.0);
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let before = clock();
+    let told = metric("knurl_clock_seconds");
+    assert!((before - 0.001..=clock()).contains(&told), "{told}");
     node.stop().unwrap();
 }
 

@@ -75,10 +75,12 @@ fn a_balancer_is_told_before_the_listener_closes_and_every_answer_is_its_connect
     let server = Server::start_with(|config| config.http.ready_drain = Duration::from_secs(2));
     let (addr, metrics_addr) = (server.addr(), server.app.metrics_addr());
     server.shorten("abc", "https://example.com/");
+    let is_shown_ready = |figure: u8| ask(metrics_addr, "/metrics").body.contains(&format!("\nknurl_ready {figure}.0\n"));
     for addr in [addr, metrics_addr] {
         assert_eq!(ask(addr, "/readyz").json()["status"], "ok");
         assert_eq!(ask(addr, "/startupz").body, r#"{"status":"ok"}"#);
     }
+    assert!(is_shown_ready(1));
     let mut kept = server.connect();
     kept.send(b"GET /abc HTTP/1.1\r\nhost: t\r\n\r\n");
     assert_eq!(kept.answer().unwrap().header("connection"), None);
@@ -92,6 +94,7 @@ fn a_balancer_is_told_before_the_listener_closes_and_every_answer_is_its_connect
         assert_eq!(ask(addr, "/livez").status, 200);
         assert_eq!(ask(addr, "/health").body, r#"{"status":"ok"}"#);
     }
+    assert!(is_shown_ready(0));
     for request in ["GET /abc", "GET /health", "DELETE /abc"] {
         let mut peer = Peer::to(addr);
         peer.send(format!("{request} HTTP/1.1\r\nhost: t\r\n\r\n").as_bytes());

@@ -8,6 +8,7 @@
 mod admin_key;
 pub mod backups;
 pub mod database;
+mod disk;
 mod fail_point;
 mod last_run;
 mod listeners;
@@ -31,6 +32,7 @@ use knurl_store::{StoreError, postgres::is_refusal, replica::Replica};
 
 use admin_key::{AdminKey, Standing};
 pub use database::Database;
+use disk::DiskWatch;
 use last_run::LastRun;
 use listeners::HandedOver;
 pub use serve::serve;
@@ -43,7 +45,7 @@ use crate::{
         HttpState, Server, accept,
         admission::Admission,
         api::once::InFlight,
-        health::{Life, Phase},
+        health::{self, Life, Phase},
     },
     jobs::{self, Jobs, Needs},
     limit::Limits,
@@ -69,6 +71,7 @@ pub struct App {
     clicks: Clicks,
     replica: Option<Replica>,
     this_run: LastRun,
+    _disk: Option<DiskWatch>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +141,10 @@ impl App {
         // Only now is it sure that no other process is on this data directory.
         let this_run = LastRun::begin(&config.data_dir, &metrics);
         metrics.run.configured.get_or_init(|| database.configured(&config));
+        metrics.disk.spool_bytes_max.set(config.clicks.spool_bytes_max());
+        let disk = DiskWatch::start(config.data_dir.clone(), Arc::clone(&metrics))
+            .inspect_err(|error| tracing::warn!(%error, "nothing looks at the disk: it is not shown how full it is"))
+            .ok();
         if database.postgres.is_none() {
             backups::watch(&config.data_dir, &metrics);
         }
@@ -186,6 +193,10 @@ impl App {
             in_flight: InFlight::default(),
             admission,
         });
+        metrics.on_render({
+            let state = Arc::downgrade(&state);
+            move |metrics| metrics.run.ready.set(state.upgrade().is_some_and(|state| health::is_ready(&state)).into())
+        });
         let jobs = jobs::start(Needs {
             config: &state.config,
             clicks: &clicks,
@@ -200,7 +211,7 @@ impl App {
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
         let admin_key = admin_key.secret().filter(|_| standing != Some(Standing::Revoked)).map(str::to_owned);
-        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica, this_run })
+        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica, this_run, _disk: disk })
     }
 
     /// Where the API and the redirects are served; the real port where 0 was asked for.

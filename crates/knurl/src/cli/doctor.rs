@@ -26,6 +26,7 @@ use crate::{
     app,
     config::{Auth, Config},
     redis::Redis,
+    telemetry::disk::Space,
 };
 
 /// Less than this and a start may fail in the middle.
@@ -165,12 +166,11 @@ fn nearest(dir: &Path) -> Option<PathBuf> {
 }
 
 fn space(config: &Config) -> Check {
-    let stat = nearest(&config.data_dir).and_then(|dir| rustix::fs::statvfs(dir).ok());
-    let Some(stat) = stat else {
+    let space = nearest(&config.data_dir).and_then(|dir| Space::of(&dir).ok());
+    let Some(Space { free_bytes: free, .. }) = space else {
         return Check::warn("free space", "cannot be read", "look at `df`");
     };
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    let wanted = config.clicks.segment_bytes.saturating_mul(u64::from(config.clicks.segments_max));
+    let wanted = config.clicks.spool_bytes_max();
     let found = format!("{} MiB", free >> 20);
     if free < FREE_BYTES_MIN {
         return Check::fail(

@@ -279,6 +279,13 @@ pub struct ClicksConfig {
     pub canary_interval: Option<Duration>,
 }
 
+impl ClicksConfig {
+    /// What undelivered clicks can take of the disk.
+    pub fn spool_bytes_max(&self) -> u64 {
+        self.segment_bytes.saturating_mul(u64::from(self.segments_max))
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct CacheConfig {
     pub bytes_max: u64,

@@ -144,6 +144,11 @@ pub(super) fn started(state: &HttpState) -> Result<Response<Body>, Error> {
     }
 }
 
+/// What [`ready`] would say: for a scrape.
+pub fn is_ready(state: &HttpState) -> bool {
+    !matches!(Facts::of(state).judge(), Readiness::NotReady(_))
+}
+
 /// `/readyz`: 200 where this node can redirect.
 pub(super) fn ready(state: &HttpState) -> Result<Response<Body>, Error> {
     let facts = Facts::of(state);

@@ -22,6 +22,7 @@ pub use super::{
 use super::{
     clicks::{CanaryMetrics, ClickMetrics},
     dependencies::Dependencies,
+    disk::DiskMetrics,
     exemplars::Exemplars,
     exposition::{Format, to_text},
     limits::LimitMetrics,
@@ -43,6 +44,7 @@ type Refresh = Box<dyn Fn(&Metrics) + Send + Sync>;
 #[derive(Default)]
 pub struct Metrics {
     pub run: RunMetrics,
+    pub disk: DiskMetrics,
     pub redirects: Redirects,
     pub connections: Arc<ConnectionMetrics>,
     pub clicks: ClickMetrics,
@@ -121,6 +123,7 @@ impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let (metrics, out) = (&*self.0, &mut encoder);
         metrics.run.encode(out)?;
+        metrics.disk.encode(out)?;
         process::encode(out)?;
         metrics.redirects.encode(out)?;
         metrics.api.encode(out)?;

@@ -9,6 +9,7 @@ pub mod clicks;
 pub mod connections;
 pub mod counters;
 pub mod dependencies;
+pub mod disk;
 pub mod exemplars;
 pub mod exposition;
 pub mod histogram;

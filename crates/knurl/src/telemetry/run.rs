@@ -31,6 +31,8 @@ pub struct RunMetrics {
     pub last_unclean: Gauge,
     /// Of all runs on this data directory.
     pub unclean_ends: Counter,
+    /// 1: it can redirect.
+    pub ready: Gauge,
     pub clock_steps: Counter,
     silence_ms: Counter,
 }
@@ -43,6 +45,7 @@ impl Default for RunMetrics {
             configured: OnceLock::new(),
             last_unclean: Gauge::default(),
             unclean_ends: Counter::default(),
+            ready: Gauge::default(),
             clock_steps: Counter::default(),
             silence_ms: Counter::default(),
         }
@@ -78,6 +81,9 @@ impl RunMetrics {
         table::UPTIME.gauge(out, self.uptime().as_secs_f64())?;
         table::LAST_RUN_UNCLEAN.gauge(out, self.last_unclean.get() as f64)?;
         table::UNCLEAN_ENDS.count(out, self.unclean_ends.get())?;
+        table::READY.gauge(out, self.ready.get() as f64)?;
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
+        table::CLOCK.gauge(out, clock)?;
         table::CLOCK_STEPS.count(out, self.clock_steps.get())?;
         table::RUNTIME_SILENCE.seconds(out, self.silence_ms.get() as f64 / 1e3)
     }

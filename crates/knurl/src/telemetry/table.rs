@@ -113,8 +113,13 @@ table! {
     UPTIME = Gauge "knurl_uptime_seconds" [] "How long the process has run, by the monotonic clock.";
     LAST_RUN_UNCLEAN = Gauge "knurl_last_run_unclean" [] "1 where the run before this one on the same data directory was not stopped but ended.";
     UNCLEAN_ENDS = Counter "knurl_unclean_ends" [] "Runs on this data directory, ever, that were not stopped but ended: killed, aborted, without power.";
+    READY = Gauge "knurl_ready" [] "1 while `/readyz` says that this node can redirect, 0 while it starts, stops or could not.";
+    CLOCK = Gauge "knurl_clock_seconds" [] "The wall clock of this node at the scrape, in seconds since 1970.";
     CLOCK_STEPS = Counter "knurl_clock_steps" [] "Times the wall clock moved against the monotonic one by a second or more.";
     RUNTIME_SILENCE = Counter "knurl_runtime_silence_seconds" [] "Time in which no worker turned, in silences of a quarter second or more, as the watchdog saw them.";
+    DATA_DIR_FREE = Gauge "knurl_data_dir_free_bytes" [] "What is left of the file system that the data directory is on; looked at every five seconds.";
+    DATA_DIR_SIZE = Gauge "knurl_data_dir_size_bytes" [] "All of that file system that may be used.";
+    SPOOL_BYTES_MAX = Gauge "knurl_spool_bytes_max" [] "What the spool may take of it.";
     CPU = Counter "process_cpu_seconds" [] "User and system CPU time spent.";
     OPEN_FDS = Gauge "process_open_fds" [] "Open file descriptors.";
     MAX_FDS = Gauge "process_max_fds" [] "Most file descriptors this process may open.";
