@@ -36,7 +36,7 @@ const OF_A_FLEET: [&str; 4] = ["knurl_redis_", "knurl_replica_links", "knurl_rep
 /// What no node has that is told so.
 const OF_THE_CANARY: [&str; 1] = ["knurl_canary_"];
 /// Histograms that have exemplars.
-const WITH_EXEMPLARS: [&str; 2] = ["knurl_redirect_duration_seconds_bucket", "knurl_api_request_duration_seconds_bucket"];
+const WITH_EXEMPLARS: [&str; 2] = ["knurl_redirect_duration_seconds_bucket", "http_server_request_duration_seconds_bucket"];
 
 fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").canonicalize().unwrap()

@@ -3,6 +3,7 @@
 
 use std::{
     cell::Cell,
+    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     path::Path,
@@ -41,8 +42,20 @@ fn exposition(addr: SocketAddr) -> String {
     String::from_utf8(ask(addr, &Request::get("/metrics"), 200).unwrap().body.unwrap()).unwrap()
 }
 
-fn series(addr: SocketAddr) -> usize {
-    exposition(addr).lines().filter(|line| !line.starts_with('#')).count()
+const API: &str = "http_server_request_duration_seconds";
+
+/// Of everything but the API, whose series are made when they are first needed.
+fn series(text: &str) -> usize {
+    text.lines().filter(|line| !line.starts_with('#') && !line.starts_with(API)).count()
+}
+
+/// What the API's series are told apart by.
+fn api_series(text: &str) -> BTreeSet<[String; 3]> {
+    let counts = text.lines().filter_map(|line| line.strip_prefix(API)?.strip_prefix("_count{"));
+    let value =
+        |labels: &str, name: &str| labels.split_once(&format!("{name}=\"")).unwrap().1.split('"').next().unwrap().to_owned();
+    let names = ["http_request_method", "http_route", "http_response_status_code"];
+    counts.map(|labels| names.map(|name| value(labels, name))).collect()
 }
 
 #[test]
@@ -61,6 +74,10 @@ const REQUESTS: usize = 100_000;
 const AT_ONCE: usize = 100;
 const STRANGERS: u64 = 4;
 const METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW", "PROPFIND"];
+/// What they can hit by accident.
+const ROUTES: [&str; 7] = ["/users/{id}", "/urls/{id}", "/{short_code}", "/metrics", "/users", "/urls", "unknown"];
+/// Of 8 methods, those routes, and what each of them may be told.
+const API_SERIES_MAX: usize = 200;
 const LETTERS: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~/%{}";
 
 fn strange(dice: &mut Dice) -> (&'static str, String) {
@@ -84,18 +101,27 @@ fn be_a_stranger(addr: SocketAddr, number: u64) {
 }
 
 #[test]
-fn a_hundred_thousand_strange_requests_make_no_series() {
+fn a_hundred_thousand_strange_requests_make_no_series_but_of_what_we_named() {
     let dir = tempfile::tempdir().unwrap();
     let mut node = alone(dir.path(), &[]);
     let (addr, metrics) = (node.addr(), node.metrics_addr());
-    let before = series(metrics);
+    let before = exposition(metrics);
     thread::scope(|scope| (0..STRANGERS).for_each(|number| drop(scope.spawn(move || be_a_stranger(addr, number)))));
     let counted: f64 = ["knurl_redirects_total{outcome=\"not_found\"}", "knurl_requests_malformed_total"]
         .iter()
         .map(|sample| node.metric(sample).unwrap())
         .sum();
     assert!(counted > 1_000.0, "they came in: {counted}");
-    assert_eq!(series(metrics), before);
+    let after = exposition(metrics);
+    assert_eq!(series(&after), series(&before));
+    let api = api_series(&after);
+    assert!(api.len() > 10, "they came in: {api:?}");
+    assert!(api.len() < API_SERIES_MAX, "{api:?}");
+    for [method, route, code] in &api {
+        assert!(method == "_OTHER" || METHODS[..7].contains(&method.as_str()), "{method}");
+        assert!(ROUTES.contains(&route.as_str()), "{route}");
+        assert!(code.len() == 3 && code.bytes().all(|digit| digit.is_ascii_digit()), "{code}");
+    }
     node.stop().unwrap();
 }
 

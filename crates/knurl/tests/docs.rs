@@ -42,7 +42,10 @@ fn every_metric_that_is_named_is_exposed() {
     let exposition = Arc::new(Metrics::new()).render();
     let findings: Vec<String> = pages()
         .iter()
-        .flat_map(|page| words(&text_of(page), "knurl_").into_iter().map(|name| (shown(page), name)).collect::<Vec<_>>())
+        .flat_map(|page| {
+            let names = ["knurl_", "http_server_"].iter().flat_map(|prefix| words(&text_of(page), prefix)).collect::<Vec<_>>();
+            names.into_iter().map(|name| (shown(page), name))
+        })
         .filter(|(_, name)| !exposes(&exposition, name))
         .map(|(page, name)| format!("{page}: no metric is called {name}"))
         .collect();

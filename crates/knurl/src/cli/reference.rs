@@ -60,6 +60,8 @@ Made of the program's own table by `knurl reference metrics`; a test compares th
 `GET /metrics` on `metrics_listen` answers them, and on the API's address with a key: as OpenMetrics where the scraper asks for that, else
 in the older format. A counter only grows until its process ends; those whose help says *ever* go on where the last run was. A histogram is
 of seconds, in buckets from 10 µs to 10 s, and has `_bucket`, `_sum` and `_count`. Labels are words of ours; none holds what a request brought.
+The API's one histogram has OpenTelemetry's names for HTTP as Prometheus spells them, and its `_count` is how many there were; redirects have families of their own,
+because nothing may be added to what a redirect counts. A series of the API is made when it is first needed, all others are there from the start.
 What a node does not have (Redis, a replica, a canary) has a name here and no series there. What to do when one of them moves stands in the
 [runbook](../../RUNBOOK.md); how to collect and show them in [observing Knurl](../guide/observe.md).
 ";

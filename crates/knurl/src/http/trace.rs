@@ -18,6 +18,7 @@ use super::{HttpState, client, client::Peer};
 use crate::telemetry::{
     RequestId,
     redirects::Outcome,
+    routes,
     scope::Scope,
     traces::{Beginning, Kept, Kind, Parent, Recording, Span, context},
 };
@@ -139,7 +140,10 @@ impl Whole {
             let exemplars = &self.state.metrics.exemplars;
             match route {
                 None | Some(REDIRECT) => exemplars.redirect(took, trace_id),
-                Some(route) => exemplars.api(route, took, trace_id),
+                Some(route) => {
+                    let method = routes::method(&self.method);
+                    exemplars.api(routes::Answered { method, route, status: status.as_u16() }, took, trace_id);
+                }
             }
         }
     }
@@ -164,7 +168,7 @@ struct Described<'a> {
 
 impl Described<'_> {
     fn describe(&self, span: &mut Span) {
-        let method = method(self.method);
+        let method = routes::method(self.method);
         let route = self.route.unwrap_or(REDIRECT);
         span.note("http.request.method", method);
         span.note("url.scheme", "http");
@@ -177,10 +181,4 @@ impl Described<'_> {
         span.note("http.route", route);
         span.text("url.path", self.path);
     }
-}
-
-/// A word of ours: a method is the visitor's.
-fn method(method: &Method) -> &'static str {
-    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
-    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
 }

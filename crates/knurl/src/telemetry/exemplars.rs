@@ -10,10 +10,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::traces::TraceId;
+use super::{routes::Answered, traces::TraceId};
 
 const REDIRECTS: &str = "knurl_redirect_duration_seconds_bucket{";
-const API: &str = "knurl_api_request_duration_seconds_bucket{";
+const API: &str = "http_server_request_duration_seconds_bucket{";
 /// One for each doubling of a nanosecond: no bucket is narrower, and none is wider than a few of them.
 const PLACES: usize = u64::BITS as usize;
 
@@ -33,9 +33,10 @@ impl Exemplars {
         self.put(REDIRECTS.to_owned(), took, trace_id);
     }
 
-    /// `route`: the pattern, of which there are as many as the router has.
-    pub fn api(&self, route: &'static str, took: Duration, trace_id: TraceId) {
-        self.put(format!("{API},route=\"{route}\""), took, trace_id);
+    /// There are as many as there are series.
+    pub fn api(&self, answered: Answered, took: Duration, trace_id: TraceId) {
+        let labels = |labels: [(&str, &str); 3]| labels.map(|(name, value)| format!(",{name}=\"{value}\"")).concat();
+        self.put(format!("{API}{}", answered.with_labels(labels)), took, trace_id);
     }
 
     fn put(&self, series: String, took: Duration, trace_id: TraceId) {
@@ -95,12 +96,13 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let (first, last, api) = (TraceId::new(1).unwrap(), TraceId::new(2).unwrap(), TraceId::new(3).unwrap());
         metrics.redirects.answered(Outcome::Redirected, Duration::from_micros(30));
-        metrics.api_request("/urls/{id}", 200, Duration::from_millis(2));
+        let answered = Answered { method: "GET", route: "/urls/{id}", status: 200 };
+        metrics.api_request(answered, Duration::from_millis(2));
         let plain = metrics.render();
         assert_eq!(metrics.exemplars.shown_in(plain.clone()), plain);
         metrics.exemplars.redirect(Duration::from_micros(30), first);
         metrics.exemplars.redirect(Duration::from_micros(31), last);
-        metrics.exemplars.api("/urls/{id}", Duration::from_secs(99), api);
+        metrics.exemplars.api(answered, Duration::from_secs(99), api);
         let shown = metrics.exemplars.shown_in(plain);
         let with =
             |id: TraceId| shown.lines().filter(|line| line.contains(&format!("# {{trace_id=\"{id}\"}}"))).collect::<Vec<_>>();
@@ -111,7 +113,8 @@ mod tests {
             "{line}"
         );
         let [line] = with(api)[..] else { panic!("{shown}") };
-        assert!(line.contains("le=\"+Inf\",route=\"/urls/{id}\"} 1 # {"), "{line}");
+        let labels = "le=\"+Inf\",http_request_method=\"GET\",http_route=\"/urls/{id}\",http_response_status_code=\"200\"";
+        assert!(line.contains(&format!("{labels}}} 1 # {{")), "{line}");
         assert!(shown.ends_with("# EOF\n"));
     }
 }

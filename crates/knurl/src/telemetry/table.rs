@@ -133,8 +133,7 @@ table! {
     REDIRECT_DURATION = Histogram "knurl_redirect_duration_seconds" [] "From the end of the request's header to the answer handed to the connection; guesses that were refused, or waited in the slow lanes for nothing, are left out.";
 
     "The API":
-    API_REQUESTS = Counter "knurl_api_requests" ["route" "status"] "API requests, by route pattern and status class.";
-    API_DURATION = Histogram "knurl_api_request_duration_seconds" ["route"] "Time an API request took, by route pattern.";
+    API_DURATION = Histogram "http_server_request_duration_seconds" ["http_request_method" "http_route" "http_response_status_code"] "Time an API request took, by method, route pattern and status.";
     IDEMPOTENCY_REPEATS = Counter "knurl_idempotency_repeats" ["told"] "Creates whose Idempotency-Key was known, by what they were told.";
     IDEMPOTENCY_FORGOTTEN = Counter "knurl_idempotency_forgotten" [] "Idempotency keys forgotten after their time.";
 
@@ -246,7 +245,7 @@ mod tests {
         let mut names = std::collections::BTreeSet::new();
         for family in ALL.iter().flat_map(|(_, families)| *families) {
             assert!(names.insert(family.exposed()), "{} stands twice", family.name);
-            assert!(family.name.starts_with("knurl_") || family.name.starts_with("process_"), "{}", family.name);
+            assert!(["knurl_", "process_", "http_server_"].iter().any(|prefix| family.name.starts_with(prefix)), "{}", family.name);
             assert!(!family.name.ends_with("_total"), "{}: the encoder adds it", family.name);
             assert!(family.help.ends_with('.'), "{}", family.name);
             assert_eq!(

@@ -194,8 +194,8 @@ fn a_bucket_of_latency_leads_to_a_trace_where_openmetrics_is_asked_for() {
         "{}",
         newer.body
     );
-    assert!(newer.body.lines().any(|line| line.starts_with("knurl_api_request_duration_seconds_bucket")
-        && line.contains("route=\"/shorten\"} ")
+    assert!(newer.body.lines().any(|line| line.starts_with("http_server_request_duration_seconds_bucket")
+        && line.contains("http_route=\"/shorten\",http_response_status_code=\"201\"} ")
         && line.contains("# {trace_id=")));
     assert!(!scrape("").body.contains("trace_id"), "the older format has no word for it");
 }

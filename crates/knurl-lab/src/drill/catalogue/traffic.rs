@@ -148,7 +148,7 @@ pub(super) const DRILLS: [Drill; 7] = [
         harm: "one address creates as fast as it is answered",
         ground: Ground { env: SHARES, ..Ground::FLEET },
         alerts: &["KnurlLimitsRefusing"],
-        metrics: &["knurl_limits_total", "knurl_api_requests_total"],
+        metrics: &["knurl_limits_total", "http_server_request_duration_seconds_count"],
         hurt: |stage| {
             let tally = Tally::default();
             let addr = stage.node(0).addr();
@@ -164,7 +164,7 @@ pub(super) const DRILLS: [Drill; 7] = [
         failure: "hostile-paths",
         hypothesis: "Whatever is asked for is answered, by nothing worse than a 4xx in JSON, wakes nobody, and leaves no series behind.",
         harm: "paths of every kind that is none: control characters, half an escape, traversal, other protocols, other alphabets, eight kilobytes",
-        metrics: &["knurl_redirects_total", "knurl_api_requests_total"],
+        metrics: &["knurl_redirects_total", "http_server_request_duration_seconds_count"],
         least_s: 40,
         hurt: |stage| {
             let series = series(stage)?;

@@ -112,7 +112,7 @@ pub(super) const DRILLS: [Drill; 5] = [
         harm: "the column users.email is renamed by hand, and users are asked for every second",
         alerts: &["KnurlStoreFailing"],
         allowed: &["KnurlApiErrorsFast", "KnurlApiErrorsSlow", "KnurlApiErrorsTrickle"],
-        metrics: &["knurl_store_errors_total", "knurl_api_requests_total", "knurl_store_up"],
+        metrics: &["knurl_store_errors_total", "http_server_request_duration_seconds_count", "knurl_store_up"],
         hurt: |stage| {
             stage.stand.sql("alter table users rename column email to mail")?;
             Ok(())

@@ -29,7 +29,11 @@ use crate::{
         limits::{self, Caller},
     },
     limit::Subject,
-    telemetry::{metrics::ConnectionMetrics, scope},
+    telemetry::{
+        metrics::ConnectionMetrics,
+        routes::{self, Answered},
+        scope,
+    },
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +176,7 @@ where
         let started = Instant::now();
         scope::routed(self.boundary.route);
         let id = RequestId::of(request.headers());
-        let uri = request.uri().clone();
+        let (uri, method) = (request.uri().clone(), routes::method(request.method()));
         let boundary = self.boundary.clone();
         // The handler's future does nothing before it is polled, so a refused request costs it nothing.
         let key = boundary.key(&request);
@@ -206,7 +210,8 @@ where
             if let Some(counted) = &counted {
                 limits::tell(counted, response.headers_mut());
             }
-            boundary.state.metrics.api_request(boundary.route, response.status().as_u16(), started.elapsed());
+            let answered = Answered { method, route: boundary.route, status: response.status().as_u16() };
+            boundary.state.metrics.api_request(answered, started.elapsed());
             Ok(response)
         })
     }

@@ -76,11 +76,9 @@ pub fn paths() -> Vec<&'static str> {
 pub(super) fn router(state: Arc<HttpState>) -> Router {
     let mut router = Router::new();
     for Route { path, access, kind, handlers } in table() {
-        state.metrics.api_route(path);
         let handlers = handlers.fallback(method_not_allowed).layer(Boundary::new(Arc::clone(&state), path, access, kind));
         router = router.route(&format!("{V1}{path}"), handlers.clone()).route(path, handlers);
     }
-    state.metrics.api_route(UNKNOWN);
     let boundary = Boundary::new(Arc::clone(&state), UNKNOWN, Access::Public, Kind::Free);
     let unknown: MethodRouter<Arc<HttpState>> = axum::routing::any(unknown_path).layer(boundary);
     router.fallback_service(unknown.with_state(Arc::clone(&state))).with_state(state)
