@@ -59,15 +59,31 @@ impl Drop for Mount {
 #[derive(Debug)]
 pub(super) struct Ballast(PathBuf);
 
-pub(super) fn fill(dir: &Path) -> io::Result<Ballast> {
-    const PIECES: [usize; 3] = [1 << 20, 4 << 10, 1];
-    let at = dir.join("ballast");
-    let mut file = fs::File::create(&at)?;
-    for piece in PIECES {
-        let block = vec![b'x'; piece];
-        while io::Write::write_all(&mut file, &block).is_ok() {}
+impl Ballast {
+    /// Takes nothing yet.
+    pub(super) fn on(dir: &Path) -> io::Result<Self> {
+        let at = dir.join("ballast");
+        fs::File::create(&at)?;
+        Ok(Self(at))
     }
-    Ok(Ballast(at))
+
+    /// Lets the one of that directory grow until no more than this share of the file system is left: of 0.0 not a byte.
+    pub(super) fn swell(dir: &Path, left: f64) -> io::Result<()> {
+        const PIECES: [usize; 3] = [1 << 20, 4 << 10, 1];
+        let mut file = fs::File::options().append(true).open(dir.join("ballast"))?;
+        for piece in PIECES {
+            let block = vec![b'x'; piece];
+            while free_share(dir)? > left && io::Write::write_all(&mut file, &block).is_ok() {}
+        }
+        // A file system that counts in blocks has room in its last one.
+        while left == 0.0 && io::Write::write_all(&mut file, b"x").is_ok() {}
+        Ok(())
+    }
+}
+
+fn free_share(dir: &Path) -> io::Result<f64> {
+    let stat = rustix::fs::statvfs(dir)?;
+    Ok(stat.f_bavail as f64 / stat.f_blocks as f64)
 }
 
 impl Drop for Ballast {

@@ -19,16 +19,19 @@ use crate::{
 
 /// Small segments, so that a small disk has room for some.
 const SMALL: &[(&str, &str)] = &[("KNURL_CLICKS_SEGMENT_BYTES", "65536"), ("KNURL_CLICKS_SEGMENTS_MAX", "64")];
+/// Of a disk that fills, what is left at first; and when it is full, in seconds: somebody is told before.
+const FILLING: f64 = 0.1;
+const FULL_AFTER_TICKS: u64 = 40;
 const POWER: &[(&str, &str)] = &[("KNURL_DURABILITY", "power")];
 
 pub(super) const DRILLS: [Drill; 10] = [
     Drill {
         name: "disk-full",
         failure: "disk-full",
-        hypothesis: "With a full disk every link redirects, creates say so, each click that finds no room is counted as dropped, and all is normal when room is made.",
-        harm: "a file takes all the room of the node's file system of 256 MB",
+        hypothesis: "A disk that fills is seen before it is full. With a full disk every link redirects, creates say so, each click that finds no room is counted as dropped, and all is normal when room is made.",
+        harm: "a file takes nine tenths of the node's file system of 256 MB, and within 40 seconds the rest",
         ground: Ground { disk_mb: Some(256), env: SMALL, ..Ground::EMBEDDED },
-        alerts: &["KnurlSpoolStarved", "KnurlClicksDropped"],
+        alerts: &["KnurlDiskFilling", "KnurlSpoolStarved", "KnurlClicksDropped"],
         allowed: &[
             "KnurlDrainFailing",
             "KnurlDatabaseDown",
@@ -37,12 +40,27 @@ pub(super) const DRILLS: [Drill; 10] = [
             "KnurlCanaryMissing",
             "KnurlDependencyFlapping",
         ],
-        metrics: &["knurl_spool_starved", "knurl_clicks_dropped_total", "knurl_clicks_backlog", "knurl_store_up"],
+        metrics: &[
+            "knurl_data_dir_free_bytes",
+            "knurl_spool_starved",
+            "knurl_clicks_dropped_total",
+            "knurl_clicks_backlog",
+            "knurl_store_up",
+        ],
         creates: Served::Any,
         books: Books::Counted,
         hurt: |stage| {
-            let ballast = props::fill(&stage.node(0).data_dir())?;
+            let dir = stage.node(0).data_dir();
+            let ballast = props::Ballast::on(&dir)?;
             stage.hold(ballast);
+            Ok(props::Ballast::swell(&dir, FILLING)?)
+        },
+        tick: |stage| {
+            let left = FULL_AFTER_TICKS.saturating_sub(stage.ticks) as f64 / FULL_AFTER_TICKS as f64;
+            // Once: what the node makes room for by itself afterwards is its own.
+            if stage.ticks <= FULL_AFTER_TICKS {
+                props::Ballast::swell(&stage.node(0).data_dir(), FILLING * left)?;
+            }
             Ok(())
         },
         ..Drill::BARE
