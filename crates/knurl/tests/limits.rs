@@ -4,7 +4,7 @@
 
 mod test_app;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use knurl::config::{Auth, Config, RedisConfig};
 use knurl_lab::servers::Redis;
@@ -194,6 +194,48 @@ async fn a_scan_that_waits_for_the_database_keeps_nobody_else_waiting() {
     assert!(answers.iter().all(|answer| [429, 503].contains(&answer.status)), "{answers:?}");
     assert_eq!(get_as(&app, "203.0.113.7", &path(&cold)).await.status, 302);
     app.stop().await;
+}
+
+/// Redirects whose time was taken.
+fn timed(app: &TestApp) -> u64 {
+    let text = app.state.metrics.render();
+    let count = text.lines().find_map(|line| line.strip_prefix("knurl_redirect_duration_seconds_count "));
+    count.unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guess_that_waited_in_a_slow_lane_is_not_timed_although_it_may_be_made_again() {
+    const ONE_MORE: Duration = Duration::from_secs(1);
+    let app = TestApp::start_with(|config| {
+        strict(config);
+        (config.limits.misses_per_minute, config.limits.burst_s) = (60, 1);
+    })
+    .await;
+    // On a machine so slow that the next guess was due before it came, or that the database's deadline passed: once more, by another client.
+    for attempt in 0..50 {
+        let client = format!("203.0.113.{attempt}");
+        let (held, began) = (app.store.held(), Instant::now());
+        get_as(&app, &client, &format!("/first{attempt}")).await.fails(404, "link_not_found");
+        let timed_before = timed(&app);
+        app.store.fail_method("link_by_code", Fault::Hang);
+        let guess = format!("/second{attempt}");
+        let wait = async {
+            while app.store.held() == held && began.elapsed() < 3 * ONE_MORE {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let came_after = began.elapsed();
+            tokio::time::sleep(ONE_MORE).await;
+            app.store.heal();
+            came_after
+        };
+        let (answer, came_after) = tokio::join!(get_as(&app, &client, &guess), wait);
+        if came_after < ONE_MORE && answer.status == 404 {
+            assert_eq!(timed(&app), timed_before);
+            app.stop().await;
+            return;
+        }
+    }
+    panic!("no guess waited in a lane");
 }
 
 #[tokio::test(flavor = "multi_thread")]
