@@ -129,7 +129,10 @@ fn site(port: u16, dir: &Path, tls: Option<&Tls>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::http::{Connection, Request};
 
     #[test]
     fn only_ports_and_paths_are_other_ones() {
@@ -144,6 +147,27 @@ mod tests {
         }
         let kept = |text: &str| text.lines().filter(|line| line.contains("include ") || line.contains("worker")).count();
         assert_eq!(kept(&here), kept(SITE));
+    }
+
+    #[test]
+    fn who_asks_is_written_down_where_somebody_takes_two_signs_away() {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+        let nginx = Nginx::start_on(0, |port, dir| {
+            lay_out(dir, &[nobody], &FrontSetup::default())?;
+            let site = site(port, dir, None);
+            assert_eq!(site.matches("#log_format who").count() + site.matches("#access_log ").count(), 2);
+            Ok(site.replace("#log_format", "log_format").replace("#access_log", "access_log"))
+        })
+        .unwrap();
+        let front = SocketAddr::from(([127, 0, 0, 1], nginx.port()));
+        let answer = Connection::open(front).unwrap().ask(&Request::get("/abcdefg")).unwrap();
+        let log = || fs::read_to_string(nginx.dir().join("who.log")).unwrap();
+        // Written when the answer has left.
+        let begun = Instant::now();
+        while log().is_empty() && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(log(), format!("127.0.0.1 {}\n", answer.status));
     }
 
     #[test]
