@@ -72,6 +72,7 @@ need_clock() { need_debian faketime faketime; }
 # What some drills hurt with, and what some of them stand on. Debian keeps what is for root off PATH.
 need_drills() {
   need_debian strace strace && need_debian etcd etcd-server && need_debian patroni patroni || return 1
+  need_debian prometheus-nginx-exporter prometheus-nginx-exporter && need_debian prometheus-redis-exporter prometheus-redis-exporter || return 1
   [ -x /usr/sbin/iptables ] || need_debian iptables iptables || return 1
   need_debian ip iproute2
 }

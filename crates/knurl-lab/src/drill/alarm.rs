@@ -13,12 +13,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    Stage,
     sign::{self, Sign},
     stage::wait,
 };
 use crate::{
-    fleet::{FleetError, Node},
-    servers::{Prometheus, PrometheusSetup, Target},
+    fleet::FleetError,
+    servers::{Alertmanager, Prometheus, PrometheusSetup, Target},
 };
 
 /// The rules that production has.
@@ -27,6 +28,8 @@ const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/prometheu
 pub const SCRAPE_EVERY: Duration = Duration::from_secs(5);
 const WATCHING_WITHIN: Duration = Duration::from_secs(60);
 const JOB: &str = "knurl";
+/// Fires always, on purpose: of no drill, and nobody waits for it to end.
+pub const ALWAYS: [&str; 1] = ["KnurlWatchdog"];
 
 /// What became of one alert, in seconds since the load began. An alert of several nodes is one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -49,15 +52,17 @@ pub fn rules_dir() -> PathBuf {
 
 impl Alarm {
     /// It listens on this port, or on any free one.
-    pub fn start(nodes: &[Node], rules: &Path, sign: &Sign, port: Option<u16>) -> Result<Self, FleetError> {
+    pub fn start(stage: &Stage, rules: &Path, sign: &Sign, port: Option<u16>) -> Result<Self, FleetError> {
+        let nodes = &stage.stand.nodes;
         let nodes_of_it = nodes.iter().map(|node| Target::of(JOB, node.metrics_addr()));
+        let beside = stage.targets.iter().cloned().chain([Target::of(sign::JOB, sign.addr())]);
         let setup = PrometheusSetup {
             rules: vec![rules.canonicalize()?.join("*.yml")],
-            targets: nodes_of_it.chain([Target::of(sign::JOB, sign.addr())]).collect(),
+            targets: nodes_of_it.chain(beside).collect(),
+            alertmanager: stage.alertmanager.as_ref().map(Alertmanager::addr),
             scrape_every: SCRAPE_EVERY,
             evaluate_every: SCRAPE_EVERY,
             port,
-            ..PrometheusSetup::default()
         };
         let alarm = Self { prometheus: Prometheus::start(&setup)?, seen: BTreeMap::new() };
         wait("Prometheus has scraped every node twice", WATCHING_WITHIN, || {
@@ -75,7 +80,7 @@ impl Alarm {
     /// What fires at this time of the scene.
     pub fn look(&mut self, now_s: f64) -> Result<Vec<String>, FleetError> {
         let mut firing = Vec::new();
-        for alert in self.prometheus.alerts()? {
+        for alert in self.prometheus.alerts()?.into_iter().filter(|alert| !ALWAYS.contains(&alert.name.as_str())) {
             let times = self.seen.entry(alert.name.clone()).or_default();
             times.pending_at.get_or_insert(now_s);
             if alert.firing {

@@ -88,7 +88,7 @@ pub fn run(drill: &Drill, spec: &RunSpec) -> Result<Verdict, FleetError> {
     let mut play = Play {
         drill,
         spec,
-        alarm: Alarm::start(&stage.stand.nodes, &spec.rules, &sign, spec.prometheus_port)?,
+        alarm: Alarm::start(&stage, &spec.rules, &sign, spec.prometheus_port)?,
         sign,
         moments: Moments::default(),
         looks: Vec::new(),

@@ -17,7 +17,7 @@ use super::interrupt;
 use crate::{
     fleet::{FleetError, Node},
     promise::{books::Ledger, stand::Stand},
-    servers::{Collector, Nginx, Patroni, Postgres, Redis},
+    servers::{Alertmanager, Collector, Exporter, Nginx, Patroni, Postgres, Redis, Target},
 };
 
 /// What hurts for as long as it is there.
@@ -45,6 +45,11 @@ pub struct Stage {
     pub second: Option<Postgres>,
     /// Of traces, where nodes send them.
     pub collector: Option<Collector>,
+    /// What watches beside the nodes, and what the alarm scrapes of it; whom it tells, and who takes the letters.
+    pub exporter: Option<Exporter>,
+    pub targets: Vec<Target>,
+    pub alertmanager: Option<Alertmanager>,
+    pub mailbox: Option<Nginx>,
     props: Vec<Box<dyn Prop>>,
 }
 
@@ -63,6 +68,10 @@ impl Stage {
             gone: Vec::new(),
             second: None,
             collector: None,
+            exporter: None,
+            targets: Vec::new(),
+            alertmanager: None,
+            mailbox: None,
             props: Vec::new(),
         }
     }
@@ -136,6 +145,14 @@ impl Stage {
             if redis.pid().is_none() {
                 redis.start_again()?;
             }
+        }
+        for nginx in self.front.iter_mut().chain(&mut self.mailbox) {
+            if nginx.pid().is_none() {
+                nginx.start_again()?;
+            }
+        }
+        if let Some(exporter) = self.exporter.as_mut().filter(|exporter| exporter.pid().is_none()) {
+            exporter.start_again()?;
         }
         self.stand.heal()?;
         for at in 0..self.stand.nodes.len() {

@@ -12,6 +12,9 @@ use crate::servers::{self, Nginx, ServerError};
 const SITE: &str = include_str!("../../../../deploy/nginx/nginx.conf");
 const NODES: &str = include_str!("../../../../deploy/nginx/nodes.conf");
 
+/// Instead of a port, which would have to be found.
+const STATUS: &str = "status.sock";
+
 /// What is used as it is.
 const SHARED: [(&str, &str); 5] = [
     ("http.conf", include_str!("../../../../deploy/nginx/knurl/http.conf")),
@@ -46,6 +49,11 @@ pub fn start(nodes: &[SocketAddr], setup: &FrontSetup) -> servers::Result<Nginx>
         lay_out(dir, nodes, setup)?;
         Ok(site(port, dir, setup.tls.as_ref()))
     })
+}
+
+/// Its status page, as an exporter is told of it.
+pub fn status(nginx: &Nginx) -> String {
+    format!("unix:{}:/stub_status", nginx.dir().join(STATUS).display())
 }
 
 /// Where every request leaves its line.
@@ -111,7 +119,8 @@ fn site(port: u16, dir: &Path, tls: Option<&Tls>) -> String {
         let placed = line
             .replace("/run/nginx.pid", &format!("{dir}/nginx.pid"))
             .replace("/var/log/nginx/", &format!("{dir}/"))
-            .replace("listen 80 ", &format!("listen 127.0.0.1:{port} "));
+            .replace("listen 80 ", &format!("listen 127.0.0.1:{port} "))
+            .replace("listen 127.0.0.1:8081;", &format!("listen unix:{dir}/{STATUS};"));
         let more = if setting == "http {" { temporary.as_str() } else { "" };
         Some(format!("{placed}\n{more}"))
     };
@@ -120,7 +129,10 @@ fn site(port: u16, dir: &Path, tls: Option<&Tls>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+    use crate::http::{Connection, Request};
 
     #[test]
     fn only_ports_and_paths_are_other_ones() {
@@ -130,11 +142,32 @@ mod tests {
             "{here}"
         );
         let said = || here.lines().filter(|line| !line.trim_start().starts_with('#'));
-        for gone in ["/run/", "/var/", "/etc/", "443", "www-data"] {
+        for gone in ["/run/", "/var/", "/etc/", "443", "8081", "www-data"] {
             assert!(said().all(|line| !line.contains(gone)), "{gone}: {here}");
         }
         let kept = |text: &str| text.lines().filter(|line| line.contains("include ") || line.contains("worker")).count();
         assert_eq!(kept(&here), kept(SITE));
+    }
+
+    #[test]
+    fn who_asks_is_written_down_where_somebody_takes_two_signs_away() {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
+        let nginx = Nginx::start_on(0, |port, dir| {
+            lay_out(dir, &[nobody], &FrontSetup::default())?;
+            let site = site(port, dir, None);
+            assert_eq!(site.matches("#log_format who").count() + site.matches("#access_log ").count(), 2);
+            Ok(site.replace("#log_format", "log_format").replace("#access_log", "access_log"))
+        })
+        .unwrap();
+        let front = SocketAddr::from(([127, 0, 0, 1], nginx.port()));
+        let answer = Connection::open(front).unwrap().ask(&Request::get("/abcdefg")).unwrap();
+        let log = || fs::read_to_string(nginx.dir().join("who.log")).unwrap();
+        // Written when the answer has left.
+        let begun = Instant::now();
+        while log().is_empty() && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(log(), format!("127.0.0.1 {}\n", answer.status));
     }
 
     #[test]

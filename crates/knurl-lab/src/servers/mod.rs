@@ -1,4 +1,4 @@
-//! Servers: the real PostgreSQL, Patroni with etcd, Redis, nginx, Prometheus and Alertmanager, as children in temporary directories, for tests, drills and benchmarks.
+//! Servers: the real PostgreSQL, Patroni with etcd, Redis, nginx, Prometheus with exporters, and Alertmanager, as children in temporary directories, for tests, drills and benchmarks.
 //!
 //! Promised: a started server answers; it listens on 127.0.0.1 only, on a port that was free; dropped, it is killed, waited for and its
 //! directory removed; if the process that started it is killed, it ends too. A program that is missing is an error that names its Debian
@@ -9,6 +9,7 @@ mod alertmanager;
 mod collector;
 mod daemon;
 mod etcd;
+mod exporter;
 mod nginx;
 mod patroni;
 mod postgres;
@@ -21,6 +22,7 @@ use std::{io, path::PathBuf};
 pub use alertmanager::{Alertmanager, KnownAlert, amtool};
 pub use collector::{Collector, Received};
 pub(crate) use daemon::descendants;
+pub use exporter::Exporter;
 pub use nginx::Nginx;
 pub use patroni::{Member, Patroni, Role};
 pub use postgres::{Postgres, PostgresSetup};

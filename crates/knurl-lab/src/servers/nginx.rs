@@ -63,6 +63,12 @@ impl Nginx {
         self.daemon.pid()
     }
 
+    /// On the same port, with what is in its directory.
+    pub fn start_again(&mut self) -> Result<()> {
+        let port = self.port;
+        self.daemon.start_again(move || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+    }
+
     pub fn stop(&mut self) -> Result<()> {
         Ok(self.daemon.stop(Signal::QUIT)?)
     }

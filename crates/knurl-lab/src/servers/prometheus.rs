@@ -47,7 +47,7 @@ pub struct PrometheusSetup {
     pub targets: Vec<Target>,
     pub scrape_every: Duration,
     pub evaluate_every: Duration,
-    /// Who is told of alerts.
+    /// Who is told of alerts. Then it scrapes itself too, as the job `prometheus`: whether it could tell is one of its own figures.
     pub alertmanager: Option<SocketAddr>,
     /// Of the loopback; `None`: any free one.
     pub port: Option<u16>,
@@ -62,7 +62,7 @@ impl Default for PrometheusSetup {
 }
 
 impl PrometheusSetup {
-    fn config(&self) -> String {
+    fn config(&self, me: SocketAddr) -> String {
         let ms = |every: Duration| format!("{}ms", every.as_millis().max(1));
         let (scrape, evaluate) = (ms(self.scrape_every), ms(self.evaluate_every));
         let mut text = format!(
@@ -76,7 +76,8 @@ impl PrometheusSetup {
         }
         text.push_str("scrape_configs:\n");
         let mut jobs: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
-        for target in &self.targets {
+        let itself = Target::of("prometheus", me);
+        for target in self.targets.iter().chain(self.alertmanager.map(|_| &itself)) {
             jobs.entry(&target.job).or_default().push(target);
         }
         for (job, targets) in jobs {
@@ -153,9 +154,9 @@ impl Prometheus {
     pub fn start(setup: &PrometheusSetup) -> Result<Self> {
         let program = find("prometheus", PACKAGE, &[])?;
         let dir = TempDir::with_prefix("knurl-prometheus-")?;
-        fs::write(dir.path().join("prometheus.yml"), setup.config())?;
         let start_at = |port: u16| {
             let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            fs::write(dir.path().join("prometheus.yml"), setup.config(addr))?;
             let args = [
                 "--config.file=prometheus.yml".to_owned(),
                 "--storage.tsdb.path=tsdb".to_owned(),

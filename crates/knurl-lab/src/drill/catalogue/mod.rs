@@ -5,6 +5,7 @@
 
 mod collector;
 mod disk;
+mod front;
 mod network;
 mod nodes;
 mod patroni;
@@ -18,7 +19,7 @@ use super::Drill;
 
 /// In the order of the Failure Manual.
 pub fn all() -> Vec<Drill> {
-    let families: [&[Drill]; 10] = [
+    let families: [&[Drill]; 11] = [
         &nodes::DRILLS,
         &postgres::DRILLS,
         &patroni::DRILLS,
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Drill> {
         &spool::DRILLS,
         &disk::DRILLS,
         &traffic::DRILLS,
+        &front::DRILLS,
         &upkeep::DRILLS,
         &collector::DRILLS,
     ];
