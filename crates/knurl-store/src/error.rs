@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use knurl_core::ShortCode;
+
 /// Which uniqueness was violated: the caller's fault, answered 409.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflict {
@@ -35,10 +37,14 @@ pub enum StoreError {
     /// Could not look or could not write, and may be able to later: I/O error, locked, connection gone, writer stopped.
     #[error("the database is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A create was sent and its outcome is not known: nothing was said to it, or not soon enough. Answered 503, with the advice to ask
-    /// again under the same idempotency key.
+    /// A change was sent and its outcome is not known: nothing was said to it, or not soon enough. Answered 503, with the advice to ask
+    /// again under the same idempotency key, or to look.
     #[error("the database has not said whether it was done")]
-    Unsure(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Unsure {
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Of links that were there before and may be others now.
+        codes: Vec<ShortCode>,
+    },
     /// The disk (or the database's quota) is full. Nothing was changed.
     #[error("the database's disk is full")]
     Full(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -65,7 +71,15 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the same call may succeed later without anybody doing anything about it.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Unsure(_) | Self::Full(_) | Self::Overloaded | Self::Moving)
+        matches!(self, Self::Unavailable(_) | Self::Unsure { .. } | Self::Full(_) | Self::Overloaded | Self::Moving)
+    }
+
+    /// Codes of links that this call may have changed although it failed: what is remembered of them is not to be believed.
+    pub fn in_doubt(&self) -> &[ShortCode] {
+        match self {
+            Self::Unsure { codes, .. } => codes,
+            _ => &[],
+        }
     }
 }
 
@@ -89,7 +103,7 @@ enum GroupKind {
 impl GroupFailure {
     pub(crate) fn new(error: StoreError) -> Self {
         let kind = match &error {
-            StoreError::Unsure(_) => GroupKind::Unsure,
+            StoreError::Unsure { .. } => GroupKind::Unsure,
             StoreError::Full(_) => GroupKind::Full,
             StoreError::Moving => GroupKind::Moving,
             StoreError::Corrupt(_) => GroupKind::Corrupt,
@@ -103,7 +117,7 @@ impl GroupFailure {
         let source = Box::new(Shared(self.source.clone()));
         match self.kind {
             GroupKind::Unavailable => StoreError::Unavailable(source),
-            GroupKind::Unsure => StoreError::Unsure(source),
+            GroupKind::Unsure => StoreError::Unsure { source, codes: Vec::new() },
             GroupKind::Full => StoreError::Full(source),
             GroupKind::Moving => StoreError::Moving,
             GroupKind::Corrupt => StoreError::Corrupt(self.source.to_string()),

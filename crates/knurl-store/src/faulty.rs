@@ -34,7 +34,7 @@ pub enum Fault {
     Overloaded,
     /// Answers nothing until [`FaultyStore::heal`], then goes through.
     Hang,
-    /// Does the work, then says `Unavailable`: the reply to a commit was lost.
+    /// Does the work, then says `Unsure`: the reply to a commit was lost.
     LostReply,
     /// A bug that shows as an error.
     Internal,
@@ -114,7 +114,7 @@ impl FaultyStore {
             Some(Fault::Panic) => panic!("made to panic"),
             Some(Fault::LostReply) => {
                 call.await?;
-                Err(StoreError::Unavailable("made to lose the reply".into()))
+                Err(StoreError::Unsure { source: "made to lose the reply".into(), codes: Vec::new() })
             }
             Some(Fault::Hang) => {
                 self.wait_until_healed(method).await;

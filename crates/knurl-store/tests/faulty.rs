@@ -33,7 +33,7 @@ async fn faults_come_and_go_and_only_a_lost_reply_leaves_its_work() {
     assert!(matches!(store.counts().await, Err(StoreError::Overloaded)));
     store.heal();
     store.fail_method("create_user", Fault::LostReply);
-    assert!(matches!(create(&store, "two").await, Err(StoreError::Unavailable(_))));
+    assert!(matches!(create(&store, "two").await, Err(StoreError::Unsure { .. })));
     assert_eq!(store.counts().await.unwrap().users, 2);
     store.fail_method("create_user", Fault::Panic);
     let panicking = store.clone();

@@ -112,15 +112,17 @@ pub(super) fn owner_held() -> StoreError {
 pub(super) fn of_sent(error: StoreError) -> StoreError {
     match error {
         StoreError::Unavailable(source) if !source.downcast_ref::<Said>().is_some_and(Said::is_of_the_statement) => {
-            StoreError::Unsure(source)
+            StoreError::Unsure { source, codes: Vec::new() }
         }
         error => error,
     }
 }
 
 fn code(error: &StoreError) -> Option<&str> {
-    let (StoreError::Unavailable(source) | StoreError::Unsure(source) | StoreError::Full(source) | StoreError::Internal(source)) =
-        error
+    let (StoreError::Unavailable(source)
+    | StoreError::Unsure { source, .. }
+    | StoreError::Full(source)
+    | StoreError::Internal(source)) = error
     else {
         return None;
     };

@@ -16,6 +16,7 @@ use super::{
     links::link as link_row,
     pool::Pool,
     sql,
+    tx::no_codes,
     users::user,
 };
 use crate::{
@@ -43,7 +44,7 @@ pub(super) async fn move_ids(pool: &Pool, of: IdsOf, ids: impl Iterator<Item = i
         IdsOf::Users => (sql::USER_IDS_BEHIND, sql::USER_IDS_LOCK, sql::USER_IDS_PAST),
         IdsOf::Links => (sql::LINK_IDS_BEHIND, sql::LINK_IDS_LOCK, sql::LINK_IDS_PAST),
     };
-    pool.write(move |tx| {
+    pool.edit(no_codes, move |tx| {
         Box::pin(async move {
             // Nobody waits where there is nothing to move: most chunks name what an earlier one has brought.
             if tx.row_opt(behind, &[&last]).await?.is_none() {

@@ -14,8 +14,13 @@ use knurl_core::{
 };
 
 use super::{
-    PostgresStore, acceptances, clicks, events, failure::silent, import, import::IdsOf, keys, links, once, retention, salts, stats,
-    totals, tx::Ending, users,
+    PostgresStore, acceptances, clicks, events,
+    failure::silent,
+    import,
+    import::IdsOf,
+    keys, links, once, retention, salts, stats, totals,
+    tx::{Ending, no_codes},
+    users,
 };
 use crate::{
     StoreError,
@@ -68,7 +73,7 @@ impl Store for PostgresStore {
     async fn update_link(&self, id: LinkId, patch: LinkPatch, now: UnixMillis) -> Result<Option<Link>> {
         let patch = Arc::new(patch);
         self.pool
-            .write(move |tx| {
+            .edit(code_of, move |tx| {
                 let patch = patch.clone();
                 Box::pin(async move { links::update(tx, id, &patch, now).await })
             })
@@ -78,7 +83,7 @@ impl Store for PostgresStore {
     async fn delete_link(&self, id: LinkId, expected: Expected, reason: &str, now: UnixMillis) -> Result<Option<Link>> {
         let asked = Arc::new((expected, reason.to_owned()));
         self.pool
-            .write(move |tx| {
+            .edit(code_of, move |tx| {
                 let asked = asked.clone();
                 Box::pin(async move { links::delete(tx, id, &asked.0, &asked.1, now).await })
             })
@@ -86,7 +91,13 @@ impl Store for PostgresStore {
     }
 
     async fn create_user(&self, username: Username, email: Email, now: UnixMillis) -> Result<User> {
-        users::create(&*self.pool.writer().await?, &username, &email, now).await
+        let names = Arc::new((username, email));
+        self.pool
+            .edit(no_codes, move |tx| {
+                let names = names.clone();
+                Box::pin(async move { users::create(tx, &names.0, &names.1, now).await })
+            })
+            .await
     }
 
     async fn user(&self, id: UserId) -> Result<Option<User>> {
@@ -100,7 +111,7 @@ impl Store for PostgresStore {
     async fn update_user(&self, id: UserId, username: Option<Username>, email: Option<Email>) -> Result<Option<User>> {
         let names = Arc::new((username, email));
         self.pool
-            .write(move |tx| {
+            .edit(no_codes, move |tx| {
                 let names = names.clone();
                 Box::pin(async move { users::update(tx, id, names.0.as_ref(), names.1.as_ref()).await })
             })
@@ -108,13 +119,14 @@ impl Store for PostgresStore {
     }
 
     async fn delete_user(&self, id: UserId, now: UnixMillis) -> Result<Option<Vec<ShortCode>>> {
-        self.pool.write_much(Ending::Commit, move |tx| Box::pin(users::delete(tx, id, now))).await
+        let codes = |codes: &Option<Vec<ShortCode>>| codes.clone().unwrap_or_default();
+        self.pool.change_much(codes, move |tx| Box::pin(users::delete(tx, id, now))).await
     }
 
     async fn post_event(&self, new: NewEvent) -> Result<Event> {
         let new = Arc::new(new);
         self.pool
-            .write(move |tx| {
+            .edit(no_codes, move |tx| {
                 let new = new.clone();
                 Box::pin(async move { events::post(tx, &new).await })
             })
@@ -188,7 +200,13 @@ impl Store for PostgresStore {
     }
 
     async fn create_key(&self, name: &str, hash: KeyHash, now: UnixMillis) -> Result<Key> {
-        keys::create(&*self.pool.writer().await?, name, hash, now).await
+        let name: Arc<str> = name.into();
+        self.pool
+            .edit(no_codes, move |tx| {
+                let name = name.clone();
+                Box::pin(async move { keys::create(tx, &name, hash, now).await })
+            })
+            .await
     }
 
     async fn list_keys(&self) -> Result<Vec<Key>> {
@@ -196,7 +214,7 @@ impl Store for PostgresStore {
     }
 
     async fn revoke_key(&self, id: KeyId, now: UnixMillis) -> Result<Option<Key>> {
-        keys::revoke(&*self.pool.writer().await?, id, now).await
+        self.pool.edit(no_codes, move |tx| Box::pin(keys::revoke(tx, id, now))).await
     }
 
     async fn import_users(&self, rows: Vec<Numbered<User>>, mode: ImportMode) -> Result<Imported> {
@@ -270,6 +288,10 @@ impl Store for PostgresStore {
         self.creates.close().await;
         self.pool.close().await;
     }
+}
+
+fn code_of(link: &Option<Link>) -> Vec<ShortCode> {
+    link.iter().map(|link| link.short_code.clone()).collect()
 }
 
 fn ending(mode: ImportMode) -> Ending {

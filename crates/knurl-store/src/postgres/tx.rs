@@ -1,4 +1,6 @@
 //! A transaction as a whole: begun, worked, committed, and done again where the server undid it for another one's sake.
+//!
+//! Promised: an error is [`StoreError::Unsure`] where the commit was sent and its outcome is not known; with any other nothing was done.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -6,6 +8,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use knurl_core::ShortCode;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -14,6 +17,13 @@ use super::{
     pool::{Lent, Pool},
 };
 use crate::{StoreError, store::Result};
+
+/// Of what was to be committed: the links that were there before and may be others now.
+type CodesOf<T> = fn(&T) -> Vec<ShortCode>;
+
+pub(super) fn no_codes<T>(_: &T) -> Vec<ShortCode> {
+    Vec::new()
+}
 
 /// Deadlocks and serialization failures are tried again for so long, at pauses that grow.
 const RETRY_BUDGET: Duration = Duration::from_secs(2);
@@ -35,15 +45,26 @@ impl Pool {
         self.write_telling(&AtomicBool::new(false), work).await
     }
 
-    /// As [`Pool::write`], for a create: it is told at once where the server answers nobody. Before its commit was sent nothing was done; from
-    /// then on an outcome that is not heard of is [`StoreError::Unsure`].
+    /// As [`Pool::write`], for what clients change.
+    pub(super) async fn edit<T>(
+        &self,
+        codes: CodesOf<T>,
+        work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
+    ) -> Result<T> {
+        let mut retries = Retries::begin();
+        loop {
+            match once(self.writer().await?, Ending::Commit, &AtomicBool::new(false), codes, &work).await {
+                Err(error) if is_retryable(&error) => retries.wait(error).await?,
+                done => return done,
+            }
+        }
+    }
+
+    /// As [`Pool::write`], for a create: it is told at once where the server answers nobody.
     pub(super) async fn create<T>(&self, work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>) -> Result<T> {
         let sent = AtomicBool::new(false);
         let done = self.unless_silent(self.doubting(self.write_telling(&sent, work))).await;
-        match done.unwrap_or_else(|| Err(silent())) {
-            Err(error) if sent.load(Relaxed) => Err(of_sent(error)),
-            done => done,
-        }
+        done.unwrap_or_else(|| Err(if sent.load(Relaxed) { of_sent(silent()) } else { silent() }))
     }
 
     /// `sent` says whether the commit was.
@@ -55,7 +76,7 @@ impl Pool {
         let mut retries = Retries::begin();
         loop {
             sent.store(false, Relaxed);
-            match once(self.writer().await?, Ending::Commit, sent, &work).await {
+            match once(self.writer().await?, Ending::Commit, sent, no_codes, &work).await {
                 Err(error) if is_retryable(&error) => retries.wait(error).await?,
                 done => return done,
             }
@@ -68,9 +89,27 @@ impl Pool {
         ending: Ending,
         work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
     ) -> Result<T> {
+        self.write_long(ending, no_codes, work).await
+    }
+
+    /// As [`Pool::write_much`], for a change of links.
+    pub(super) async fn change_much<T>(
+        &self,
+        codes: CodesOf<T>,
+        work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
+    ) -> Result<T> {
+        self.write_long(Ending::Commit, codes, work).await
+    }
+
+    async fn write_long<T>(
+        &self,
+        ending: Ending,
+        codes: CodesOf<T>,
+        work: impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
+    ) -> Result<T> {
         let mut retries = Retries::begin();
         loop {
-            match once(self.long().await?, ending, &AtomicBool::new(false), &work).await {
+            match once(self.long().await?, ending, &AtomicBool::new(false), codes, &work).await {
                 Err(error) if is_retryable(&error) => retries.wait(error).await?,
                 done => return done,
             }
@@ -82,20 +121,28 @@ async fn once<T>(
     mut lent: Lent,
     ending: Ending,
     sent: &AtomicBool,
+    codes: CodesOf<T>,
     work: &impl for<'t> Fn(&'t Tx<'t>) -> BoxFuture<'t, Result<T>>,
 ) -> Result<T> {
     let tx = lent.begin().await?;
     let done = work(&tx).await;
     match (&done, ending) {
-        (Ok(_), Ending::Commit) => {
+        (Ok(made), Ending::Commit) => {
             sent.store(true, Relaxed);
-            tx.commit().await?;
+            tx.commit().await.map_err(|error| about(of_sent(error), || codes(made)))?;
         }
         (Ok(_), Ending::RollBack) => tx.roll_back().await?,
         // What `work` met is what matters; a connection that cannot even roll back is cut.
         (Err(_), _) => drop(tx.roll_back().await),
     }
     done
+}
+
+fn about(error: StoreError, codes: impl FnOnce() -> Vec<ShortCode>) -> StoreError {
+    match error {
+        StoreError::Unsure { source, .. } => StoreError::Unsure { source, codes: codes() },
+        error => error,
+    }
 }
 
 /// Attempts of one piece of work, within [`RETRY_BUDGET`].

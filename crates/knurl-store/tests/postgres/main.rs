@@ -105,7 +105,7 @@ pub(crate) fn is_unavailable<T>(result: &Result<T>) -> bool {
 
 /// Something may have been done.
 pub(crate) fn is_unsure<T>(result: &Result<T>) -> bool {
-    matches!(result, Err(StoreError::Unsure(_)))
+    matches!(result, Err(StoreError::Unsure { .. }))
 }
 
 /// On a thread that may block, as the lab's servers do.

@@ -2,6 +2,9 @@
 
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
+use knurl_core::{EventType, event::NewEvent, key::KeyHash, link::Expected};
+
 use crate::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,7 +44,7 @@ async fn writes_under_way_when_the_server_dies_are_there_as_a_whole_or_not_at_al
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (mut server, ()) = with_server(server, |server| server.kill().unwrap()).await;
     let told = tokio::time::timeout(NEVER, writers.join_all()).await.expect("a create that never ends");
-    assert!(told.iter().all(|(_, error)| matches!(error, StoreError::Unavailable(_) | StoreError::Unsure(_))), "{told:?}");
+    assert!(told.iter().all(|(_, error)| matches!(error, StoreError::Unavailable(_) | StoreError::Unsure { .. })), "{told:?}");
     assert!(told.iter().any(|(acknowledged, _)| !acknowledged.is_empty()), "the kill fell on a server at work");
     server.start_again().unwrap();
     until_back(&store).await;
@@ -167,6 +170,87 @@ async fn a_create_whose_commit_was_heard_and_whose_answer_is_lost_may_have_been_
     // The same again is no second one.
     create_once(&store, "once").await.unwrap();
     assert_eq!(server.sql("select count(*) from links").unwrap(), "4");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_whose_commit_was_heard_and_whose_answer_is_lost_may_have_been_done_and_says_of_which_links() {
+    let server = Postgres::start().unwrap();
+    let proxy = Proxy::start("postgres", ([127, 0, 0, 1], server.port()).into(), 1).unwrap();
+    let store = &PostgresStore::open(&options(&server.url_through(proxy.addr().port()))).await.unwrap();
+    let ada = user(store, "ada").await;
+    let (patched, deleted) = (create(store, "patched").await.unwrap(), create(store, "deleted").await.unwrap());
+    store.create_link(NewLink { owner: Some(ada), ..new_link("adas") }, NOW).await.unwrap();
+    let key = store.create_key("first", KeyHash([1; 32]), NOW).await.unwrap();
+    let patch = || LinkPatch { is_active: Some(false), ..Default::default() };
+    let event =
+        NewEvent { link_id: patched.id, user_id: None, event_type: EventType::parse("seen").unwrap(), at: NOW, details: None };
+    let (bob, bobs) = (Username::parse("bob").unwrap(), Email::parse("bob@example.com").unwrap());
+    // What is changed, the codes of the links that may be others now, and what the database says then.
+    let losses: [(&str, BoxFuture<'_, Result<()>>, &[&str], &str); 8] = [
+        (
+            "update_link",
+            Box::pin(async { store.update_link(patched.id, patch(), NOW).await.map(drop) }),
+            &["patched"],
+            "select not is_active from links where short_code = 'patched'",
+        ),
+        (
+            "delete_link",
+            Box::pin(async { store.delete_link(deleted.id, Expected::Any, "why", NOW).await.map(drop) }),
+            &["deleted"],
+            "select deleted_at is not null from links where short_code = 'deleted'",
+        ),
+        (
+            "update_user",
+            Box::pin(async { store.update_user(ada, Some(Username::parse("eve").unwrap()), None).await.map(drop) }),
+            &[],
+            "select count(*) = 1 from users where username = 'eve'",
+        ),
+        (
+            "delete_user",
+            Box::pin(async { store.delete_user(ada, NOW).await.map(drop) }),
+            &["adas"],
+            "select count(*) = 0 from users where username = 'eve'",
+        ),
+        (
+            "create_user",
+            Box::pin(async { store.create_user(bob, bobs, NOW).await.map(drop) }),
+            &[],
+            "select count(*) = 1 from users where username = 'bob'",
+        ),
+        (
+            "post_event",
+            Box::pin(async { store.post_event(event).await.map(drop) }),
+            &[],
+            "select count(*) = 1 from events where event_type = 'seen'",
+        ),
+        (
+            "create_key",
+            Box::pin(async { store.create_key("second", KeyHash([2; 32]), NOW).await.map(drop) }),
+            &[],
+            "select count(*) = 2 from keys",
+        ),
+        (
+            "revoke_key",
+            Box::pin(async { store.revoke_key(key.id, NOW).await.map(drop) }),
+            &[],
+            "select count(*) = 1 from keys where revoked_at is not null",
+        ),
+    ];
+    for (name, change, codes, question) in losses {
+        let cut = ToxicKind::CutAtPattern { pattern: "COMMIT\0".to_owned(), probability: 1.0 };
+        proxy.add(Toxic::new(Direction::Downstream, cut)).unwrap();
+        let told = tokio::time::timeout(NEVER, change).await.expect("a change that never ends");
+        assert!(is_unsure(&told), "{name}: {told:?}");
+        let doubted: Vec<_> = told.unwrap_err().in_doubt().iter().map(|code| code.as_str().to_owned()).collect();
+        assert_eq!(doubted, codes, "{name}");
+        proxy.heal().unwrap();
+        until_back(store).await;
+        assert_eq!(server.sql(question).unwrap(), "t", "{name} was done");
+    }
+    // What did not come to its commit was not done.
+    proxy.disable();
+    let told = store.update_link(patched.id, LinkPatch { is_active: Some(true), ..Default::default() }, NOW).await;
+    assert!(is_unavailable(&told), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -261,7 +261,7 @@ impl From<StoreError> for Error {
             StoreError::Outdated => Self::new(Code::PreconditionFailed),
             StoreError::Overloaded => Self::new(Code::Overloaded).caused_by(error),
             StoreError::Unavailable(_) => Self::new(Code::Unavailable).caused_by(error),
-            StoreError::Unsure(_) => Self::new(Code::OutcomeUnknown).caused_by(error),
+            StoreError::Unsure { .. } => Self::new(Code::OutcomeUnknown).caused_by(error),
             StoreError::Full(_) => Self::new(Code::DiskFull).caused_by(error),
             StoreError::Moving => Self::new(Code::Moving),
             StoreError::TooNew { .. } | StoreError::Refused(_) | StoreError::Corrupt(_) | StoreError::Internal(_) => {

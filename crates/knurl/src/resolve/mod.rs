@@ -199,6 +199,11 @@ impl Resolver {
         }
     }
 
+    /// A change failed that may have been made all the same.
+    pub fn unsure(&self, error: &StoreError) {
+        error.in_doubt().iter().for_each(|code| self.changed(code.as_str(), None));
+    }
+
     /// As [`Resolver::changed`], after a creation: only "no such code" can be known of it.
     pub fn created(&self, code: &str) {
         self.inner.memory.forget(code);

@@ -38,7 +38,9 @@ impl StoreMetrics {
             | StoreError::Outdated
             | StoreError::Reused
             | StoreError::InFlight => {}
-            StoreError::Unavailable(_) | StoreError::Unsure(_) | StoreError::Full(_) | StoreError::Moving => self.unavailable.inc(),
+            StoreError::Unavailable(_) | StoreError::Unsure { .. } | StoreError::Full(_) | StoreError::Moving => {
+                self.unavailable.inc()
+            }
             StoreError::Overloaded => self.overloaded.inc(),
             StoreError::Corrupt(_) => self.damaged.inc(),
             StoreError::TooNew { .. } | StoreError::Refused(_) | StoreError::Internal(_) => self.internal.inc(),

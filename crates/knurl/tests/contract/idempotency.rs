@@ -102,7 +102,7 @@ pub(crate) async fn a_create_whose_answer_was_lost_is_found_again(on: Backend) {
         if path == "/urls/bulk" {
             app.user("ada").await;
         }
-        send(&app, path, path, body).await.fails(503, "unavailable");
+        send(&app, path, path, body).await.fails(503, "outcome_unknown");
         app.store.heal();
         let again = send(&app, path, path, body).await;
         assert!(again.status == 201 && is_replay(&again), "{again:?}");

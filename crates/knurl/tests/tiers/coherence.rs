@@ -1,6 +1,7 @@
 //! What is changed on one node is seen on all: with and without notifications, with and without a replica, with and without Redis.
 
 use knurl_core::UnixMillis;
+use knurl_lab::proxy::{Direction, Toxic, ToxicKind};
 use serde_json::json;
 
 use super::fleet::{Fleet, Node, rows, target};
@@ -89,6 +90,33 @@ async fn a_change_is_seen_on_nodes_that_share_a_redis() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_seen_on_nodes_that_share_a_redis_although_notifications_are_lost() {
     fleet_of(Fleet::with_redis(), [true, false], false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_whose_outcome_is_not_known_is_not_answered_from_memory_any_more() {
+    let fleet = Fleet::new();
+    for replica in [true, false] {
+        let node = fleet.node_with(|config| config.replica = replica).await;
+        // Nobody else tells it soon.
+        fleet.sql(LOSE_NOTIFICATIONS);
+        let code = if replica { "copied" } else { "bare" };
+        let link = node.create(code, "https://one.example/").await;
+        for (method, body, becomes) in [
+            ("PATCH", r#"{"original_url":"https://two.example/"}"#, Ok("https://two.example/".to_owned())),
+            ("DELETE", "", Err(404)),
+        ] {
+            node.until("it is remembered", async || node.target(code).await.is_ok()).await;
+            let cut = ToxicKind::CutAtPattern { pattern: "COMMIT\0".to_owned(), probability: 1.0 };
+            node.proxy.add(Toxic::new(Direction::Downstream, cut)).unwrap();
+            let told = node.ask(method, &format!("/urls/{}", link["id"]), &[], body).await.is(503);
+            assert_eq!(told["code"], "outcome_unknown", "{told}");
+            // Nobody but the database knows.
+            node.until("it is asked", async || node.target(code).await != Err(503)).await;
+            assert_eq!(node.target(code).await, becomes, "{method}, with a replica: {replica}");
+            node.proxy.heal().unwrap();
+        }
+        node.stop().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -133,7 +133,7 @@ fn uri_bytes(uri: &Uri) -> usize {
 }
 
 impl Boundary {
-    async fn answer<F>(&self, class: Option<Class>, handled: F) -> Result<Response<Body>, Error>
+    async fn answer<F>(&self, class: Option<Class>, changes: bool, handled: F) -> Result<Response<Body>, Error>
     where
         F: Future<Output = std::thread::Result<Result<Response<Body>, Infallible>>>,
     {
@@ -141,7 +141,9 @@ impl Boundary {
             Some(class) => Some(self.state.admission.enter(class).await?),
             None => None,
         };
-        outcome(tokio::time::timeout(self.deadline(), handled).await, &self.state.metrics.connections)
+        let handled = tokio::time::timeout(self.deadline(), handled).await;
+        // A change that was begun may be made yet, by a database that is slow or by a task that goes on without us.
+        outcome(handled, if changes { Code::OutcomeUnknown } else { Code::Deadline }, &self.state.metrics.connections)
     }
 }
 
@@ -182,7 +184,7 @@ where
         let key = boundary.key(&request);
         let admitted = boundary.admit(&request, key.is_some());
         let caller = boundary.caller(&request, key);
-        let class = boundary.class(&request);
+        let (class, changes) = (boundary.class(&request), !request.method().is_safe());
         let handled = admitted.map(|()| catching(self.inner.call(request)));
         Box::pin(async move {
             let counted = match caller {
@@ -191,7 +193,7 @@ where
             };
             let refused = counted.as_ref().filter(|counted| !counted.verdict.allowed).map(limits::refusal);
             let outcome = match refused.map_or(handled, Err) {
-                Ok(handled) => boundary.answer(class, handled).await,
+                Ok(handled) => boundary.answer(class, changes, handled).await,
                 Err(refused) => Err(refused),
             };
             let mut response = match outcome {
@@ -219,7 +221,7 @@ where
 
 type Handled = Result<std::thread::Result<Result<Response<Body>, Infallible>>, Elapsed>;
 
-fn outcome(handled: Handled, metrics: &ConnectionMetrics) -> Result<Response<Body>, Error> {
+fn outcome(handled: Handled, too_late: Code, metrics: &ConnectionMetrics) -> Result<Response<Body>, Error> {
     match handled {
         Ok(Ok(Ok(mut response))) => match take_travelling(&mut response) {
             None => Ok(response),
@@ -230,7 +232,7 @@ fn outcome(handled: Handled, metrics: &ConnectionMetrics) -> Result<Response<Bod
             metrics.panics.inc();
             Err(Error::internal(panic_text(panic.as_ref())))
         }
-        Err(_elapsed) => Err(Error::new(Code::Deadline)),
+        Err(_elapsed) => Err(Error::new(too_late)),
     }
 }
 

@@ -51,7 +51,8 @@ pub(in crate::http::api) async fn update(
     let id = id.link()?;
     let changing = Arc::clone(&state);
     let link = whole(async move {
-        let link = changing.store.update_link(id, patch, now()).await?.ok_or_else(Error::link_not_found)?;
+        let updated = changing.store.update_link(id, patch, now()).await;
+        let link = updated.inspect_err(|error| changing.resolver.unsure(error))?.ok_or_else(Error::link_not_found)?;
         changing.resolver.changed(link.short_code.as_str(), Some(link.version));
         Ok(link)
     })
@@ -103,7 +104,8 @@ pub(in crate::http::api) async fn delete(
     asked.finish()?;
     let id = id.link()?;
     whole(async move {
-        let link = state.store.delete_link(id, expected, &reason, now()).await?.ok_or_else(Error::link_not_found)?;
+        let deleted = state.store.delete_link(id, expected, &reason, now()).await;
+        let link = deleted.inspect_err(|error| state.resolver.unsure(error))?.ok_or_else(Error::link_not_found)?;
         // It was in this version.
         state.resolver.changed(link.short_code.as_str(), Some(link.version.saturating_add(1)));
         Ok(())

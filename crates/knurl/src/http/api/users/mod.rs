@@ -90,7 +90,8 @@ pub(super) async fn update(
 pub(super) async fn delete(State(state): State<Arc<HttpState>>, id: PathId) -> Result<Response<Body>, Error> {
     let id = id.user()?;
     whole(async move {
-        let codes = state.store.delete_user(id, now()).await?.ok_or_else(not_found)?;
+        let deleted = state.store.delete_user(id, now()).await;
+        let codes = deleted.inspect_err(|error| state.resolver.unsure(error))?.ok_or_else(not_found)?;
         for code in &codes {
             state.resolver.changed(code.as_str(), None);
         }
