@@ -3,7 +3,8 @@
 //! Promised: nobody waits for a server that is known to be away: calls fail at once, and only the pulse tries to reach it, at a pace. A
 //! server that hangs is found out after `hung_after`; then all its connections are cut, and whoever waited on one is told. Creates are told
 //! much sooner, as soon as it answers nobody ([`Pool::unless_silent`]): a guess on which no connection is cut.
-//! Bounded: connections, callers that wait for one, and how long they wait.
+//! Bounded: connections, callers that wait for one, and how long they wait. Those who may wait on a connection for a row that somebody holds
+//! ([`Pool::editor`]) have half of the writers at most: however long it is held, creates and deliveries go on.
 
 use std::{
     future::Future,
@@ -18,7 +19,7 @@ use std::{
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     task::AbortHandle,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
@@ -46,6 +47,7 @@ pub(super) struct Inner {
     shared: Vec<Shared>,
     next: AtomicUsize,
     writers: Arc<Shelf>,
+    edits: Gate,
     long: Arc<Shelf>,
     reach: watch::Sender<Reach>,
     /// Rings where a connection failed as one does whose server goes away: the pulse looks at once.
@@ -72,26 +74,32 @@ struct Shared {
     opening: tokio::sync::Mutex<()>,
 }
 
+/// So many at once, and so many who wait.
+#[derive(Debug)]
+struct Gate {
+    permits: Arc<Semaphore>,
+    max: u32,
+    waiting: AtomicUsize,
+}
+
+impl Gate {
+    fn new(max: usize) -> Self {
+        let max = max.max(1);
+        Self { permits: Arc::new(Semaphore::new(max)), max: max as u32, waiting: AtomicUsize::new(0) }
+    }
+}
+
 /// Connections that are lent to one caller at a time.
 #[derive(Debug)]
 struct Shelf {
     idle: Mutex<Vec<Connection>>,
-    permits: Arc<Semaphore>,
-    lent_max: u32,
-    waiting: AtomicUsize,
+    gate: Gate,
     statement_time: Duration,
 }
 
 impl Shelf {
     fn new(lent_max: usize, statement_time: Duration) -> Arc<Self> {
-        let lent_max = lent_max.max(1);
-        Arc::new(Self {
-            idle: Mutex::default(),
-            permits: Arc::new(Semaphore::new(lent_max)),
-            lent_max: lent_max as u32,
-            waiting: AtomicUsize::new(0),
-            statement_time,
-        })
+        Arc::new(Self { idle: Mutex::default(), gate: Gate::new(lent_max), statement_time })
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -102,8 +110,8 @@ impl Shelf {
 
     /// One that is open and that nobody uses.
     fn lend_idle(self: &Arc<Self>) -> Option<Lent> {
-        let permit = self.permits.clone().try_acquire_owned().ok()?;
-        Some(Lent { connection: Some(self.take_idle()?), shelf: self.clone(), _permit: permit })
+        let permit = self.gate.permits.clone().try_acquire_owned().ok()?;
+        Some(Lent { connection: Some(self.take_idle()?), shelf: self.clone(), _permits: [Some(permit), None] })
     }
 }
 
@@ -116,6 +124,7 @@ impl Pool {
             shared: (0..options.shared_readers.max(1)).map(|_| Shared::default()).collect(),
             next: AtomicUsize::new(0),
             writers: Shelf::new(options.writers, options.call_timeout),
+            edits: Gate::new(options.writers / 2),
             long: Shelf::new(options.long_readers, options.long_timeout),
             reach: watch::Sender::new(reach),
             alarm: Notify::new(),
@@ -133,6 +142,10 @@ impl Pool {
 
     pub(super) fn lock_timeout(&self) -> Duration {
         self.inner.options.lock_timeout
+    }
+
+    pub(super) fn hung_after(&self) -> Duration {
+        self.inner.options.hung_after
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -162,9 +175,19 @@ impl Pool {
         }
     }
 
-    /// For a transaction.
+    /// For a transaction that waits for nobody, or for those alone who wait for nobody.
     pub(super) async fn writer(&self) -> Result<Lent> {
         self.inner.lend(&self.inner.writers, self.inner.options.call_timeout).await
+    }
+
+    /// For a transaction that may wait for a lock as long as locks are waited for. Never all of the writers.
+    pub(super) async fn editor(&self) -> Result<Lent> {
+        let (began, limit) = (Instant::now(), self.inner.options.call_timeout);
+        self.inner.refuse_unless_up()?;
+        let place = self.inner.enter(&self.inner.edits, limit).await?;
+        let mut lent = self.inner.lend(&self.inner.writers, limit.saturating_sub(began.elapsed())).await?;
+        lent._permits[1] = Some(place);
+        Ok(lent)
     }
 
     /// For a read that may scan.
@@ -205,7 +228,7 @@ impl Pool {
     pub(super) async fn close(&self) {
         let finished = async {
             for shelf in [&self.inner.writers, &self.inner.long] {
-                drop(shelf.permits.acquire_many(shelf.lent_max).await);
+                drop(shelf.gate.permits.acquire_many(shelf.gate.max).await);
             }
         };
         let told = self.inner.reach.send_if_modified(|reach| std::mem::replace(reach, Reach::Closed) != Reach::Closed);
@@ -213,8 +236,9 @@ impl Pool {
             tracing::warn!("some calls to PostgreSQL were still under way and are cut off");
         }
         self.pulse.abort();
+        self.inner.edits.permits.close();
         for shelf in [&self.inner.writers, &self.inner.long] {
-            shelf.permits.close();
+            shelf.gate.permits.close();
             lock(&shelf.idle).clear();
         }
         self.inner.cut_all();
@@ -279,20 +303,20 @@ impl Inner {
 
     async fn lend(&self, shelf: &Arc<Shelf>, limit: Duration) -> Result<Lent> {
         self.refuse_unless_up()?;
-        let permit = match shelf.permits.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => self.wait_for_permit(shelf, limit).await?,
-        };
+        let permit = self.enter(&shelf.gate, limit).await?;
         let connection = match shelf.take_idle() {
             Some(connection) => connection,
             None => self.while_up(limit, self.open(shelf.statement_time)).await?,
         };
-        Ok(Lent { connection: Some(connection), shelf: shelf.clone(), _permit: permit })
+        Ok(Lent { connection: Some(connection), shelf: shelf.clone(), _permits: [Some(permit), None] })
     }
 
-    async fn wait_for_permit(&self, shelf: &Shelf, limit: Duration) -> Result<OwnedSemaphorePermit> {
-        let _waiting = Waiting::enter(&shelf.waiting, self.options.queue_max)?;
-        let permit = async { shelf.permits.clone().acquire_owned().await.map_err(|_| closed()) };
+    async fn enter(&self, gate: &Gate, limit: Duration) -> Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = gate.permits.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _waiting = Waiting::enter(&gate.waiting, self.options.queue_max)?;
+        let permit = async { gate.permits.clone().acquire_owned().await.map_err(|_| closed()) };
         self.while_up(limit, permit).await
     }
 
@@ -364,7 +388,8 @@ impl Deref for Open {
 pub(super) struct Lent {
     connection: Option<Connection>,
     shelf: Arc<Shelf>,
-    _permit: OwnedSemaphorePermit,
+    /// The shelf's, and an edit's.
+    _permits: [Option<OwnedSemaphorePermit>; 2],
 }
 
 impl Deref for Lent {

@@ -45,7 +45,7 @@ impl Pool {
         self.write_telling(&AtomicBool::new(false), work).await
     }
 
-    /// As [`Pool::write`], for what clients change.
+    /// As [`Pool::write`], for what clients change: it may wait for rows that others hold.
     pub(super) async fn edit<T>(
         &self,
         codes: CodesOf<T>,
@@ -53,7 +53,7 @@ impl Pool {
     ) -> Result<T> {
         let mut retries = Retries::begin();
         loop {
-            match once(self.writer().await?, Ending::Commit, &AtomicBool::new(false), codes, &work).await {
+            match once(self.editor().await?, Ending::Commit, &AtomicBool::new(false), codes, &work).await {
                 Err(error) if is_retryable(&error) => retries.wait(error).await?,
                 done => return done,
             }
