@@ -1,18 +1,20 @@
 //! What has changed in the links, read from a connection of its own, which also hears the server's notifications.
 //!
 //! A look is one read-only transaction of one snapshot: it sees a moment, and the number of links at that moment is comparable. Snapshots
-//! and not clocks or sequences say what is new (see [`crate::replica::position`]), so no commit is missed however late it comes.
+//! and not clocks or sequences say what is new (see [`crate::replica::position`]), so no commit is missed however late it comes. A look whose
+//! connection says nothing is given up as soon as a server that says nothing is: the next one has a connection of its own.
 //!
 //! Not seen: changes made with triggers turned off (`session_replication_role = replica`): they carry no transaction of their own.
 
 use std::sync::Arc;
 
 use futures_util::future;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::timeout};
 use tokio_postgres::Row;
 
 use super::{
     connection::{Connection, get},
+    failure::unavailable,
     pool::Pool,
     sql,
 };
@@ -66,6 +68,7 @@ impl Feed {
         if self.woken == Woken::ByNotifications {
             connection.batch(CHANNEL).await?;
         }
+        connection.prepare(&[sql::FEED_HEAD]).await?;
         Ok(connection)
     }
 
@@ -82,7 +85,8 @@ impl Source for Feed {
         }
         let connection = self.connected().await?;
         // Both are on their way before the first answer comes.
-        let (begun, row) = future::join(connection.batch(BEGIN), connection.row(sql::FEED_HEAD, &[])).await;
+        let both = future::join(connection.batch(BEGIN), connection.row(sql::FEED_HEAD, &[]));
+        let (begun, row) = timeout(self.pool.hung_after(), both).await.map_err(|_| unavailable("a look that is not answered"))?;
         begun?;
         let head = head(&row?)?;
         self.connection = Some(connection);

@@ -2,7 +2,8 @@
 //!
 //! Promised: a look is begun as soon as the server says that links have changed, and every [`POLL`] besides; looks are [`APART`] from each
 //! other however often it says so. While the database is away it is looked for at the same pace, and the log hears of it once. While it is
-//! there and only its changes cannot be read, memory is not believed: nobody would tell it what to forget.
+//! there and only its changes cannot be read, by a look that fails or by one that does not end, memory is not believed from [`DEAF_MAX`] after
+//! the last good look on: nobody would tell it what to forget.
 
 use std::{
     error::Error,
@@ -20,7 +21,7 @@ use knurl_store::{
     StoreError,
     postgres::{PostgresStore, feed::Woken},
     replica::{
-        Replica,
+        FRESH_MAX, Replica,
         follow::{Follower, Forget, Next, Outdated, Source, Stepped},
     },
 };
@@ -38,8 +39,9 @@ const POLL: Duration = Duration::from_secs(1);
 const APART: Duration = Duration::from_millis(25);
 
 /// A database that goes away takes its feed with it, a moment before it is known to be away: that is no reason to doubt memory. And each
-/// time memory is not believed, all of it is looked up again.
-const DEAF_MAX: Duration = Duration::from_secs(3);
+/// time memory is not believed, all of it is looked up again. Within the five seconds in which an edit is seen, and as long as the replica is taken
+/// for current.
+const DEAF_MAX: Duration = FRESH_MAX;
 
 /// Where changes come from, and where they go besides memory.
 #[derive(Clone)]
@@ -127,8 +129,10 @@ pub(super) struct FollowJob {
     edits: Arc<AtomicBool>,
     /// The last look found edits that nobody had told of so far.
     untold: bool,
-    /// Since when changes cannot be read, or when memory was last forgotten for it; `None`: they can.
-    deaf_since: Option<Instant>,
+    /// Changes could not be read by the last look.
+    is_deaf: bool,
+    /// Memory knows of every change until then: the last good look began, or memory was forgotten.
+    known_at: Instant,
 }
 
 impl FollowJob {
@@ -141,7 +145,19 @@ impl FollowJob {
         });
         let from = Arc::clone(&feeding.from);
         let (follower, heard) = from.follower(feeding.replica.as_ref(), forget);
-        Self { follower, heard, began: None, from, resolver, metrics, rung: Arc::default(), edits, untold: false, deaf_since: None }
+        Self {
+            follower,
+            heard,
+            began: None,
+            from,
+            resolver,
+            metrics,
+            rung: Arc::default(),
+            edits,
+            untold: false,
+            is_deaf: false,
+            known_at: Instant::now(),
+        }
     }
 
     /// An edit and the news of it come on two ways: the news has until the next look. While all is compared edits are found that are no news.
@@ -153,7 +169,8 @@ impl FollowJob {
         self.untold = found && !told && !compares;
     }
 
-    fn done(&mut self, stepped: Stepped) -> Pause {
+    fn done(&mut self, stepped: Stepped, began: Instant) -> Pause {
+        self.known_at = self.known_at.max(began);
         self.resolver.database_answered();
         let counted = &self.metrics.tiers.replica;
         counted.rows.add(stepped.rows);
@@ -161,8 +178,8 @@ impl FollowJob {
             counted.comparisons.inc();
         }
         // After a look that failed the server may have told of edits while nobody listened.
-        self.listen(self.deaf_since.is_some() || stepped.compares.is_some() || stepped.next == Next::Now);
-        if self.deaf_since.take().is_some() {
+        self.listen(self.is_deaf || stepped.compares.is_some() || stepped.next == Next::Now);
+        if std::mem::take(&mut self.is_deaf) {
             tracing::info!("the database's changes are followed again");
         }
         match stepped.next {
@@ -175,20 +192,37 @@ impl FollowJob {
         }
     }
 
-    fn failed(&mut self, error: &StoreError, now: Instant) -> Pause {
+    fn failed(&mut self, error: &StoreError) -> Pause {
         self.metrics.tiers.replica.look_errors.inc();
-        if self.deaf_since.is_none() {
-            tracing::warn!(
-                error = error as &dyn Error,
-                "the database's changes cannot be followed: links answer as this node knows them"
-            );
+        if std::mem::replace(&mut self.is_deaf, true) {
+            return Pause::For(POLL);
         }
-        let since = *self.deaf_since.get_or_insert(now);
-        if self.from.is_up() && now.duration_since(since) >= DEAF_MAX {
-            self.resolver.forget_all();
-            self.deaf_since = Some(now);
+        tracing::warn!(
+            error = error as &dyn Error,
+            "the database's changes cannot be followed: links answer as this node knows them"
+        );
+        // Most often a connection that was cut: the next look has another.
+        if self.from.is_up() { Pause::No } else { Pause::For(POLL) }
+    }
+
+    /// However long it takes, memory is not believed longer than it may be.
+    async fn look(&mut self, now: Instant) -> Result<Stepped, StoreError> {
+        let mut looking = self.follower.step(now.into_std());
+        let mut doubted_at = self.known_at + DEAF_MAX;
+        loop {
+            tokio::select! {
+                biased;
+                looked = &mut looking => return looked,
+                () = sleep_until(doubted_at) => {
+                    let now = Instant::now();
+                    if self.from.is_up() {
+                        self.resolver.forget_all();
+                        self.known_at = now;
+                    }
+                    doubted_at = (self.known_at + DEAF_MAX).max(now + POLL);
+                }
+            }
         }
-        Pause::For(POLL)
     }
 }
 
@@ -202,9 +236,9 @@ impl Job for FollowJob {
         let now = Instant::now();
         self.began = Some(now);
         self.metrics.tiers.replica.looks.inc();
-        match self.follower.step(now.into_std()).await {
-            Ok(stepped) => self.done(stepped),
-            Err(error) => self.failed(&error, now),
+        match self.look(now).await {
+            Ok(stepped) => self.done(stepped, now),
+            Err(error) => self.failed(&error),
         }
     }
 
@@ -214,6 +248,88 @@ impl Job for FollowJob {
         async move {
             heard.notified().await;
             rung.store(true, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::jobs::supervisor;
+
+    /// Looks well so often, and then as it is told.
+    struct Then {
+        good: u32,
+        hangs_for: Duration,
+    }
+
+    impl Follows for Then {
+        fn step(&mut self, _: std::time::Instant) -> BoxFuture<'_, Result<Stepped, StoreError>> {
+            Box::pin(async move {
+                if self.good > 0 {
+                    self.good -= 1;
+                    return Ok(Stepped { next: Next::Later, rows: 0, compares: None });
+                }
+                tokio::time::sleep(self.hangs_for).await;
+                Err(StoreError::Unavailable("the look failed".into()))
+            })
+        }
+    }
+
+    #[derive(Default)]
+    struct From {
+        is_away: AtomicBool,
+        hangs_for_ms: AtomicU32,
+    }
+
+    impl Changing for From {
+        fn follower(&self, _: Option<&Replica>, _: Forget) -> (Box<dyn Follows>, Arc<Notify>) {
+            let hangs_for = Duration::from_millis(self.hangs_for_ms.load(Relaxed).into());
+            (Box::new(Then { good: 2, hangs_for }), Arc::default())
+        }
+
+        fn is_up(&self) -> bool {
+            !self.is_away.load(Relaxed)
+        }
+    }
+
+    /// The last good look begins after a second; how often memory was forgotten at the moments given after it.
+    async fn forgotten(from: From, moments_ms: &[u64]) -> Vec<u64> {
+        let dir = tempfile::tempdir().unwrap();
+        let store = knurl_store::sqlite::SqliteStore::open(&dir.path().join("knurl.db"), &Default::default()).unwrap();
+        let metrics = Arc::new(Metrics::new());
+        let resolver = Resolver::counting(Arc::new(store), &crate::config::Config::default().cache, Arc::clone(&metrics));
+        let (feeding, counted) = (Feeding { from: Arc::new(from), replica: None }, Arc::clone(&metrics));
+        let job =
+            supervisor::prepare(move || FollowJob::new(&feeding, resolver.clone(), Arc::clone(&counted)), Arc::clone(&metrics));
+        let _running = job.start();
+        let began = Instant::now() + POLL;
+        let mut seen = Vec::new();
+        for ms in moments_ms {
+            sleep_until(began + Duration::from_millis(*ms)).await;
+            seen.push(metrics.cache.forgotten.get());
+        }
+        seen
+    }
+
+    /// Before a server that went away with its feed is known to be away; in time for the five seconds; and not all the time.
+    const MOMENTS_MS: [u64; 4] = [3_500, 4_999, 7_900, 9_999];
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_becomes_of_the_looks_no_edit_is_unseen_for_five_seconds() {
+        for hangs_for_ms in [0, 700, 1_990, 2_000, 2_990, 3_000, 3_500, 5_500, 600_000] {
+            let from = From { hangs_for_ms: hangs_for_ms.into(), ..From::default() };
+            assert_eq!(forgotten(from, &MOMENTS_MS).await, [0, 1, 1, 2], "looks that fail after {hangs_for_ms} ms");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_that_is_away_is_no_reason_to_doubt_memory() {
+        for hangs_for_ms in [0, 600_000] {
+            let from = From { is_away: true.into(), hangs_for_ms: hangs_for_ms.into() };
+            assert_eq!(forgotten(from, &MOMENTS_MS).await, [0; 4]);
         }
     }
 }

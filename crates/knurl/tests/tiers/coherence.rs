@@ -1,10 +1,14 @@
 //! What is changed on one node is seen on all: with and without notifications, with and without a replica, with and without Redis.
 
+use std::{cell::Cell, time::Duration};
+
+use knurl::config::Database;
 use knurl_core::UnixMillis;
 use knurl_lab::proxy::{Direction, Toxic, ToxicKind};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use super::fleet::{Fleet, Node, rows, target};
+use super::fleet::{Fleet, IN_TIME, Node, rows, target};
 
 /// As where a pooler or a proxy loses them: nobody is told of an edit.
 const LOSE_NOTIFICATIONS: &str = "do $$ begin execute replace(pg_get_functiondef('knurl_links_changed'::regproc), \
@@ -115,6 +119,45 @@ async fn an_edit_whose_outcome_is_not_known_is_not_answered_from_memory_any_more
             assert_eq!(node.target(code).await, becomes, "{method}, with a replica: {replica}");
             node.proxy.heal().unwrap();
         }
+        node.stop().await;
+    }
+}
+
+/// Sessions that have just ended a look: with no writes under way, the feed's alone.
+const LOOKING: &str = "select string_agg(pid::text, ' ') from pg_stat_activity where application_name = 'knurl' and query = 'commit' \
+                       and state_change > now() - interval '1.2 s'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_is_seen_although_the_connection_that_would_tell_of_it_hangs() {
+    let fleet = Fleet::new();
+    for replica in [true, false] {
+        let node = fleet
+            .node_with(|config| {
+                config.replica = replica;
+                // What ends the waiting is not the time that a call may take.
+                if let Database::Postgres(options) = &mut config.database {
+                    options.call_timeout = 20 * IN_TIME;
+                }
+            })
+            .await;
+        let code = if replica { "copied" } else { "bare" };
+        node.create(code, "https://one.example/").await;
+        let feed = Cell::new(None);
+        // Twice the same one, as what else commits does not do it every second.
+        node.until("its feed is found", async || {
+            let found = fleet.sql(LOOKING).parse::<i32>().ok();
+            tokio::time::sleep(Duration::from_millis(1_500)).await;
+            let again = fleet.sql(LOOKING).parse::<i32>().ok();
+            feed.set(found.filter(|_| found == again));
+            feed.get().is_some()
+        })
+        .await;
+        assert!(node.target(code).await.is_ok(), "it is remembered");
+        let feed = Pid::from_raw(feed.get().unwrap()).unwrap();
+        kill_process(feed, Signal::STOP).unwrap();
+        fleet.sql(&format!("update links set target = 'https://two.example/' where short_code = '{code}'"));
+        node.until("the edit", async || node.target(code).await == Ok("https://two.example/".to_owned())).await;
+        kill_process(feed, Signal::CONT).unwrap();
         node.stop().await;
     }
 }
