@@ -4,15 +4,16 @@
 mod wire;
 
 use std::{
+    io::Read as _,
     os::unix::fs::PermissionsExt,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use knurl_lab::servers::Postgres;
+use knurl_lab::{leash, servers::Postgres};
 use rstest::rstest;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use wire::{Answer, LONG, process::Process};
@@ -266,6 +267,39 @@ fn a_database_that_another_node_is_migrating_holds_up_no_start() {
         });
         kill(serving);
     });
+}
+
+#[test]
+fn a_start_that_waits_for_a_database_hears_a_stop() {
+    let postgres = Postgres::start().unwrap();
+    let node = Node::of(&postgres, "required");
+    let serving = node.serve();
+    serving.signal(Signal::TERM);
+    assert!(serving.end().success());
+    const HOLDER: &str = "from pg_stat_activity where query like 'lock table keys%' and pid <> pg_backend_pid()";
+    const WAITING: &str = "select count(*) from pg_stat_activity where application_name = 'knurl' and wait_event_type = 'Lock'";
+    std::thread::scope(|scope| {
+        scope.spawn(|| postgres.sql("lock table keys in access exclusive mode; select pg_sleep(600)"));
+        eventually("the table is locked", || {
+            let granted =
+                "select count(*) from pg_locks where relation = 'keys'::regclass and mode = 'AccessExclusiveLock' and granted";
+            postgres.sql(granted).unwrap() == "1"
+        });
+        let mut command = Process::command(node.dir.path());
+        command.stderr(std::process::Stdio::null()).envs(node.variables());
+        let mut starting = leash::spawn(command).unwrap();
+        eventually("it waits", || postgres.sql(WAITING).unwrap() != "0");
+        kill_process(Pid::from_child(&starting), Signal::TERM).unwrap();
+        let mut said = String::new();
+        starting.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!((starting.wait().unwrap().code(), said.as_str()), (Some(0), ""), "it never was ready");
+        postgres.sql(&format!("select pg_terminate_backend(pid) {HOLDER}")).unwrap();
+    });
+    // It was no run, and so no unclean end of one.
+    let serving = node.serve();
+    let shown = get(&serving, "/metrics").body;
+    assert!(shown.lines().any(|line| line == "knurl_last_run_unclean 0.0"), "{shown}");
+    kill(serving);
 }
 
 #[rstest]

@@ -139,7 +139,6 @@ impl App {
         let clicks = clicks::start(&config.clicks, &config.spool_dir(), Arc::clone(&store), Arc::clone(&metrics)).await?;
 
         // Only now is it sure that no other process is on this data directory.
-        let this_run = LastRun::begin(&config.data_dir, &metrics);
         metrics.run.configured.get_or_init(|| database.configured(&config));
         metrics.disk.spool_bytes_max.set(config.clicks.spool_bytes_max());
         let disk = DiskWatch::start(config.data_dir.clone(), Arc::clone(&metrics))
@@ -202,12 +201,14 @@ impl App {
             clicks: &clicks,
             store: Arc::clone(&state.store),
             resolver: state.resolver.clone(),
-            metrics,
+            metrics: Arc::clone(&metrics),
             on_foreign_change: refresh_keys(&state, &admin_key),
             feeding: replica::feeding(&database, replica.clone()),
             redis,
         })
         .await;
+        // A start that fails, or is stopped, is no run: nothing was served.
+        let this_run = LastRun::begin(&state.config.data_dir, &metrics);
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
         let admin_key = admin_key.secret().filter(|_| standing != Some(Standing::Revoked)).map(str::to_owned);

@@ -29,11 +29,19 @@ pub fn serve(config: Config, on_ready: impl FnOnce(&App)) -> Result<(), AppError
 }
 
 async fn run(config: Config, logging: &Logging, on_ready: impl FnOnce(&App)) -> Result<(), AppError> {
-    // Before anything is opened: a signal during the start must not tear it.
+    // Before anything is opened: a signal during the start ends it here, and not in the middle of a write.
     let mut signals = Signals::new().map_err(AppError::Runtime)?;
     let stuck_after = config.watchdog.stuck_after;
     let stop_time = config.http.ready_drain + config.http.drain_timeout + CLOSE_TIME;
-    let app = App::start_on(config, HandedOver::take()?).await?;
+    let app = tokio::select! {
+        app = App::start_on(config, HandedOver::take()?) => app?,
+        // A database that is slow, or locked, may keep a start waiting. Nothing was served: there is nothing to finish.
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopped before it had started");
+            sd_notify::notify(sd_notify::STOPPING);
+            return Ok(());
+        }
+    };
     let metrics = Arc::clone(&app.state().metrics);
     logging.count_into(&metrics);
     let handle = tokio::runtime::Handle::current();
