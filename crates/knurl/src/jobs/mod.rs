@@ -22,7 +22,7 @@ use std::{
 };
 
 pub use follow::{Changing, Feeding, Follows, follower};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use knurl_core::UnixMillis;
 use knurl_store::{Store, StoreError};
 pub use supervisor::Prepared;
@@ -182,13 +182,11 @@ impl Needs<'_> {
 }
 
 impl Jobs {
-    /// Stops them in reverse order; the drain goes last, delivering what the spool holds, as far as `deadline` allows. What is left stays
-    /// in the spool for the next start.
+    /// Stops them all at once: each has all of `deadline`, so that one whose step hangs takes nothing from the drain, which delivers what the
+    /// spool holds. What is left stays in the spool for the next start.
     pub async fn stop(self, deadline: Duration) {
         let deadline = Instant::now() + deadline;
-        for job in self.running.into_iter().rev() {
-            job.stop(deadline).await;
-        }
+        join_all(self.running.into_iter().map(|job| job.stop(deadline))).await;
     }
 }
 

@@ -88,6 +88,21 @@ async fn a_stop_delivers_what_is_left_and_a_store_that_is_away_does_not_hold_it_
 }
 
 #[tokio::test]
+async fn a_job_that_hangs_takes_no_time_from_the_last_delivery() {
+    let world = World::with(|config| config.drain_interval = Duration::from_secs(3600));
+    let clicks = world.start().await;
+    let running = start(&world, &clicks).await;
+    record(&clicks, 0..5_000).await;
+    // It is started after the drain.
+    world.store.fail_method("foreign_changes", Fault::Hang);
+    until("a job hangs", || world.store.held() > 0).await;
+    running.jobs.stop(Duration::from_secs(3)).await;
+    world.store.heal();
+    clicks.stop().await;
+    world.assert_holds(5_000, 5_000, 0).await;
+}
+
+#[tokio::test]
 async fn a_panic_in_the_drain_is_counted_and_neither_the_drain_nor_the_others_end() {
     let world = World::with(|config| config.drain_interval = Duration::from_millis(5));
     let clicks = world.start().await;
