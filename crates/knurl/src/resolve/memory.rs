@@ -43,7 +43,8 @@ struct Absent {
 /// One load that everybody who misses the same code waits for.
 pub(super) struct Flight {
     code: Box<str>,
-    cell: Arc<OnceCell<Loaded>>,
+    /// There until it is dropped.
+    cell: Option<Arc<OnceCell<Loaded>>>,
     generation: u64,
     epoch: u64,
     mark: Mark,
@@ -58,7 +59,11 @@ impl Flight {
     }
 
     pub(super) fn cell(&self) -> &OnceCell<Loaded> {
-        &self.cell
+        self.cell.as_ref().unwrap_or_else(|| unreachable!("a flight has its cell until it is dropped"))
+    }
+
+    fn is(&self, aloft: &Aloft) -> bool {
+        self.cell.as_ref().is_some_and(|cell| Arc::ptr_eq(&aloft.cell, cell))
     }
 }
 
@@ -66,9 +71,10 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let mut stripe = lock(&self.stripes.0[self.stripe]);
-        let mine = stripe.flights.get(&self.code).is_some_and(|aloft| Arc::ptr_eq(&aloft.cell, &self.cell));
-        // Two: the table's and this one's.
-        if mine && Arc::strong_count(&self.cell) <= 2 {
+        let mine = stripe.flights.get(&self.code).is_some_and(|aloft| self.is(aloft));
+        // Under the lock: of several who leave together the last one finds only the table's.
+        self.cell = None;
+        if mine && stripe.flights.get(&self.code).is_some_and(|aloft| Arc::strong_count(&aloft.cell) == 1) {
             stripe.flights.remove(&self.code);
         }
     }
@@ -149,7 +155,7 @@ impl Memory {
         let aloft = &stripe.flights[code];
         Flight {
             code: code.into(),
-            cell: Arc::clone(&aloft.cell),
+            cell: Some(Arc::clone(&aloft.cell)),
             generation: aloft.generation,
             epoch: aloft.epoch,
             mark: stripe.marks.of(code),
@@ -162,7 +168,7 @@ impl Memory {
     pub(super) fn land(&self, code: &str, flight: &Flight, found: Option<(Option<Resolved>, UnixMillis)>) {
         // Held while the caches change: a `forget` comes wholly before (the generation tells) or wholly after (it removes).
         let mut stripe = lock(&self.stripes.0[flight.stripe]);
-        if stripe.flights.get(code).is_some_and(|aloft| Arc::ptr_eq(&aloft.cell, &flight.cell)) {
+        if stripe.flights.get(code).is_some_and(|aloft| flight.is(aloft)) {
             stripe.flights.remove(code);
         }
         let Some((found, now)) = found else { return };

@@ -141,6 +141,26 @@ async fn concurrent_misses_of_one_code_ask_the_database_once() {
     assert_eq!(resolver.inner.memory.aloft(), 0);
 }
 
+#[test]
+fn passengers_who_leave_a_flight_together_leave_nothing_behind() {
+    const ROUNDS: usize = 20_000;
+    let resolver = Database::gated(Row::None).resolver();
+    let memory = &resolver.inner.memory;
+    let together = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    let flight = memory.join(&format!("c{round}"));
+                    together.wait();
+                    drop(flight);
+                }
+            });
+        }
+    });
+    assert_eq!(memory.aloft(), 0);
+}
+
 #[tokio::test]
 async fn a_load_that_began_before_a_forget_is_not_remembered() {
     let database = Database::gated(Row::Link("https://old.example/"));
