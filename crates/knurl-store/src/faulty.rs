@@ -10,7 +10,7 @@ use std::{
 };
 
 use knurl_core::{
-    Event, EventId, Link, LinkId, Page, ShortCode, UnixMillis, User, UserId,
+    Event, EventId, Link, LinkId, Page, ShortCode, Target, UnixMillis, User, UserId,
     event::NewEvent,
     key::{Key, KeyHash, KeyId},
     link::{Expected, LinkPatch, NewLink},
@@ -172,6 +172,10 @@ impl Store for FaultyStore {
 
     async fn link_by_code(&self, domain: &str, code: &ShortCode) -> Result<Option<Link>> {
         self.through("link_by_code", self.inner.link_by_code(domain, code)).await
+    }
+
+    async fn link_to(&self, owner: Option<UserId>, target: &Target, now: UnixMillis) -> Result<Option<Link>> {
+        self.through("link_to", self.inner.link_to(owner, target, now)).await
     }
 
     async fn list_links(&self, filter: LinkFilter, page: Page) -> Result<Listed<Link>> {

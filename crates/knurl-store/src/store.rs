@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use knurl_core::{
-    Event, EventId, Link, LinkId, Page, ShortCode, UnixMillis, User, UserId,
+    Event, EventId, Link, LinkId, Page, ShortCode, Target, UnixMillis, User, UserId,
     click::OwnedClick,
     event::NewEvent,
     key::{Key, KeyHash, KeyId},
@@ -217,6 +217,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn link(&self, id: LinkId) -> Result<Option<Link>>;
     /// The redirect's point read: the link that answers this code, whatever its state; `None` also where it is deleted.
     async fn link_by_code(&self, domain: &str, code: &ShortCode) -> Result<Option<Link>>;
+    /// The oldest link of this owner (`None`: of nobody) to exactly this target that redirects at `now`.
+    async fn link_to(&self, owner: Option<UserId>, target: &Target, now: UnixMillis) -> Result<Option<Link>>;
     /// Ascending id, deleted ones left out.
     async fn list_links(&self, filter: LinkFilter, page: Page) -> Result<Listed<Link>>;
     /// Changes what differs and writes one `updated` event for each changed field. `None`: no such link; `Outdated`: it has another

@@ -26,6 +26,24 @@ pub(super) async fn by_code(connection: &Connection, domain: &str, code: &ShortC
     connection.row_opt(sql::LINK_BY_CODE, &[&domain, &code.as_str()]).await?.as_ref().map(link).transpose()
 }
 
+/// The oldest that answers.
+pub(super) async fn of_owner_to(connection: &Connection, owner: UserId, target: &Target, now: UnixMillis) -> Result<Option<Link>> {
+    to(connection, sql::LINK_OF_OWNER_TO, target, &[&owner.0, &target.as_str(), &now.0]).await
+}
+
+/// As [`of_owner_to`], by looking at every link.
+pub(super) async fn of_nobody_to(connection: &Connection, target: &Target, now: UnixMillis) -> Result<Option<Link>> {
+    to(connection, sql::LINK_OF_NOBODY_TO, target, &[&target.as_str(), &now.0]).await
+}
+
+async fn to(connection: &Connection, query: Query, target: &Target, params: &[Param<'_>]) -> Result<Option<Link>> {
+    if target.as_str().contains('\0') {
+        // PostgreSQL's texts hold none.
+        return Ok(None);
+    }
+    connection.row_opt(query, params).await?.as_ref().map(link).transpose()
+}
+
 pub(super) async fn update(tx: &Tx<'_>, id: LinkId, patch: &LinkPatch, now: UnixMillis) -> Result<Option<Link>> {
     let Some(old) = to_change(tx, id).await? else {
         return Ok(None);

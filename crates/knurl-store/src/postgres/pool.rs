@@ -48,6 +48,7 @@ pub(super) struct Inner {
     next: AtomicUsize,
     writers: Arc<Shelf>,
     edits: Gate,
+    searches: Gate,
     long: Arc<Shelf>,
     reach: watch::Sender<Reach>,
     /// Rings where a connection failed as one does whose server goes away: the pulse looks at once.
@@ -125,6 +126,7 @@ impl Pool {
             next: AtomicUsize::new(0),
             writers: Shelf::new(options.writers, options.call_timeout),
             edits: Gate::new(options.writers / 2),
+            searches: Gate::new(options.long_readers / 2),
             long: Shelf::new(options.long_readers, options.long_timeout),
             reach: watch::Sender::new(reach),
             alarm: Notify::new(),
@@ -182,12 +184,21 @@ impl Pool {
 
     /// For a transaction that may wait for a lock as long as locks are waited for. Never all of the writers.
     pub(super) async fn editor(&self) -> Result<Lent> {
+        self.lend_of(&self.inner.edits, &self.inner.writers).await
+    }
+
+    async fn lend_of(&self, gate: &Gate, shelf: &Arc<Shelf>) -> Result<Lent> {
         let (began, limit) = (Instant::now(), self.inner.options.call_timeout);
         self.inner.refuse_unless_up()?;
-        let place = self.inner.enter(&self.inner.edits, limit).await?;
-        let mut lent = self.inner.lend(&self.inner.writers, limit.saturating_sub(began.elapsed())).await?;
+        let place = self.inner.enter(gate, limit).await?;
+        let mut lent = self.inner.lend(shelf, limit.saturating_sub(began.elapsed())).await?;
         lent._permits[1] = Some(place);
         Ok(lent)
+    }
+
+    /// For a read that scans every time, and is part of something that is done often. Never all of the long readers.
+    pub(super) async fn searcher(&self) -> Result<Lent> {
+        self.lend_of(&self.inner.searches, &self.inner.long).await
     }
 
     /// For a read that may scan.
@@ -237,6 +248,7 @@ impl Pool {
         }
         self.pulse.abort();
         self.inner.edits.permits.close();
+        self.inner.searches.permits.close();
         for shelf in [&self.inner.writers, &self.inner.long] {
             shelf.gate.permits.close();
             lock(&shelf.idle).clear();
@@ -388,7 +400,7 @@ impl Deref for Open {
 pub(super) struct Lent {
     connection: Option<Connection>,
     shelf: Arc<Shelf>,
-    /// The shelf's, and an edit's.
+    /// The shelf's, and that of a gate before it.
     _permits: [Option<OwnedSemaphorePermit>; 2],
 }
 

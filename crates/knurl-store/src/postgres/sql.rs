@@ -122,6 +122,8 @@ queries! { OF_LINKS:
     LINK_BY_ID = "link_by_id";
     LINK_DELETE = "link_delete";
     LINK_TO_CHANGE = "link_to_change";
+    LINK_OF_NOBODY_TO = "link_of_nobody_to";
+    LINK_OF_OWNER_TO = "link_of_owner_to";
     LINK_UPDATE = "link_update";
     LINKS_COUNT = "links_count";
     LINKS_COUNT_OF_CODE = "links_count_of_code";

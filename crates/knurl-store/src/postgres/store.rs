@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use knurl_core::{
-    Event, EventId, EventType, Link, LinkId, Page, ShortCode, UnixMillis, User, UserId,
+    Event, EventId, EventType, Link, LinkId, Page, ShortCode, Target, UnixMillis, User, UserId,
     event::NewEvent,
     key::{Key, KeyHash, KeyId},
     link::{Expected, LinkPatch, NewLink},
@@ -64,6 +64,13 @@ impl Store for PostgresStore {
 
     async fn link_by_code(&self, domain: &str, code: &ShortCode) -> Result<Option<Link>> {
         links::by_code(&*self.pool.shared().await?, domain, code).await
+    }
+
+    async fn link_to(&self, owner: Option<UserId>, target: &Target, now: UnixMillis) -> Result<Option<Link>> {
+        match owner {
+            Some(owner) => links::of_owner_to(&*self.pool.long().await?, owner, target, now).await,
+            None => links::of_nobody_to(&*self.pool.searcher().await?, target, now).await,
+        }
     }
 
     async fn list_links(&self, filter: LinkFilter, page: Page) -> Result<Listed<Link>> {

@@ -288,6 +288,7 @@ async fn hot_statements_search_an_index_and_scan_nothing() {
         ("link_by_code", "Index Scan using links_by_code on links"),
         ("link_by_id", "Index Scan using links_pkey on links"),
         ("link_identity", "Index Scan using links_pkey on links"),
+        ("link_of_owner_to", "Index Scan using links_by_owner on links"),
         ("links_list", "Index Scan using links_pkey on links"),
         ("links_list_of_owner", "Index Scan using links_by_owner on links"),
         ("links_list_of_code", "Index Scan using links_by_code on links"),

@@ -112,6 +112,19 @@ pub(super) fn by_code(conn: &Connection, domain: &str, code: &ShortCode) -> Resu
     found.map_err(store_error)?.transpose()
 }
 
+/// The oldest that answers; without an owner by looking at every link.
+pub(super) fn to(conn: &Connection, owner: Option<UserId>, target: &Target, now: UnixMillis) -> Result<Option<Link>> {
+    let found = match owner {
+        Some(owner) => conn
+            .prepared(sql::LINK_OF_OWNER_TO)
+            .and_then(|mut q| q.query_row((owner.0, target.as_str(), now.0), |row| Ok(link(row))).optional()),
+        None => conn
+            .prepared(sql::LINK_OF_NOBODY_TO)
+            .and_then(|mut q| q.query_row((target.as_str(), now.0), |row| Ok(link(row))).optional()),
+    };
+    found.map_err(store_error)?.transpose()
+}
+
 pub(super) fn update(tx: &Tx<'_>, id: LinkId, patch: &LinkPatch, now: UnixMillis) -> Result<Option<Link>> {
     let Some(old) = by_id(tx, id)? else {
         return Ok(None);

@@ -50,6 +50,8 @@ queries! {
     LINK_IMPORT = "link_import";
     LINK_INSERT = "link_insert";
     LINK_KEPT = "link_kept";
+    LINK_OF_NOBODY_TO = "link_of_nobody_to";
+    LINK_OF_OWNER_TO = "link_of_owner_to";
     LINK_UPDATE = "link_update";
     LINKS_COUNT = "links_count";
     LINKS_COUNT_OF_CODE = "links_count_of_code";

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::atomic::Ordering};
 
 use knurl_core::{
-    Event, EventId, Link, LinkId, Page, ShortCode, UnixMillis, User, UserId,
+    Event, EventId, Link, LinkId, Page, ShortCode, Target, UnixMillis, User, UserId,
     event::NewEvent,
     key::{Key, KeyHash, KeyId},
     link::{Expected, LinkPatch, NewLink},
@@ -79,6 +79,11 @@ impl Store for SqliteStore {
     async fn link_by_code(&self, domain: &str, code: &ShortCode) -> Result<Option<Link>> {
         let (domain, code) = (domain.to_owned(), code.clone());
         self.inner.readers.point(move |conn| links::by_code(conn, &domain, &code)).await
+    }
+
+    async fn link_to(&self, owner: Option<UserId>, target: &Target, now: UnixMillis) -> Result<Option<Link>> {
+        let target = target.clone();
+        self.inner.readers.long(move |conn| links::to(conn, owner, &target, now)).await
     }
 
     async fn list_links(&self, filter: LinkFilter, page: Page) -> Result<Listed<Link>> {

@@ -65,6 +65,7 @@ fn hot_statements_search_an_index_and_scan_nothing() {
         ("link_by_code", "SEARCH links USING INDEX links_by_code (domain=? AND short_code=? AND twin=?)"),
         ("link_by_id", "SEARCH links USING INTEGER PRIMARY KEY (rowid=?)"),
         ("link_identity", "SEARCH links USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("link_of_owner_to", "SEARCH links USING INDEX links_by_owner (owner=?)"),
         ("links_list", "SEARCH links USING INTEGER PRIMARY KEY (rowid>?)"),
         ("links_list_of_owner", "SEARCH links USING INDEX links_by_owner (owner=? AND rowid>?)"),
         ("links_count_of_owner", "SEARCH links USING INDEX links_by_owner (owner=?)"),

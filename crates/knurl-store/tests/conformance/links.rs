@@ -1,7 +1,7 @@
 //! Links and their events.
 
 use knurl_core::{
-    Link, LinkId, Page, UserId,
+    Link, LinkId, Page, Target, UserId,
     link::{Expected, LinkPatch, NewLink, RedirectStatus},
 };
 use knurl_store::{Conflict, LinkFilter, Reference, StoreError};
@@ -23,6 +23,30 @@ pub(crate) async fn a_created_link_reads_back_as_it_was_answered(b: Bench) {
     assert_eq!(b.store.link(link.id).await.unwrap().as_ref(), Some(&link));
     assert_eq!(b.store.link_by_code("", &code("abc")).await.unwrap().as_ref(), Some(&link));
     assert_eq!(b.links(LinkFilter::default()).await, [link]);
+}
+
+pub(crate) async fn the_oldest_link_to_a_target_that_redirects_is_found_for_each_owner(b: Bench) {
+    let (ada, bob) = (b.user("ada").await, b.user("bob").await);
+    let target = |text: &str| Target::verbatim(text).unwrap();
+    let to = |text: &str, code: &str| NewLink { target: target(text), ..new_link(code) };
+    for owner in [None, Some(ada.id)] {
+        let found = async |text: &str| b.store.link_to(owner, &target(text), T0).await.unwrap().map(|link| link.short_code);
+        let codes = |n: u32| format!("{}{n}", owner.map_or("x", |_| "y"));
+        let create = async |new: NewLink| b.store.create_link(NewLink { owner, ..new }, T0).await.unwrap();
+        assert_eq!(found("https://a.example/b").await, None);
+        create(to("https://a.example/b/longer", &codes(1))).await;
+        create(to("https://a.example/B", &codes(2))).await;
+        create(NewLink { is_active: false, ..to("https://a.example/b", &codes(3)) }).await;
+        create(NewLink { expires_at: Some(T0), ..to("https://a.example/b", &codes(4)) }).await;
+        b.store.create_link(NewLink { owner: Some(bob.id), ..to("https://a.example/b", &codes(5)) }, T0).await.unwrap();
+        assert_eq!(found("https://a.example/b").await, None, "none of those is it");
+        let first = create(NewLink { expires_at: Some(after(1)), ..to("https://a.example/b", &codes(6)) }).await;
+        create(to("https://a.example/b", &codes(7))).await;
+        assert_eq!(found("https://a.example/b").await, Some(code(&codes(6))));
+        assert_eq!(found("https://a.example/%").await, None, "a text and no pattern");
+        b.store.delete_link(first.id, Expected::Any, "why", T0).await.unwrap();
+        assert_eq!(found("https://a.example/b").await, Some(code(&codes(7))));
+    }
 }
 
 pub(crate) async fn what_never_existed_is_none(b: Bench) {

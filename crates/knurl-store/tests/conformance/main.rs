@@ -69,6 +69,7 @@ macro_rules! on_every_backend {
 
 on_every_backend! {
     links {
+        the_oldest_link_to_a_target_that_redirects_is_found_for_each_owner,
         a_created_link_reads_back_as_it_was_answered,
         what_never_existed_is_none,
         creating_writes_one_created_event,

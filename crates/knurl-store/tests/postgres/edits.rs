@@ -1,6 +1,6 @@
 //! Rows that somebody holds, and those who edit them: nobody else waits.
 
-use knurl_core::visitor::Salt;
+use knurl_core::{Page, visitor::Salt};
 use knurl_store::{Applied, ClickBatch, Cursor};
 
 use crate::*;
@@ -57,4 +57,30 @@ async fn edits_of_what_somebody_holds_keep_no_create_and_no_delivery_waiting() {
 
 async fn create_link(store: &PostgresStore, code: &str) -> Result<()> {
     store.create_link(new_link(code), NOW).await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_of_every_link_keep_no_list_waiting() {
+    const READERS: usize = 4;
+    let server = Postgres::start().unwrap();
+    let bounds =
+        PostgresOptions { long_readers: READERS, call_timeout: 10 * NEVER, lock_timeout: 10 * NEVER, ..options(&server.url()) };
+    let store = PostgresStore::open(&bounds).await.unwrap();
+    create(&store, "there").await.unwrap();
+    let holder = session(&server).await;
+    holder.batch_execute("begin; lock table links in access exclusive mode").await.unwrap();
+    let mut searches = JoinSet::new();
+    for _ in 0..2 * READERS {
+        let store = store.clone();
+        searches.spawn(async move { store.link_to(None, &Target::verbatim("https://example.com/").unwrap(), NOW).await });
+    }
+    let waiting = "select count(*) from pg_stat_activity where application_name = 'knurl' and wait_event_type = 'Lock'";
+    until(|| server.sql(waiting).unwrap() == (READERS / 2).to_string()).await;
+    for _ in 0..20 {
+        done(store.list_users(Page::first(10))).await;
+    }
+    holder.batch_execute("commit").await.unwrap();
+    for found in tokio::time::timeout(NEVER, searches.join_all()).await.expect("a search that never ends") {
+        assert!(found.unwrap().is_some());
+    }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future};
 
 use async_trait::async_trait;
 use knurl_core::{
-    Event, EventId, Link, LinkId, Page, ShortCode, UnixMillis, User, UserId,
+    Event, EventId, Link, LinkId, Page, ShortCode, Target, UnixMillis, User, UserId,
     event::NewEvent,
     key::{Key, KeyHash, KeyId},
     link::{Expected, LinkPatch, NewLink},
@@ -103,6 +103,10 @@ impl Store for NodeStore {
             Err(_) if self.world.broken == Some(Broken::AwayIsNone) => Ok(None),
             answer => answer,
         }
+    }
+
+    async fn link_to(&self, owner: Option<UserId>, target: &Target, now: UnixMillis) -> Result<Option<Link>> {
+        self.through(self.world.sqlite.link_to(owner, target, now)).await
     }
 
     async fn list_links(&self, filter: LinkFilter, page: Page) -> Result<Listed<Link>> {
