@@ -297,7 +297,7 @@ fn a_start_that_waits_for_a_database_hears_a_stop() {
     });
     // It was no run, and so no unclean end of one.
     let serving = node.serve();
-    let shown = get(&serving, "/metrics").body;
+    let shown = ask(&serving, "GET", "/metrics", Some(ADMIN), "").body;
     assert!(shown.lines().any(|line| line == "knurl_last_run_unclean 0.0"), "{shown}");
     kill(serving);
 }

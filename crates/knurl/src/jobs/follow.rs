@@ -194,6 +194,10 @@ impl FollowJob {
 
     fn failed(&mut self, error: &StoreError) -> Pause {
         self.metrics.tiers.replica.look_errors.inc();
+        let now = Instant::now();
+        if now >= self.known_at + DEAF_MAX {
+            doubt(&*self.from, &self.resolver, &mut self.known_at, now);
+        }
         if std::mem::replace(&mut self.is_deaf, true) {
             return Pause::For(POLL);
         }
@@ -215,14 +219,19 @@ impl FollowJob {
                 looked = &mut looking => return looked,
                 () = sleep_until(doubted_at) => {
                     let now = Instant::now();
-                    if self.from.is_up() {
-                        self.resolver.forget_all();
-                        self.known_at = now;
-                    }
+                    doubt(&*self.from, &self.resolver, &mut self.known_at, now);
                     doubted_at = (self.known_at + DEAF_MAX).max(now + POLL);
                 }
             }
         }
+    }
+}
+
+/// Nobody has told of changes for too long, and there may be some: the database is there.
+fn doubt(from: &dyn Changing, resolver: &Resolver, known_at: &mut Instant, now: Instant) {
+    if from.is_up() {
+        resolver.forget_all();
+        *known_at = now;
     }
 }
 
