@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::{
     StoreError,
-    once::{Candidate, Done, Once},
+    once::{Candidate, Done, Once, Posted},
     store::*,
 };
 
@@ -208,6 +208,10 @@ impl Store for FaultyStore {
 
     async fn delete_user(&self, id: UserId, now: UnixMillis) -> Result<Option<Vec<ShortCode>>> {
         self.through("delete_user", self.inner.delete_user(id, now)).await
+    }
+
+    async fn post_event_once(&self, once: Once, new: NewEvent) -> Result<Posted> {
+        self.through("post_event_once", self.inner.post_event_once(once, new)).await
     }
 
     async fn post_event(&self, new: NewEvent) -> Result<Event> {

@@ -1,9 +1,9 @@
-//! Creates that happen once, however often they are asked for: what is asked, what is remembered, and how it is written down.
+//! Creates that happen once, however often they are asked for, of links and of events: what is asked, what is remembered, and how it is written down.
 //!
 //! Remembered are ids and codes, not answers: whoever asks again sends the rest again (the fingerprint says that it is the same), so a
 //! row stays small and holds nothing a client wrote.
 
-use knurl_core::{LinkId, ShortCode, UnixMillis, link::NewLink};
+use knurl_core::{Event, EventId, LinkId, ShortCode, UnixMillis, event::NewEvent, link::NewLink};
 use serde::{Deserialize, Serialize};
 
 use crate::{StoreError, store::Result};
@@ -54,6 +54,32 @@ impl Done {
     }
 }
 
+/// An event that was posted: now, or the first time it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posted {
+    pub event: Event,
+    /// It was done before; nothing was changed now.
+    pub is_replay: bool,
+}
+
+/// Of an event its id is written down.
+pub(crate) fn write_event(event: &Event) -> String {
+    event.id.0.to_string()
+}
+
+/// As [`read`], of an event: `new` is the request, which is the same.
+pub(crate) fn read_event(once: &Once, at: UnixMillis, fingerprint: &[u8], id: &str, new: &NewEvent) -> Result<Posted> {
+    refuse_unless_same(once, fingerprint)?;
+    let id =
+        id.parse().map_err(|_| StoreError::Corrupt("the outcome of an event that was to happen once cannot be read".into()))?;
+    let NewEvent { link_id, user_id, event_type, details, .. } = new.clone();
+    Ok(Posted { event: Event { id: EventId(id), link_id, user_id, event_type, at, details }, is_replay: true })
+}
+
+fn refuse_unless_same(once: &Once, fingerprint: &[u8]) -> Result<()> {
+    if fingerprint == once.fingerprint { Ok(()) } else { Err(StoreError::Reused) }
+}
+
 /// A fate as it is written down: `[5,"fGk3x9Q"]`, `"code_taken"` or `"no_such_user"`.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
@@ -83,9 +109,7 @@ pub(crate) fn write(fates: &[LinkFate]) -> Result<String> {
 
 /// A row of the table: when it was done, under which fingerprint, and the fates as [`write`] wrote them.
 pub(crate) fn read(once: &Once, at: UnixMillis, fingerprint: &[u8], fates: &str) -> Result<Done> {
-    if fingerprint != once.fingerprint {
-        return Err(StoreError::Reused);
-    }
+    refuse_unless_same(once, fingerprint)?;
     let corrupt = || StoreError::Corrupt("the outcome of a create that was to happen once cannot be read".into());
     let written: Vec<Written> = serde_json::from_str(fates).map_err(|_| corrupt())?;
     let fates = written.into_iter().map(|written| {

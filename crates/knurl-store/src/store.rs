@@ -16,7 +16,7 @@ use knurl_core::{
 
 use crate::{
     StoreError,
-    once::{Candidate, Done, Once},
+    once::{Candidate, Done, Once, Posted},
 };
 
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -240,6 +240,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     // -- events -----------------------------------------------------------------------------------------------------------
     /// A client's event. A `click` is rolled up in the same transaction and counted as external.
     async fn post_event(&self, new: NewEvent) -> Result<Event>;
+    /// As [`Store::post_event`], once: as [`Store::create_once`] makes links.
+    async fn post_event_once(&self, once: Once, new: NewEvent) -> Result<Posted>;
     async fn event(&self, id: EventId) -> Result<Option<Event>>;
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listed<Event>>;
 

@@ -117,6 +117,7 @@ on_both_databases! {
         the_same_key_with_another_request_is_422_and_without_one_every_create_is_its_own,
         what_failed_is_not_remembered,
         a_create_whose_answer_was_lost_is_found_again,
+        an_event_whose_answer_was_lost_is_found_again,
         of_many_at_once_one_makes_the_link_and_the_others_are_told,
         find_if_exists_and_a_key_go_together,
         one_clients_key_is_not_anothers,

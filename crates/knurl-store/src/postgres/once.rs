@@ -1,34 +1,53 @@
 //! Creates that happen once: the links and what is remembered of them, in one transaction.
 
-use knurl_core::{UnixMillis, link::NewLink};
+use knurl_core::{UnixMillis, event::NewEvent, link::NewLink};
 
 use super::{
     connection::{Connection, Tx, get},
     creates::{Made, insert},
+    events,
     failure::owner_held,
     sql,
 };
 use crate::{
     StoreError,
-    once::{self, Candidate, Done, LinkFate, Once},
+    once::{self, Candidate, Done, LinkFate, Once, Posted},
     store::Result,
 };
 
 pub(super) async fn create(tx: &Tx<'_>, once: &Once, candidates: &[Candidate], now: UnixMillis) -> Result<Done> {
-    if !get::<bool>(&tx.row(sql::ONCE_TRY_LOCK, &[&lock_of(once)]).await?, 0)? {
-        return Err(StoreError::InFlight);
-    }
+    try_lock(tx, once).await?;
     // Asked only now: what the one before us has committed is seen.
     if let Some(done) = recall(tx, once).await? {
         return Ok(done);
     }
     let done = Done { at: now, fates: settle(tx, candidates, now).await?, is_replay: false };
     if done.is_worth_remembering() {
-        let (id, fingerprint) = (once.id.as_slice(), once.fingerprint.as_slice());
-        tx.execute(sql::ONCE_PUT, &[&id, &fingerprint, &now.0, &once::write(&done.fates)?]).await?;
+        put(tx, once, now, &once::write(&done.fates)?).await?;
         fail::fail_point!("store::created_once");
     }
     Ok(done)
+}
+
+/// As [`create`], of an event.
+pub(super) async fn post(tx: &Tx<'_>, once: &Once, new: &NewEvent) -> Result<Posted> {
+    try_lock(tx, once).await?;
+    if let Some(row) = tx.row_opt(sql::ONCE_GET, &[&once.id.as_slice()]).await? {
+        return once::read_event(once, UnixMillis(get(&row, 0)?), get(&row, 1)?, get(&row, 2)?, new);
+    }
+    let event = events::post(tx, new).await?;
+    put(tx, once, event.at, &once::write_event(&event)).await?;
+    Ok(Posted { event, is_replay: false })
+}
+
+async fn try_lock(tx: &Tx<'_>, once: &Once) -> Result<()> {
+    let is_ours = get::<bool>(&tx.row(sql::ONCE_TRY_LOCK, &[&lock_of(once)]).await?, 0)?;
+    if is_ours { Ok(()) } else { Err(StoreError::InFlight) }
+}
+
+async fn put(tx: &Tx<'_>, once: &Once, at: UnixMillis, fates: &str) -> Result<()> {
+    let (id, fingerprint) = (once.id.as_slice(), once.fingerprint.as_slice());
+    tx.execute(sql::ONCE_PUT, &[&id, &fingerprint, &at.0, &fates]).await.map(drop)
 }
 
 /// Two ids that begin alike wait for each other, which is once in a long while and does no harm.

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     StoreError,
-    once::{Candidate, Done, Once},
+    once::{Candidate, Done, Once, Posted},
     store::*,
 };
 
@@ -128,6 +128,16 @@ impl Store for PostgresStore {
     async fn delete_user(&self, id: UserId, now: UnixMillis) -> Result<Option<Vec<ShortCode>>> {
         let codes = |codes: &Option<Vec<ShortCode>>| codes.clone().unwrap_or_default();
         self.pool.change_much(codes, move |tx| Box::pin(users::delete(tx, id, now))).await
+    }
+
+    async fn post_event_once(&self, once: Once, new: NewEvent) -> Result<Posted> {
+        let new = Arc::new(new);
+        self.pool
+            .edit(no_codes, move |tx| {
+                let new = new.clone();
+                Box::pin(async move { once::post(tx, &once, &new).await })
+            })
+            .await
     }
 
     async fn post_event(&self, new: NewEvent) -> Result<Event> {

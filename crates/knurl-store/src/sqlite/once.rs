@@ -1,12 +1,12 @@
 //! Creates that happen once: the links and what is remembered of them, in one transaction.
 
-use knurl_core::{UnixMillis, link::NewLink};
+use knurl_core::{UnixMillis, event::NewEvent, link::NewLink};
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{failure::store_error, links, prepared::Prepare, sql, tx::Tx};
+use super::{events, failure::store_error, links, prepared::Prepare, sql, tx::Tx};
 use crate::{
     Conflict, Reference, StoreError,
-    once::{self, Candidate, Done, LinkFate, Once},
+    once::{self, Candidate, Done, LinkFate, Once, Posted},
     store::Result,
 };
 
@@ -17,21 +17,35 @@ pub(super) fn create(tx: &Tx<'_>, once: &Once, candidates: &[Candidate], now: Un
     let fates = candidates.iter().map(|candidate| settle(tx, candidate, now)).collect::<Result<_>>()?;
     let done = Done { at: now, fates, is_replay: false };
     if done.is_worth_remembering() {
-        let fates = once::write(&done.fates)?;
-        tx.prepared(sql::ONCE_PUT)
-            .and_then(|mut put| put.execute((once.id, once.fingerprint, now.0, fates)))
-            .map_err(store_error)?;
+        put(tx, once, now, once::write(&done.fates)?)?;
         fail::fail_point!("store::created_once");
     }
     Ok(done)
 }
 
+/// As [`create`], of an event.
+pub(super) fn post(tx: &Tx<'_>, once: &Once, new: &NewEvent) -> Result<Posted> {
+    if let Some((at, fingerprint, id)) = remembered(tx, once)? {
+        return once::read_event(once, UnixMillis(at), &fingerprint, &id, new);
+    }
+    let event = events::post(tx, new)?;
+    put(tx, once, event.at, once::write_event(&event))?;
+    Ok(Posted { event, is_replay: false })
+}
+
+fn put(tx: &Tx<'_>, once: &Once, at: UnixMillis, fates: String) -> Result<()> {
+    let put = tx.prepared(sql::ONCE_PUT).and_then(|mut put| put.execute((once.id, once.fingerprint, at.0, fates)));
+    put.map(drop).map_err(store_error)
+}
+
 /// The writer runs one write after the other, so nothing can come between this look and the leap.
 pub(super) fn recall(conn: &Connection, once: &Once) -> Result<Option<Done>> {
+    remembered(conn, once)?.map(|(at, fingerprint, fates)| once::read(once, UnixMillis(at), &fingerprint, &fates)).transpose()
+}
+
+fn remembered(conn: &Connection, once: &Once) -> Result<Option<(i64, [u8; 32], String)>> {
     let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let found: Option<(i64, [u8; 32], String)> =
-        conn.prepared(sql::ONCE_GET).and_then(|mut get| get.query_row([once.id], row).optional()).map_err(store_error)?;
-    found.map(|(at, fingerprint, fates)| once::read(once, UnixMillis(at), &fingerprint, &fates)).transpose()
+    conn.prepared(sql::ONCE_GET).and_then(|mut get| get.query_row([once.id], row).optional()).map_err(store_error)
 }
 
 /// A refused insert has changed nothing, so the next code can be tried. Any other error is the whole create's.

@@ -22,7 +22,7 @@ use super::{
     writer::{Care, Outcome},
 };
 use crate::{
-    once::{Candidate, Done, Once},
+    once::{Candidate, Done, Once, Posted},
     store::*,
 };
 
@@ -117,6 +117,10 @@ impl Store for SqliteStore {
 
     async fn delete_user(&self, id: UserId, now: UnixMillis) -> Result<Option<Vec<ShortCode>>> {
         self.write(move |tx| users::delete(tx, id, now)).await
+    }
+
+    async fn post_event_once(&self, once: Once, new: NewEvent) -> Result<Posted> {
+        self.write(move |tx| once::post(tx, &once, &new)).await
     }
 
     async fn post_event(&self, new: NewEvent) -> Result<Event> {

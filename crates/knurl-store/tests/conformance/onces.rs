@@ -1,9 +1,9 @@
 //! Creates that happen once, whoever asks how often.
 
-use knurl_core::{UserId, link::NewLink};
+use knurl_core::{EventType, LinkId, UserId, event::NewEvent, link::NewLink};
 use knurl_store::{
-    LinkFilter, StoreError,
-    once::{Candidate, Done, LinkFate, Once},
+    LinkFilter, Reference, StoreError,
+    once::{Candidate, Done, LinkFate, Once, Posted},
 };
 use tokio::task::JoinSet;
 
@@ -39,6 +39,36 @@ pub(crate) async fn a_create_happens_once_however_often_it_is_asked_for(b: Bench
         assert_eq!(store.recall_once(once(1)).await.unwrap().as_ref(), Some(&again));
     }
     assert_eq!((b.links(LinkFilter::default()).await, b.events().await.len()), (vec![link], 1));
+    b.assert_books_balance().await;
+}
+
+pub(crate) async fn an_event_happens_once_however_often_it_is_posted(b: Bench) {
+    let (ada, link) = (b.user("ada").await, b.link("abc").await);
+    for (id, event_type) in [(1, "seen"), (2, EventType::CLICK)] {
+        let new = NewEvent {
+            link_id: link.id,
+            user_id: Some(ada.id),
+            event_type: EventType::parse(event_type).unwrap(),
+            at: T0,
+            details: Some(r#"{"a":1}"#.into()),
+        };
+        let before = b.events().await.len();
+        let first = b.store.post_event_once(once(id), new.clone()).await.unwrap();
+        assert!(!first.is_replay);
+        assert_eq!(b.store.event(first.event.id).await.unwrap().as_ref(), Some(&first.event));
+        for store in [b.store.clone(), b.second_process()] {
+            let again = store.post_event_once(once(id), NewEvent { at: after(9), ..new.clone() }).await.unwrap();
+            assert_eq!(again, Posted { is_replay: true, event: first.event.clone() });
+            let other = Once { fingerprint: [9; 32], ..once(id) };
+            assert!(matches!(store.post_event_once(other, new.clone()).await, Err(StoreError::Reused)));
+        }
+        assert_eq!(b.events().await.len(), before + 1, "{event_type}");
+        // What failed is not remembered.
+        let nowhere = NewEvent { link_id: LinkId(99), ..new.clone() };
+        let refused = b.store.post_event_once(once(id + 10), nowhere).await;
+        assert!(matches!(refused, Err(StoreError::MissingReference(Reference::Link))), "{refused:?}");
+        assert!(!b.store.post_event_once(once(id + 10), new).await.unwrap().is_replay);
+    }
     b.assert_books_balance().await;
 }
 

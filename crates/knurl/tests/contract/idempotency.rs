@@ -112,6 +112,25 @@ pub(crate) async fn a_create_whose_answer_was_lost_is_found_again(on: Backend) {
     app.stop().await;
 }
 
+pub(crate) async fn an_event_whose_answer_was_lost_is_found_again(on: Backend) {
+    let app = on.app().await;
+    let link = send(&app, "/shorten", "link", BODY).await.is(201);
+    let body = json!({"url_id": link["id"], "event_type": "seen", "details": {"a": 1}}).to_string();
+    app.store.fail_method("post_event_once", Fault::LostReply);
+    send(&app, "/events", "k", &body).await.fails(503, "outcome_unknown");
+    app.store.heal();
+    let again = send(&app, "/events", "k", &body).await;
+    assert!(again.status == 201 && is_replay(&again), "{again:?}");
+    let seen = app.events("event_type=seen").await;
+    assert_eq!(seen, [again.is(201)]);
+    let other = json!({"url_id": link["id"], "event_type": "seen"}).to_string();
+    send(&app, "/events", "k", &other).await.fails(422, "idempotency_key_reused");
+    send(&app, "/events", "link", &body).await.fails(422, "idempotency_key_reused");
+    assert!(!is_replay(&send(&app, "/events", "k2", &body).await));
+    assert_eq!(app.events("event_type=seen").await.len(), 2);
+    app.stop().await;
+}
+
 pub(crate) async fn of_many_at_once_one_makes_the_link_and_the_others_are_told(on: Backend) {
     let app = Arc::new(on.app().await);
     // The first one is held at the store: what comes meanwhile is told so.

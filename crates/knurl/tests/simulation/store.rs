@@ -16,7 +16,7 @@ use knurl_core::{
 use knurl_store::{
     Acceptance, Applied, ClickBatch, ClickLedger, Counts, Cursor, EventFilter, ImportMode, Imported, LinkFilter, Numbered, Result,
     Store, StoreError,
-    once::{Candidate, Done, Once},
+    once::{Candidate, Done, Once, Posted},
 };
 
 use super::{broken::Broken, trace::note, world::World};
@@ -79,6 +79,10 @@ impl Store for NodeStore {
     }
 
     async fn create_links(&self, _: Vec<NewLink>, _: UnixMillis) -> Result<Vec<Result<Link>>> {
+        Self::outside()
+    }
+
+    async fn post_event_once(&self, _: Once, _: NewEvent) -> Result<Posted> {
         Self::outside()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{body::Body, extract::State};
 use http::Response;
 use knurl_core::{Event, EventType, LinkId, UserId, event::NewEvent, page::Listed};
-use knurl_store::EventFilter;
+use knurl_store::{EventFilter, once::Posted};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -15,6 +15,7 @@ use super::{
     fields::Fields,
     form::Form,
     now,
+    once::{MaybeKey, replayed},
     paging::Paging,
     path_id::PathId,
     query::{Parameters, Query},
@@ -110,7 +111,12 @@ pub(super) async fn show(State(state): State<Arc<HttpState>>, id: PathId, form: 
     reply::ok(&EventOut::of(&event, form)).map(|response| freshness.mark(response))
 }
 
-pub(super) async fn create(State(state): State<Arc<HttpState>>, form: Form, body: JsonBody) -> Result<Response<Body>, Error> {
+pub(super) async fn create(
+    State(state): State<Arc<HttpState>>,
+    form: Form,
+    key: MaybeKey,
+    body: JsonBody,
+) -> Result<Response<Body>, Error> {
     let mut fields = Fields::parse(&body.0, NAMES)?;
     let link_id = fields.required_integer(URL_ID);
     let user_id = fields.integer(USER_ID).value().map(UserId);
@@ -123,6 +129,18 @@ pub(super) async fn create(State(state): State<Arc<HttpState>>, form: Form, body
         return Err(Error::internal("an event without a link or a type passed"));
     };
     let new = NewEvent { link_id: LinkId(link_id), user_id, event_type, at: now(), details };
-    let event = state.store.post_event(new).await?;
-    reply::created(&EventOut::of(&event, form)).map(|response| reply::located(response, form, "events", event.id.0))
+    let Posted { event, is_replay } = post(&state, key, &body, new).await?;
+    let response = reply::created(&EventOut::of(&event, form))?;
+    let response = reply::located(response, form, "events", event.id.0);
+    Ok(if is_replay { replayed(response) } else { response })
+}
+
+async fn post(state: &HttpState, key: MaybeKey, body: &JsonBody, new: NewEvent) -> Result<Posted, Error> {
+    let Some(key) = key.0 else {
+        return Ok(Posted { event: state.store.post_event(new).await?, is_replay: false });
+    };
+    let keyed = key.enter(&body.0, state)?;
+    let posted = state.store.post_event_once(keyed.once, new).await;
+    keyed.count(state, posted.as_ref().map(|posted| posted.is_replay));
+    Ok(posted?)
 }

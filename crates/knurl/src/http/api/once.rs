@@ -12,7 +12,7 @@ use std::{
 
 use axum::{body::Body, extract::FromRequestParts};
 use http::{HeaderName, HeaderValue, Response, request::Parts};
-use knurl_store::once::Once;
+use knurl_store::{StoreError, once::Once};
 use sha2::{Digest, Sha256};
 
 use super::auth;
@@ -109,6 +109,19 @@ impl IdempotencyKey {
                 state.metrics.idempotency.in_flight.inc();
                 Err(Error::new(Code::IdempotencyInFlight))
             }
+        }
+    }
+}
+
+impl Keyed {
+    /// Whether it was done before, as the store says.
+    pub(super) fn count(&self, state: &HttpState, is_replay: Result<bool, &StoreError>) {
+        let counters = &state.metrics.idempotency;
+        match is_replay {
+            Ok(true) => counters.replayed.inc(),
+            Err(StoreError::Reused) => counters.reused.inc(),
+            Err(StoreError::InFlight) => counters.in_flight.inc(),
+            Ok(false) | Err(_) => {}
         }
     }
 }

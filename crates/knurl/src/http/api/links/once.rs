@@ -29,7 +29,7 @@ pub(super) async fn create(
 ) -> Result<(Done, Vec<Result<Link, Error>>), Error> {
     let candidates = drafts.iter().map(|draft| candidate(state, draft)).collect();
     let done = state.store.create_once(keyed.once, candidates, now).await;
-    count(state, done.as_ref().map(|done| done.is_replay));
+    keyed.count(state, done.as_ref().map(|done| done.is_replay));
     let done = done?;
     fail::fail_point!("api::created_once");
     let outcomes = outcomes(&done, drafts)?;
@@ -43,19 +43,9 @@ pub(super) async fn create(
 /// The outcome of an earlier request with this key.
 pub(super) async fn recall(state: &HttpState, keyed: &Keyed, draft: &Draft) -> Result<Option<Result<Link, Error>>, Error> {
     let done = state.store.recall_once(keyed.once).await;
-    count(state, done.as_ref().map(Option::is_some));
+    keyed.count(state, done.as_ref().map(Option::is_some));
     let Some(done) = done? else { return Ok(None) };
     Ok(outcomes(&done, &[draft])?.pop())
-}
-
-fn count(state: &HttpState, is_replay: Result<bool, &StoreError>) {
-    let counters = &state.metrics.idempotency;
-    match is_replay {
-        Ok(true) => counters.replayed.inc(),
-        Err(StoreError::Reused) => counters.reused.inc(),
-        Err(StoreError::InFlight) => counters.in_flight.inc(),
-        Ok(false) | Err(_) => {}
-    }
 }
 
 fn candidate(state: &HttpState, draft: &Draft) -> Candidate {
