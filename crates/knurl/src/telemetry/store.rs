@@ -39,7 +39,7 @@ impl StoreMetrics {
             | StoreError::Reused
             | StoreError::InFlight => {}
             StoreError::Unavailable(_) | StoreError::Unsure { .. } | StoreError::Full(_) | StoreError::Moving => {
-                self.unavailable.inc()
+                self.unavailable.inc();
             }
             StoreError::Overloaded => self.overloaded.inc(),
             StoreError::Corrupt(_) => self.damaged.inc(),
