@@ -172,6 +172,9 @@ async fn a_create_whose_commit_was_heard_and_whose_answer_is_lost_may_have_been_
     assert_eq!(server.sql("select count(*) from links").unwrap(), "4");
 }
 
+/// A change and its name, the codes of the links that may be others then, and what the database is asked.
+type Loss<'a> = (&'static str, BoxFuture<'a, Result<()>>, &'static [&'static str], &'static str);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_whose_commit_was_heard_and_whose_answer_is_lost_may_have_been_done_and_says_of_which_links() {
     let server = Postgres::start().unwrap();
@@ -185,8 +188,7 @@ async fn a_change_whose_commit_was_heard_and_whose_answer_is_lost_may_have_been_
     let event =
         NewEvent { link_id: patched.id, user_id: None, event_type: EventType::parse("seen").unwrap(), at: NOW, details: None };
     let (bob, bobs) = (Username::parse("bob").unwrap(), Email::parse("bob@example.com").unwrap());
-    // What is changed, the codes of the links that may be others now, and what the database says then.
-    let losses: [(&str, BoxFuture<'_, Result<()>>, &[&str], &str); 8] = [
+    let losses: [Loss<'_>; 8] = [
         (
             "update_link",
             Box::pin(async { store.update_link(patched.id, patch(), NOW).await.map(drop) }),
