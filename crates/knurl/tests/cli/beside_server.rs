@@ -8,6 +8,7 @@ use std::{
 };
 
 use knurl_lab::leash::Leashed;
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use super::knurl::Knurl;
@@ -106,6 +107,33 @@ fn no_command_makes_a_link_that_leads_back_to_a_server_whose_address_only_its_fl
     knurl.ok(&["link", "create", "https://example.com/", "--code", "hello"]);
     knurl.write("data/served.json", "{\"listen\":");
     knurl.ok(&["link", "create", "https://example.com/", "--code", "again"]);
+}
+
+#[test]
+fn short_links_begin_with_what_the_running_server_says_unless_something_else_was_said() {
+    let knurl = Knurl::new();
+    let begins = |knurl: &Knurl, base: &str| {
+        let made = knurl.json(&["link", "create", "https://example.com/"])["short_url"].as_str().unwrap().to_owned();
+        assert!(made.starts_with(&format!("{base}/")), "{made} begins with {base}");
+    };
+    let served = Served::start(&knurl, &[]);
+    begins(&knurl, &format!("http://{}", served.addr));
+    let report = knurl.json(&["doctor"]);
+    let found = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "server").unwrap()["found"].as_str();
+    let found = found.unwrap().to_owned();
+    assert!(found.starts_with("runs since 20") && found.contains(&format!(" at {},", served.addr)), "{found}");
+    kill_process(served.pid(), Signal::KILL).unwrap();
+    drop(served);
+    assert!(knurl.path("data/served.json").exists());
+    begins(&knurl, "http://127.0.0.1:8080");
+    assert!(!knurl.ok(&["doctor"]).contains("runs since"), "what is gone is not named");
+
+    let served = Served::start(&knurl, &["--base-url", "https://sho.rt.example"]);
+    begins(&knurl, "https://sho.rt.example");
+    served.stop();
+    begins(&knurl, "http://127.0.0.1:8080");
+    let _served = Served::start(&knurl, &[]);
+    begins(&knurl.in_environment(&[("KNURL_BASE_URL", "https://mine.example")]), "https://mine.example");
 }
 
 #[test]
