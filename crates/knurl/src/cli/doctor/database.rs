@@ -18,7 +18,7 @@ use super::{
     Check,
 };
 use crate::{
-    clicks::audit::{Audit, AuditError, Verdict, audit},
+    clicks::audit::{Audit, AuditError, SpoolState, Verdict, audit_of},
     config::{Config, Database},
 };
 
@@ -157,26 +157,36 @@ fn durability(looked: &Looked) -> Check {
 }
 
 async fn clicks_through(store: &dyn Store, config: &Config) -> Vec<Check> {
-    let audited = if config.spool_dir().exists() { Some(audit(store, &config.spool_dir()).await) } else { None };
+    let audited = audit_of(store, config).await;
     store.close().await;
     clicks_aside(config).into_iter().chain([clicks(audited)]).collect()
 }
 
-fn clicks(audited: Option<Result<Audit, AuditError>>) -> Check {
+fn clicks(audited: Result<Audit, AuditError>) -> Check {
     match audited {
-        None => Check::ok("clicks", "no spool yet"),
-        Some(Err(error)) => Check::fail("clicks", chain(&error), "see docs/guide/operate.md"),
-        Some(Ok(found)) if found.verdict == Verdict::Broken => Check::fail(
+        Err(error) => Check::fail("clicks", chain(&error), "see docs/guide/operate.md"),
+        Ok(found) if found.verdict == Verdict::Broken => Check::fail(
             "clicks",
             format!("the law does not hold ({} lost)", found.lost),
             "`knurl audit` shows the figures; see docs/guide/operate.md",
         ),
-        Some(Ok(found)) if found.dropped > 0 => Check::warn(
+        Ok(found) if found.verdict == Verdict::Unproven && found.spool == SpoolState::NoLedger => Check::warn(
+            "clicks",
+            format!("{} delivered, {} waiting, but the spool's ledger is not here", found.delivered, found.backlog),
+            "start: what waits is delivered; how many were answered is not known any more",
+        ),
+        Ok(found) if found.verdict == Verdict::Unproven => Check::warn(
+            "clicks",
+            format!("{} were delivered from a spool that is not here", found.elsewhere),
+            "put it back if you can: what waited in it is nowhere else; after a restore on another machine this is as it should be",
+        ),
+        Ok(found) if found.spool == SpoolState::None && found.verdict == Verdict::Holds => Check::ok("clicks", "no spool yet"),
+        Ok(found) if found.dropped > 0 => Check::warn(
             "clicks",
             format!("{} delivered, {} waiting, {} dropped", found.delivered, found.backlog, found.dropped),
             "the spool was full or broken at some time: look at space and disk",
         ),
-        Some(Ok(found)) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
+        Ok(found) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
     }
 }
 
