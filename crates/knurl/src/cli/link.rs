@@ -138,7 +138,7 @@ pub(super) fn run(global: &Global, out: Out, command: LinkCommand) -> Result<Exi
             LinkCommand::Delete(which) => desk.delete(&which).await,
             LinkCommand::Stats(args) => {
                 let link = desk.find(&args.which).await?;
-                link_stats::run(desk.store.as_ref(), desk.out, &link, &args).await
+                link_stats::run(desk.store.as_ref(), &desk.config, desk.out, &link, &args).await
             }
         }
     })?;

@@ -231,6 +231,19 @@ fn clicks_that_wait_are_seen_when_the_ledger_is_gone_and_delivered_by_the_next_s
 }
 
 #[test]
+fn stats_say_that_clicks_wait_for_delivery() {
+    let knurl = killed_with_a_backlog();
+    let stats = knurl.json(&["link", "stats", "hello"]);
+    let waiting = stats["waiting"].as_u64().unwrap();
+    assert!(waiting > 0 && waiting + stats["total"].as_u64().unwrap() == 35, "{stats}");
+    let text = knurl.ok(&["link", "stats", "hello"]);
+    assert!(text.contains(&format!("{waiting} clicks (of any link) wait for delivery")), "{text}");
+    Served::start(&knurl, &[]).stop();
+    assert_eq!(knurl.json(&["link", "stats", "hello"])["waiting"], 0);
+    assert!(!knurl.ok(&["link", "stats", "hello"]).contains("wait for delivery"));
+}
+
+#[test]
 fn an_audit_without_the_spool_that_clicks_came_from_proves_nothing_and_says_so() {
     let knurl = killed_with_a_backlog();
     std::fs::rename(knurl.path("data/spool"), knurl.path("elsewhere")).unwrap();
