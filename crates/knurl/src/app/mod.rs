@@ -35,7 +35,7 @@ pub use database::Database;
 use disk::DiskWatch;
 use last_run::LastRun;
 use listeners::HandedOver;
-pub use serve::serve;
+pub use serve::{say, serve};
 
 pub use crate::http::accept::enough_files;
 use crate::{

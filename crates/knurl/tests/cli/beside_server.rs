@@ -152,6 +152,21 @@ fn the_welcome_has_the_key_and_lines_that_can_be_pasted() {
 }
 
 #[test]
+fn a_ready_line_that_cannot_be_written_is_warned_of_and_serving_goes_on() {
+    let knurl = Knurl::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let args = ["serve", "--welcome", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+    let mut child = knurl.begin(&args, [Stdio::null(), full.into(), Stdio::piped()]);
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let warning = said.find(|line| line.as_ref().unwrap().contains("standard output cannot be written")).unwrap().unwrap();
+    assert!(warning.contains("WARN"), "{warning}");
+    eventually("it serves", || knurl.run(&["health"]).code == 0);
+    kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    said.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
 fn open_says_that_there_is_no_key() {
     let knurl = Knurl::new();
     let (_, said) = Served::start(&knurl, &["--open", "--welcome"]).stop();
