@@ -80,7 +80,7 @@ fn text(shape: &AuditShape) -> String {
              and the next `knurl serve` delivers it"
         }
         Verdict::Unproven => {
-            "undecided: the database has clicks from a spool that is not here; what waited in it is not in these figures, see docs/guide/operate.md"
+            "undecided: there was a spool that is not here; what waited in it is not in these figures, see docs/guide/operate.md"
         }
         Verdict::Broken => "BROKEN: the figures do not add up; see docs/guide/operate.md",
     };

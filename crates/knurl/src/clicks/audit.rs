@@ -31,7 +31,7 @@ pub enum AuditError {
 /// The audit of the node that is configured so.
 pub async fn audit_of(store: &dyn Store, config: &Config) -> Result<Audit, AuditError> {
     let found = audit(store, &config.spool_dir()).await?;
-    Ok(if config.sqlite_path().is_some() { found.of_only_node() } else { found })
+    Ok(found.told(config.sqlite_path().is_some(), config.has_served()))
 }
 
 /// Takes no lock and changes nothing; a server may be running on the same directory, this process or another. A spool that is not there

@@ -88,7 +88,7 @@ pub enum Verdict {
     Holds,
     /// Clicks were recorded or delivered while the figures were read: they do not contradict the law, and do not prove it. Not exit code 0.
     Moving,
-    /// Nothing contradicts the law, but what could is not here: the spool's ledger, or a spool that the database knows. Not exit code 0.
+    /// Nothing contradicts the law, but what could is not here: the spool's ledger, or the spool where there was one. Not exit code 0.
     Unproven,
     /// The law does not hold.
     Broken,
@@ -139,10 +139,12 @@ impl Audit {
         }
     }
 
-    /// For a database that no other node has: whatever was delivered from elsewhere came out of a spool that was here, and there is none.
+    /// `is_alone`: no other node has this database, so what was delivered from elsewhere came out of a spool that was here. `has_served`: a
+    /// server ran on this directory, which made one.
     #[must_use]
-    pub fn of_only_node(mut self) -> Self {
-        if self.verdict == Verdict::Holds && self.spool == SpoolState::None && self.elsewhere > 0 {
+    pub fn told(mut self, is_alone: bool, has_served: bool) -> Self {
+        let had_spool = has_served || (is_alone && self.elsewhere > 0);
+        if self.verdict == Verdict::Holds && self.spool == SpoolState::None && had_spool {
             self.verdict = Verdict::Unproven;
         }
         self
@@ -238,9 +240,12 @@ mod tests {
         let spool = SpoolFigures { state: SpoolState::None, ..SpoolFigures::default() };
         let gone = Figures { spool, cursor: 0, ..whole() };
         assert_eq!(Audit::of(&gone, true).verdict, Verdict::Holds, "they may be another node's");
-        assert_eq!(Audit::of(&gone, true).of_only_node().verdict, Verdict::Unproven);
-        assert_eq!(Audit::of(&Figures { spool, ..Figures::default() }, true).of_only_node().verdict, Verdict::Holds);
-        assert_eq!(Audit::of(&whole(), true).of_only_node().verdict, Verdict::Holds);
+        let told = |figures: &Figures, is_alone, has_served| Audit::of(figures, true).told(is_alone, has_served).verdict;
+        assert_eq!(told(&gone, true, false), Verdict::Unproven);
+        assert_eq!(told(&gone, false, false), Verdict::Holds);
+        let nothing = Figures { spool, ..Figures::default() };
+        assert_eq!((told(&nothing, true, false), told(&nothing, false, true)), (Verdict::Holds, Verdict::Unproven));
+        assert_eq!(told(&whole(), true, true), Verdict::Holds);
     }
 
     #[test]

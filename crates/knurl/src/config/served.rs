@@ -68,6 +68,11 @@ impl Config {
         self.served().and_then(|served| served.metrics_listen).unwrap_or(self.http.metrics_listen)
     }
 
+    /// Whether a server ever ran on this data directory.
+    pub fn has_served(&self) -> bool {
+        self.served_path().exists()
+    }
+
     /// The server that runs on this data directory, if it left word.
     pub fn serving(&self) -> Option<Serving> {
         let file = File::open(self.served_path()).ok()?;

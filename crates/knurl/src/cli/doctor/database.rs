@@ -204,7 +204,7 @@ fn clicks(audited: Result<Audit, AuditError>) -> Check {
         ),
         Ok(found) if found.verdict == Verdict::Unproven => Check::warn(
             "clicks",
-            format!("{} were delivered from a spool that is not here", found.elsewhere),
+            format!("there was a spool that is not here ({} were delivered from elsewhere)", found.elsewhere),
             "put it back if you can: what waited in it is nowhere else; after a restore on another machine this is as it should be",
         ),
         Ok(found) if found.spool == SpoolState::None && found.verdict == Verdict::Holds => Check::ok("clicks", "no spool yet"),
