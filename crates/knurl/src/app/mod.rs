@@ -35,12 +35,12 @@ pub use database::Database;
 use disk::DiskWatch;
 use last_run::LastRun;
 use listeners::HandedOver;
-pub use serve::serve;
+pub use serve::{say, serve};
 
 pub use crate::http::accept::enough_files;
 use crate::{
     clicks::{self, Clicks},
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Word},
     http::{
         HttpState, Server, accept,
         admission::Admission,
@@ -72,6 +72,7 @@ pub struct App {
     replica: Option<Replica>,
     this_run: LastRun,
     _disk: Option<DiskWatch>,
+    _word: Option<Word>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -152,10 +153,10 @@ impl App {
         let (observed, metrics_addr) = handed.observed(&config)?;
         config.bound(addr);
         config.http.metrics_listen = metrics_addr;
-        if let Err(error) = config.tell_served() {
+        let word = config.tell_served().inspect_err(|error| {
             // A full disk must not keep redirects from being served.
             tracing::warn!(%error, "commands beside this server cannot be told its address; they may let a link lead back to it");
-        }
+        });
 
         // Beside an embedded database it would be the slower of the two.
         let redis = config.redis.as_ref().filter(|_| database.postgres.is_some());
@@ -212,7 +213,7 @@ impl App {
         let server = Server::start(&state, public, observed);
         state.life.enter(Phase::Serving);
         let admin_key = admin_key.secret().filter(|_| standing != Some(Standing::Revoked)).map(str::to_owned);
-        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica, this_run, _disk: disk })
+        Ok(App { addr, metrics_addr, admin_key, state, server, jobs, clicks, replica, this_run, _word: word.ok(), _disk: disk })
     }
 
     /// Where the API and the redirects are served; the real port where 0 was asked for.

@@ -68,6 +68,17 @@ async fn run(config: Config, logging: &Logging, on_ready: impl FnOnce(&App)) -> 
     Ok(())
 }
 
+/// Serving goes on where nobody can be told on standard output. Somebody who closed it does not want to know; a full disk is another thing.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            tracing::warn!(%error, "standard output cannot be written: whoever waits there for the ready line waits in vain");
+        }
+        _ => {}
+    }
+}
+
 /// The first line on standard output: for scripts, which need the real ports.
 fn announce(app: &App) {
     let config = &app.state().config;
@@ -80,9 +91,7 @@ fn announce(app: &App) {
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
     });
-    let mut out = std::io::stdout().lock();
-    // Somebody who closed our output does not want to know.
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    say(&line.to_string());
     tracing::info!(listen = %app.addr(), metrics_listen = %app.metrics_addr(), "ready");
 }
 

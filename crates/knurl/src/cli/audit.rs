@@ -12,7 +12,7 @@ use super::{
     open::{Database, with_store},
     out::{Out, plain},
 };
-use crate::clicks::audit::{Audit, Verdict, audit};
+use crate::clicks::audit::{Audit, SpoolState, Verdict, audit_of};
 
 /// Characters of a reason: a sentence for whoever audits later.
 const REASON_CHARS_MAX: usize = 256;
@@ -46,7 +46,7 @@ pub(super) fn run(global: &Global, out: Out, args: &AuditArgs) -> Result<ExitCod
         if let Some(reason) = reason {
             store.accept_differences(&reason, now()).await?;
         }
-        let audit = audit(store.as_ref(), &config.spool_dir()).await.map_err(|error| Failure::failed(chain(&error)))?;
+        let audit = audit_of(store.as_ref(), &config).await.map_err(|error| Failure::failed(chain(&error)))?;
         Ok(AuditShape { audit, acceptances: store.acceptances().await?.into_iter().map(AcceptanceShape::from).collect() })
     })?;
     out.show(&shape, || text(&shape))?;
@@ -75,11 +75,18 @@ fn text(shape: &AuditShape) -> String {
             "holds: every answered click is delivered, waiting or counted as dropped, and every delivered one is rolled up once"
         }
         Verdict::Moving => "undecided: a running server changed the figures faster than they could be read; try again",
+        Verdict::Unproven if audit.spool == SpoolState::NoLedger => {
+            "undecided: the spool's ledger is not here, so nobody knows how many clicks were answered or dropped; what the segments hold is kept, \
+             and the next `knurl serve` delivers it"
+        }
+        Verdict::Unproven => {
+            "undecided: there was a spool that is not here; what waited in it is not in these figures, see docs/guide/operate.md"
+        }
         Verdict::Broken => "BROKEN: the figures do not add up; see docs/guide/operate.md",
     };
     let accepted: String = shape.acceptances.iter().map(accepted_line).collect();
     format!(
-        "answered   {:>12}\ndelivered  {:>12}\nbacklog    {:>12}\ndropped    {:>12}\nlost       {:>12}\nrolled up  {:>12}\n  raw      {:>12}\n  purged   {:>12}\n  (imported or posted: {})\n{accepted}\nThe law {verdict}.",
+        "answered   {:>12}\ndelivered  {:>12}\nbacklog    {:>12}\ndropped    {:>12}\nlost       {:>12}\nrolled up  {:>12}\n  raw      {:>12}\n  purged   {:>12}\nelsewhere  {:>12}\n  (imported or posted: {})\n{accepted}\nThe law {verdict}.",
         audit.answered,
         audit.delivered,
         audit.backlog,
@@ -88,6 +95,7 @@ fn text(shape: &AuditShape) -> String {
         audit.rolled_up,
         audit.raw,
         audit.purged,
+        audit.elsewhere,
         audit.external
     )
 }

@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use super::{
     args::Global,
+    destination,
     failure::Failure,
-    open::{Database, with_store},
+    open::{Database, load, with_store},
     out::Out,
     table::Table,
 };
@@ -39,6 +40,9 @@ pub(super) struct ExportArgs {
     /// CSV without the columns redirect_status and expires_at
     #[arg(long)]
     seed_columns: bool,
+    /// Replace files that are there
+    #[arg(long)]
+    force: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -64,7 +68,18 @@ pub(super) fn run(global: &Global, out: Out, args: &ExportArgs) -> Result<ExitCo
         (FormatName::Jsonl, true) => return Err(Failure::usage("--seed-columns is for --format csv")),
     };
     let wanted = wanted(args, extension)?;
+    let config = load(global, Vec::new())?.config;
+    // All of them before the first is written.
+    for (_, path) in wanted.iter().filter(|(_, path)| path != Path::new("-")) {
+        destination::check(path, &config, &[], args.force)?;
+        if path.exists() && !path.is_file() {
+            return Err(Failure::failed(format!("{} is no regular file; `-` is standard output", path.display())));
+        }
+    }
     let shapes = with_store(global, Database::MustExist, |store, _| async move {
+        if let Some(dir) = &args.dir {
+            std::fs::create_dir_all(dir).map_err(|error| Failure::failed(format!("cannot create {}: {error}", dir.display())))?;
+        }
         let mut shapes = Vec::new();
         for (kind, path) in wanted {
             let exported = write(store.as_ref(), kind, format, &path).await?;
@@ -93,15 +108,15 @@ fn text(out: Out, shapes: &[ExportShape]) -> String {
 
 /// Which file each kind goes to. A file of its own wins over the directory.
 fn wanted(args: &ExportArgs, extension: &str) -> Result<Vec<(Kind, PathBuf)>, Failure> {
-    if let Some(dir) = &args.dir {
-        std::fs::create_dir_all(dir).map_err(|error| Failure::failed(format!("cannot create {}: {error}", dir.display())))?;
-    }
     let named = [(Kind::Users, &args.users), (Kind::Links, &args.urls), (Kind::Events, &args.events)];
     let in_dir = |kind: Kind| args.dir.as_ref().map(|dir| dir.join(format!("{}.{extension}", kind.as_str())));
     let wanted: Vec<_> =
         named.into_iter().filter_map(|(kind, file)| Some((kind, file.clone().or_else(|| in_dir(kind))?))).collect();
     if wanted.iter().filter(|(_, path)| path == Path::new("-")).count() > 1 {
         return Err(Failure::usage("only one kind can go to standard output"));
+    }
+    if wanted.iter().enumerate().any(|(n, (_, path))| wanted[..n].iter().any(|(_, earlier)| earlier == path)) {
+        return Err(Failure::usage("each kind needs a file of its own"));
     }
     Ok(wanted)
 }

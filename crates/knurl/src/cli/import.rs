@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::{
     args::Global,
+    destination,
     failure::Failure,
     open::{Database, load, prepare, runtime},
     out::{Out, plain},
@@ -38,6 +39,9 @@ pub(super) struct ImportArgs {
     /// Write every remark (file,line,fate,field,reason) to this CSV file; the report printed has the counts and the first lines
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Replace the report's file if it is there
+    #[arg(long, requires = "report")]
+    force: bool,
 }
 
 #[derive(Serialize)]
@@ -80,7 +84,10 @@ pub(super) fn run(global: &Global, out: Out, args: &ImportArgs) -> Result<ExitCo
     let mut sources = args.files.iter().map(|path| Source::open(path)).collect::<Result<Vec<_>, _>>()?;
     // Users first, then what refers to them. A stable sort: several files of a kind stay in the order they were named in.
     sources.sort_by_key(|source| source.kind);
-    let remarks = args.report.as_deref().map(RemarkFile::create).transpose()?;
+    if let Some(report) = &args.report {
+        destination::check(report, &config, &args.files, args.force)?;
+    }
+    let remarks = args.report.as_deref().map(|path| RemarkFile::create(path, args.force)).transpose()?;
     let place = Place::of(config, args.dry_run)?;
     let shape = runtime()?.block_on(async {
         let store = app::Database::open(&place.config).await?.store;
@@ -232,9 +239,9 @@ struct RemarkFile {
 }
 
 impl RemarkFile {
-    fn create(path: &Path) -> Result<Self, Failure> {
+    fn create(path: &Path, force: bool) -> Result<Self, Failure> {
         let cannot = |error: &dyn std::fmt::Display| Failure::failed(format!("cannot write {}: {error}", path.display()));
-        let mut csv = csv::Writer::from_writer(BufWriter::new(File::create(path).map_err(|error| cannot(&error))?));
+        let mut csv = csv::Writer::from_writer(BufWriter::new(destination::create(path, force).map_err(|error| cannot(&error))?));
         csv.write_record(["file", "line", "fate", "field", "reason"]).map_err(|error| cannot(&error))?;
         Ok(Self { path: path.to_owned(), csv })
     }
@@ -266,7 +273,11 @@ impl Watch {
 
     fn finish(mut self) -> Result<(), Failure> {
         let Some(mut remarks) = self.remarks.take() else { return Ok(()) };
-        let flushed = remarks.csv.flush().and_then(|()| remarks.csv.get_ref().get_ref().sync_all());
+        let flushed = remarks.csv.flush().and_then(|()| match remarks.csv.get_ref().get_ref().sync_all() {
+            // A pipe or a device: nothing of it is on a disk.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        });
         flushed.map_err(|error| Failure::failed(format!("cannot write {}: {error}", remarks.path.display())))
     }
 }

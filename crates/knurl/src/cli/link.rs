@@ -120,11 +120,21 @@ pub(super) struct EditArgs {
     never_expires: bool,
 }
 
+impl EditArgs {
+    fn changes_nothing(&self) -> bool {
+        let Self { which: _, url, title, status, expires, never_expires } = self;
+        url.is_none() && title.is_none() && status.is_none() && expires.is_none() && !never_expires
+    }
+}
+
 fn status(text: &str) -> Result<RedirectStatus, &'static str> {
     text.parse().ok().and_then(RedirectStatus::from_u16).ok_or("allowed: 301, 302, 307, 308")
 }
 
 pub(super) fn run(global: &Global, out: Out, command: LinkCommand) -> Result<ExitCode, Failure> {
+    if matches!(&command, LinkCommand::Edit(args) if args.changes_nothing()) {
+        return Err(Failure::usage("nothing to change: name --url, --title, --status, --expires or --never-expires"));
+    }
     let database = if matches!(command, LinkCommand::Create(_)) { Database::MayCreate } else { Database::MustExist };
     with_store(global, database, |store, config| async move {
         let desk = Desk { store, config, out };
@@ -138,7 +148,7 @@ pub(super) fn run(global: &Global, out: Out, command: LinkCommand) -> Result<Exi
             LinkCommand::Delete(which) => desk.delete(&which).await,
             LinkCommand::Stats(args) => {
                 let link = desk.find(&args.which).await?;
-                link_stats::run(desk.store.as_ref(), desk.out, &link, &args).await
+                link_stats::run(desk.store.as_ref(), &desk.config, desk.out, &link, &args).await
             }
         }
     })?;

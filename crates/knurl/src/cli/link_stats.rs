@@ -11,6 +11,7 @@ use knurl_store::Store;
 use serde::Serialize;
 
 use super::{failure::Failure, link::WhichLink, now, out::Out, table::Table, when::When};
+use crate::{clicks::audit::waiting, config::Config};
 
 const BAR_CHARS_MAX: u64 = 40;
 /// Rows of a table a person still reads; `--json` has them all.
@@ -57,6 +58,8 @@ struct StatsShape {
     human: u64,
     bot: u64,
     visitors: u64,
+    /// Clicks, of any link, that this node's spool holds and that are not counted yet; null where it could not be read.
+    waiting: Option<u64>,
     buckets: Vec<BucketShape>,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<&'static str>,
@@ -79,7 +82,7 @@ struct ShareShape {
     total: u64,
 }
 
-pub(super) async fn run(store: &dyn Store, out: Out, link: &Link, args: &StatsArgs) -> Result<(), Failure> {
+pub(super) async fn run(store: &dyn Store, config: &Config, out: Out, link: &Link, args: &StatsArgs) -> Result<(), Failure> {
     const SHARES_MAX: u32 = 50;
     let now = now();
     let unit = match args.unit {
@@ -92,13 +95,15 @@ pub(super) async fn run(store: &dyn Store, out: Out, link: &Link, args: &StatsAr
         return Err(Failure::usage("--from is later than --to"));
     }
     let query = StatsQuery { link: Some(link.id), from, to, unit };
+    // Before the counts: a click that is delivered in between is told twice rather than not at all.
+    let waiting = waiting(store, &config.spool_dir()).await.ok();
     let buckets = store.buckets(query).await?;
     let by = args.by.map(dimension);
     let shares = match by {
         Some(by) => store.shares(query, by, SHARES_MAX).await?,
         None => Vec::new(),
     };
-    let shape = shape(link, query, &buckets, by, &shares);
+    let shape = StatsShape { waiting, ..shape(link, query, &buckets, by, &shares) };
     out.show(&shape, || text(out, query, &buckets, &shape))
 }
 
@@ -122,6 +127,7 @@ fn shape(link: &Link, query: StatsQuery, buckets: &[Bucket], by: Option<Dimensio
         human: sum(|b| b.human),
         bot: sum(|b| b.bot),
         visitors: sum(|b| b.visitors),
+        waiting: None,
         buckets: buckets
             .iter()
             .map(|b| BucketShape { at: b.at.to_rfc3339(), total: b.total, human: b.human, bot: b.bot, visitors: b.visitors })
@@ -157,6 +163,12 @@ fn text(out: Out, query: StatsQuery, buckets: &[Bucket], shape: &StatsShape) -> 
         shape.bot,
         shape.visitors
     );
+    match shape.waiting {
+        Some(0) => {}
+        Some(1) => text.push_str("\n1 click (of any link) waits for delivery and is not counted yet"),
+        Some(waiting) => text.push_str(&format!("\n{waiting} clicks (of any link) wait for delivery and are not counted yet")),
+        None => text.push_str("\nclicks may wait for delivery: the spool cannot be read, see `knurl audit`"),
+    }
     if lines.len() > ROWS_MAX {
         text.push_str(&format!("\nonly the first {ROWS_MAX} lines; --json has all"));
     }

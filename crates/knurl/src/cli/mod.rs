@@ -9,6 +9,7 @@ mod audit;
 mod backup;
 mod checksum;
 mod config;
+mod destination;
 mod doctor;
 mod export;
 mod failure;

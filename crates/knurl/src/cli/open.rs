@@ -7,7 +7,7 @@ use knurl_store::{Store, sqlite};
 use super::{args::Global, failure::Failure};
 use crate::{
     app,
-    config::{self, Config, Layers, Loaded},
+    config::{self, Config, Layers, Loaded, Source},
 };
 
 /// One flag that sets an option: (key, text, flag).
@@ -39,7 +39,7 @@ where
     F: FnOnce(Arc<dyn Store>, Config) -> Fut,
     Fut: Future<Output = Result<T, Failure>>,
 {
-    let config = load(global, Vec::new())?.config;
+    let config = beside_server(load(global, Vec::new())?);
     prepare(&config, database)?;
     runtime()?.block_on(async {
         if database == Database::MustBeCurrent {
@@ -50,6 +50,16 @@ where
         store.close().await;
         done
     })
+}
+
+/// Short links begin with what the running server says, where nothing else was said: its flags may have told it.
+fn beside_server(loaded: Loaded) -> Config {
+    let derived = loaded.settings.iter().any(|setting| setting.key == "base_url" && setting.source == Source::Default);
+    let Loaded { mut config, .. } = loaded;
+    if let Some(serving) = config.serving().filter(|_| derived) {
+        config.base_url = serving.base_url;
+    }
+    config
 }
 
 async fn refuse_other_schema(config: &Config) -> Result<(), Failure> {

@@ -42,7 +42,7 @@ pub(super) fn run(global: &Global, args: &ServeArgs) -> Result<ExitCode, Failure
         // Logging is set up by now.
         loaded.notes.iter().for_each(|note| tracing::warn!("{note}"));
         if args.welcome {
-            println!("{}", welcome(&config, app.addr(), app.metrics_addr(), app.admin_key()));
+            app::say(&welcome(&config, app.addr(), app.metrics_addr(), app.admin_key()));
         }
     })?;
     Ok(ExitCode::SUCCESS)

@@ -50,6 +50,9 @@ pub(super) struct ListArgs {
 }
 
 pub(super) fn run(global: &Global, out: Out, command: UserCommand) -> Result<ExitCode, Failure> {
+    if matches!(command, UserCommand::Edit { username: None, email: None, .. }) {
+        return Err(Failure::usage("nothing to change: name --username or --email"));
+    }
     let database = if matches!(command, UserCommand::Create { .. }) { Database::MayCreate } else { Database::MustExist };
     with_store(global, database, |store, _| async move {
         let store = store.as_ref();

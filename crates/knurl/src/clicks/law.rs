@@ -10,14 +10,27 @@
 //! full were counted when it happened, and are part of the law.
 //!
 //! What the law cannot see: clicks whose record *and* count a power failure took together (at most `fsync_interval` of them, none with
-//! `durability = power`), and a spool directory that somebody deleted.
+//! `durability = power`), and what was in a spool that is not here. Where it can be told that there was one, or that the ledger is gone and
+//! with it how many were answered, nothing is proven and the verdict says so.
 
 use knurl_store::ClickLedger;
 use serde::Serialize;
 
+/// What there is of the spool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpoolState {
+    #[default]
+    Whole,
+    /// Segments are there, the ledger is not: what was answered or dropped is not known.
+    NoLedger,
+    None,
+}
+
 /// What the spool's files say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SpoolFigures {
+    pub state: SpoolState,
     pub answered: u64,
     pub dropped: u64,
     /// Records ever written, by sequence.
@@ -64,6 +77,7 @@ pub struct Audit {
     pub accepted_roll_ups: i64,
     /// Clicks delivered from other spools than this (another node, or a data directory before this one).
     pub elsewhere: u64,
+    pub spool: SpoolState,
     pub verdict: Verdict,
 }
 
@@ -74,6 +88,8 @@ pub enum Verdict {
     Holds,
     /// Clicks were recorded or delivered while the figures were read: they do not contradict the law, and do not prove it. Not exit code 0.
     Moving,
+    /// Nothing contradicts the law, but what could is not here: the spool's ledger, or the spool where there was one. Not exit code 0.
+    Unproven,
     /// The law does not hold.
     Broken,
 }
@@ -103,6 +119,7 @@ impl Audit {
             accepted_events: store.accepted_events,
             accepted_roll_ups: store.accepted_roll_ups,
             elsewhere: store.delivered.saturating_sub(cursor),
+            spool: spool.state,
             verdict: Verdict::Broken,
         };
         audit.verdict = audit.judge(&store, settled);
@@ -115,10 +132,22 @@ impl Audit {
         let balanced = store.differences() == (store.accepted_events, store.accepted_roll_ups);
         match (balanced, everywhere, settled) {
             (false, _, _) => Verdict::Broken,
+            (true, true, true) if self.spool == SpoolState::NoLedger => Verdict::Unproven,
             (true, true, true) => Verdict::Holds,
             (true, false, true) => Verdict::Broken,
             (true, _, false) => Verdict::Moving,
         }
+    }
+
+    /// `is_alone`: no other node has this database, so what was delivered from elsewhere came out of a spool that was here. `has_served`: a
+    /// server ran on this directory, which made one.
+    #[must_use]
+    pub fn told(mut self, is_alone: bool, has_served: bool) -> Self {
+        let had_spool = has_served || (is_alone && self.elsewhere > 0);
+        if self.verdict == Verdict::Holds && self.spool == SpoolState::None && had_spool {
+            self.verdict = Verdict::Unproven;
+        }
+        self
     }
 
     pub fn holds(&self) -> bool {
@@ -131,7 +160,7 @@ mod tests {
     use super::*;
 
     fn whole() -> Figures {
-        let spool = SpoolFigures { answered: 110, dropped: 3, written: 107, backlog: 7 };
+        let spool = SpoolFigures { answered: 110, dropped: 3, written: 107, backlog: 7, ..SpoolFigures::default() };
         let store =
             ClickLedger { delivered: 100, undecodable: 0, raw: 90, purged: 10, external: 5, rolled_up: 105, ..Default::default() };
         Figures { spool, cursor: 100, undecodable: 0, store }
@@ -195,10 +224,28 @@ mod tests {
     #[test]
     fn a_power_failure_that_took_only_what_the_store_already_has_is_no_loss() {
         let mut figures = whole();
-        figures.spool = SpoolFigures { answered: 103, dropped: 3, written: 95, backlog: 0 };
+        figures.spool = SpoolFigures { answered: 103, dropped: 3, written: 95, ..SpoolFigures::default() };
         assert_eq!(Audit::of(&figures, true).verdict, Verdict::Holds);
         figures.spool.answered = 104;
         assert_eq!((Audit::of(&figures, true).verdict, Audit::of(&figures, true).lost), (Verdict::Broken, 1));
+    }
+
+    #[test]
+    fn without_the_ledger_or_the_spool_that_clicks_came_from_nothing_is_proven() {
+        let without_ledger = |figures: &mut Figures| {
+            (figures.spool.state, figures.spool.answered, figures.spool.dropped) = (SpoolState::NoLedger, 0, 0);
+        };
+        assert_eq!(verdict(without_ledger), (Verdict::Unproven, 0));
+        assert_eq!(verdict(|f| (without_ledger(f), f.spool.backlog -= 1).1), (Verdict::Broken, 1));
+        let spool = SpoolFigures { state: SpoolState::None, ..SpoolFigures::default() };
+        let gone = Figures { spool, cursor: 0, ..whole() };
+        assert_eq!(Audit::of(&gone, true).verdict, Verdict::Holds, "they may be another node's");
+        let told = |figures: &Figures, is_alone, has_served| Audit::of(figures, true).told(is_alone, has_served).verdict;
+        assert_eq!(told(&gone, true, false), Verdict::Unproven);
+        assert_eq!(told(&gone, false, false), Verdict::Holds);
+        let nothing = Figures { spool, ..Figures::default() };
+        assert_eq!((told(&nothing, true, false), told(&nothing, false, true)), (Verdict::Holds, Verdict::Unproven));
+        assert_eq!(told(&whole(), true, true), Verdict::Holds);
     }
 
     #[test]

@@ -185,7 +185,9 @@ fn read_file(values: &mut Values, path: &Path) -> Result<(), ConfigError> {
         if !known {
             return Err(ConfigError::Unknown { suggestion: closest_key(&key), name: key, source_: source });
         }
-        let Some(text) = text_of(&value) else {
+        // A number where words belong is a slip, and would be a path, a key or a prefix.
+        let is_slip = manual::entry(&key).is_some_and(|entry| is_slip(entry, &value));
+        let Some(text) = text_of(&value).filter(|_| !is_slip) else {
             let allowed = manual::entry(&key).map(|e| e.allowed.clone()).unwrap_or_default();
             return Err(ConfigError::Invalid { key, source_: source, value: kind_of(&value).to_owned(), allowed });
         };
@@ -216,9 +218,20 @@ fn text_of(value: &toml::Value) -> Option<Text> {
     })
 }
 
+/// Whether the manual writes its value in another way, with quotes or as a list.
+fn is_slip(entry: &manual::Entry, value: &toml::Value) -> bool {
+    match value {
+        toml::Value::Integer(_) | toml::Value::Boolean(_) => entry.default.starts_with(['"', '[']),
+        toml::Value::Array(_) => !entry.default.starts_with('['),
+        _ => false,
+    }
+}
+
 /// What cannot be an option's value, or not this option's.
 fn kind_of(value: &toml::Value) -> &'static str {
     match value {
+        toml::Value::Integer(_) => "a number without quotes",
+        toml::Value::Boolean(_) => "true or false without quotes",
         toml::Value::Float(_) => "a float",
         toml::Value::Datetime(_) => "a date",
         toml::Value::Array(_) => "an array of these",

@@ -26,6 +26,7 @@ pub use error::ConfigError;
 pub use load::{Layers, Loaded, Setting};
 pub use otlp::{OtlpEndpoint, OtlpProtocol};
 pub use redis_url::RedisUrl;
+pub use served::{Serving, Word};
 pub use values::Source;
 
 use knurl_core::{

@@ -8,6 +8,7 @@ use std::{
 };
 
 use knurl_lab::leash::Leashed;
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use super::knurl::Knurl;
@@ -109,6 +110,33 @@ fn no_command_makes_a_link_that_leads_back_to_a_server_whose_address_only_its_fl
 }
 
 #[test]
+fn short_links_begin_with_what_the_running_server_says_unless_something_else_was_said() {
+    let knurl = Knurl::new().with("KNURL_LISTEN", "127.0.0.1:0").with("KNURL_METRICS_LISTEN", "127.0.0.1:0");
+    let begins = |knurl: &Knurl, base: &str| {
+        let made = knurl.json(&["link", "create", "https://example.com/"])["short_url"].as_str().unwrap().to_owned();
+        assert!(made.starts_with(&format!("{base}/")), "{made} begins with {base}");
+    };
+    let served = Served::start(&knurl, &[]);
+    begins(&knurl, &format!("http://{}", served.addr));
+    let report = knurl.json(&["doctor"]);
+    let found = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "server").unwrap()["found"].as_str();
+    let found = found.unwrap().to_owned();
+    assert!(found.starts_with("runs since 20") && found.contains(&format!(" at {},", served.addr)), "{found}");
+    kill_process(served.pid(), Signal::KILL).unwrap();
+    drop(served);
+    assert!(knurl.path("data/served.json").exists());
+    begins(&knurl, "http://127.0.0.1:0");
+    assert!(!knurl.ok(&["doctor"]).contains("runs since"), "what is gone is not named");
+
+    let served = Served::start(&knurl, &["--base-url", "https://sho.rt.example"]);
+    begins(&knurl, "https://sho.rt.example");
+    served.stop();
+    begins(&knurl, "http://127.0.0.1:0");
+    let _served = Served::start(&knurl, &[]);
+    begins(&knurl.in_environment(&[("KNURL_BASE_URL", "https://mine.example")]), "https://mine.example");
+}
+
+#[test]
 fn the_welcome_has_the_key_and_lines_that_can_be_pasted() {
     let knurl = Knurl::new();
     let served = Served::start(&knurl, &["--welcome"]);
@@ -121,6 +149,21 @@ fn the_welcome_has_the_key_and_lines_that_can_be_pasted() {
     let report =
         knurl.in_environment(&[("KNURL_LISTEN", "127.0.0.1:0"), ("KNURL_METRICS_LISTEN", "127.0.0.1:0")]).json(&["doctor"]);
     assert_ne!(report["health"], "fail", "{report}");
+}
+
+#[test]
+fn a_ready_line_that_cannot_be_written_is_warned_of_and_serving_goes_on() {
+    let knurl = Knurl::new();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let args = ["serve", "--welcome", "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+    let mut child = knurl.begin(&args, [Stdio::null(), full.into(), Stdio::piped()]);
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let warning = said.find(|line| line.as_ref().unwrap().contains("standard output cannot be written")).unwrap().unwrap();
+    assert!(warning.contains("WARN"), "{warning}");
+    eventually("it serves", || knurl.run(&["health"]).code == 0);
+    kill_process(rustix::process::Pid::from_child(&child), Signal::TERM).unwrap();
+    said.for_each(drop);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
@@ -157,4 +200,82 @@ fn after_a_restore_the_spool_delivers_again_what_it_still_has_and_the_audit_tell
     assert_eq!((ran.code, &broken["verdict"]), (1, &"broken".into()), "{broken}");
     let text = knurl.run(&["audit"]);
     assert!(text.code == 1 && text.out.contains("BROKEN"), "{text:?}");
+}
+
+/// 30 clicks that the server had no time to deliver before it was killed.
+fn killed_with_a_backlog() -> Knurl {
+    const ANY_PORT: [(&str, &str); 2] = [("KNURL_LISTEN", "127.0.0.1:0"), ("KNURL_METRICS_LISTEN", "127.0.0.1:0")];
+    let knurl = Knurl::new().in_environment(&ANY_PORT);
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "hello"]);
+    let served = Served::start(&knurl, &[]);
+    (0..5).for_each(|_| assert_eq!(served.status("hello"), 302));
+    served.stop();
+    let knurl = knurl.with("KNURL_CLICKS_DRAIN_INTERVAL_MS", "60000");
+    let served = Served::start(&knurl, &[]);
+    (0..30).for_each(|_| assert_eq!(served.status("hello"), 302));
+    kill_process(served.pid(), Signal::KILL).unwrap();
+    knurl
+}
+
+fn audited(knurl: &Knurl) -> (i32, Value) {
+    let ran = knurl.run(&["audit", "--json"]);
+    (ran.code, serde_json::from_str(&ran.out).unwrap())
+}
+
+#[test]
+fn clicks_that_wait_are_seen_when_the_ledger_is_gone_and_delivered_by_the_next_start() {
+    let knurl = killed_with_a_backlog();
+    let (code, held) = audited(&knurl);
+    let waiting = held["backlog"].as_u64().unwrap();
+    assert!(code == 0 && waiting > 0, "{held}");
+    std::fs::remove_file(knurl.path("data/spool/ledger")).unwrap();
+    let (code, found) = audited(&knurl);
+    assert_eq!((code, &found["verdict"], &found["spool"]), (1, &"unproven".into(), &"no_ledger".into()), "{found}");
+    assert_eq!((&found["answered"], &found["backlog"], &found["elsewhere"]), (&35.into(), &waiting.into(), &0.into()), "{found}");
+    let text = knurl.run(&["audit"]).out;
+    assert!(text.contains("ledger is not here") && text.contains("elsewhere             0"), "{text}");
+    let doctor = knurl.ok(&["doctor"]);
+    assert!(doctor.contains(&format!("{waiting} waiting, but the spool's ledger is not here")), "{doctor}");
+    Served::start(&knurl, &[]).stop();
+    let (code, after) = audited(&knurl);
+    assert_eq!(
+        (code, &after["delivered"], &after["backlog"], &after["verdict"]),
+        (0, &35.into(), &0.into(), &"holds".into()),
+        "{after}"
+    );
+}
+
+#[test]
+fn stats_say_that_clicks_wait_for_delivery() {
+    let knurl = killed_with_a_backlog();
+    let stats = knurl.json(&["link", "stats", "hello"]);
+    let waiting = stats["waiting"].as_u64().unwrap();
+    assert!(waiting > 0 && waiting + stats["total"].as_u64().unwrap() == 35, "{stats}");
+    let text = knurl.ok(&["link", "stats", "hello"]);
+    assert!(text.contains(&format!("{waiting} clicks (of any link) wait for delivery")), "{text}");
+    Served::start(&knurl, &[]).stop();
+    assert_eq!(knurl.json(&["link", "stats", "hello"])["waiting"], 0);
+    assert!(!knurl.ok(&["link", "stats", "hello"]).contains("wait for delivery"));
+}
+
+#[test]
+fn an_audit_without_the_spool_that_clicks_came_from_proves_nothing_and_says_so() {
+    let knurl = killed_with_a_backlog();
+    std::fs::rename(knurl.path("data/spool"), knurl.path("elsewhere")).unwrap();
+    let (code, found) = audited(&knurl);
+    assert_eq!((code, &found["verdict"], &found["spool"]), (1, &"unproven".into(), &"none".into()), "{found}");
+    assert!(found["elsewhere"].as_u64() >= Some(5), "{found}");
+    assert!(knurl.run(&["audit"]).out.contains("a spool that is not here"));
+    let doctor = knurl.ok(&["doctor"]);
+    assert!(doctor.contains("WARN  clicks") && doctor.contains("a spool that is not here"), "{doctor}");
+    assert!(!knurl.path("data/spool").exists(), "looking makes nothing");
+    Served::start(&knurl, &[]).stop();
+    assert_eq!(audited(&knurl).0, 0, "new books are begun");
+
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    assert_eq!(audited(&knurl).0, 0, "nobody served here yet");
+    Served::start(&knurl, &[]).stop();
+    std::fs::remove_dir_all(knurl.path("data/spool")).unwrap();
+    assert_eq!(audited(&knurl).0, 1, "somebody did, and the database cannot know of what was not delivered");
 }

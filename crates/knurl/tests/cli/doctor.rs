@@ -5,7 +5,7 @@ use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 use knurl_lab::servers::Redis;
 use serde_json::Value;
 
-use super::knurl::Knurl;
+use super::{beside_server::Served, knurl::Knurl};
 
 /// Ports nobody else takes: each test has its own.
 fn healthy() -> Knurl {
@@ -131,6 +131,7 @@ fn commands_that_only_look_bring_no_schema_up_to_date() {
 fn what_was_removed_by_hand_is_accepted_with_a_reason_that_later_audits_show() {
     let knurl = healthy();
     knurl.ok(&["link", "create", "https://example.com/"]);
+    Served::start(&knurl, &[]).stop();
     // Roll-ups of clicks whose events somebody has removed.
     let conn = rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap();
     conn.execute_batch("insert into link_totals values (1, 3, 3, 0); insert into cursors values (x'01', 1, 0, 3)").unwrap();
@@ -148,4 +149,30 @@ fn what_was_removed_by_hand_is_accepted_with_a_reason_that_later_audits_show() {
     assert_eq!(acceptances.len(), 1, "{later}");
     assert_eq!((&acceptances[0]["reason"], &acceptances[0]["events"]), (&"a visitor asked for it".into(), &3.into()));
     assert!(knurl.ok(&["audit"]).contains("a visitor asked for it"));
+}
+
+#[test]
+fn an_admin_key_that_was_revoked_is_said_to_open_nothing() {
+    let knurl = healthy();
+    Served::start(&knurl, &[]).stop();
+    let key = |knurl: &Knurl| check(&knurl.json(&["doctor"]), "admin key").clone();
+    assert_eq!(key(&knurl)["health"], "ok");
+    knurl.ok(&["key", "revoke", "1"]);
+    let found = key(&knurl);
+    assert_eq!(found["health"], "warn", "{found}");
+    assert!(
+        found["found"].as_str().unwrap().contains("revoked") && found["remedy"].as_str().unwrap().contains("key create"),
+        "{found}"
+    );
+}
+
+#[test]
+fn a_database_of_a_newer_knurl_is_whole_and_nobody_is_told_to_replace_it() {
+    let knurl = healthy();
+    knurl.ok(&["link", "create", "https://example.com/"]);
+    rusqlite::Connection::open(knurl.path("data/knurl.db")).unwrap().pragma_update(None, "user_version", 999).unwrap();
+    let report = sick(&knurl);
+    let named: Vec<&Value> = report["checks"].as_array().unwrap().iter().filter(|check| check["name"] == "database").collect();
+    assert_eq!((named.len(), &named[0]["health"]), (1, &"fail".into()), "{report}");
+    assert!(named[0]["remedy"].as_str().unwrap().contains("use the newer knurl"), "{report}");
 }

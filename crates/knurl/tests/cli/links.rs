@@ -100,6 +100,18 @@ fn wrong_usage_is_exit_code_2(#[case] args: &[&str]) {
 }
 
 #[rstest]
+#[case::link(&["link", "edit", "hello"])]
+#[case::link_by_id(&["link", "edit", "--id", "1"])]
+#[case::user(&["user", "edit", "1"])]
+fn an_edit_that_names_no_change_is_wrong_usage_as_it_is_for_the_api(#[case] args: &[&str]) {
+    let knurl = Knurl::new();
+    knurl.ok(&["link", "create", "https://example.com/", "--code", "hello"]);
+    knurl.ok(&["user", "create", "ada", "ada@example.com"]);
+    let said = knurl.fails(2, args);
+    assert!(said.contains("nothing to change: name --"), "{said}");
+}
+
+#[rstest]
 #[case::reserved("api")]
 #[case::character("a b")]
 #[case::long(&"x".repeat(65))]

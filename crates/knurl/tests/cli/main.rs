@@ -4,6 +4,7 @@
 mod beside_server;
 mod config;
 mod copies;
+mod destinations;
 mod doctor;
 mod health;
 mod knurl;

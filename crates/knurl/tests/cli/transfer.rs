@@ -339,7 +339,7 @@ fn a_file_of_the_seeds_columns_comes_out_as_it_went_in() {
     knurl.ok(&["link", "edit", "--id", "1", "--status", "301"]);
     assert!(
         knurl
-            .ok(&["export", "out", "--seed-columns"])
+            .ok(&["export", "out", "--seed-columns", "--force"])
             .contains("1 links have a status or an expiry that the seed's columns cannot hold")
     );
     let names: Vec<_> = fs::read_dir(knurl.path("out")).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

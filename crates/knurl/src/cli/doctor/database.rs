@@ -1,6 +1,9 @@
 //! The doctor's look at the database, of whichever kind, and at the clicks on their way to it.
 
-use knurl_core::UnixMillis;
+use knurl_core::{
+    UnixMillis,
+    key::{Key, KeyHash},
+};
 use knurl_spool::{DirDisk, count_aside};
 use knurl_store::{
     Store, StoreError,
@@ -8,6 +11,7 @@ use knurl_store::{
     sqlite,
     sqlite::SqliteStore,
 };
+use sha2::{Digest, Sha256};
 
 use super::{
     super::{
@@ -18,8 +22,8 @@ use super::{
     Check,
 };
 use crate::{
-    clicks::audit::{Audit, AuditError, Verdict, audit},
-    config::{Config, Database},
+    clicks::audit::{Audit, AuditError, SpoolState, Verdict, audit_of},
+    config::{Auth, Config, Database},
 };
 
 /// More than this between the server's clock and ours, and a click counts in another hour than the one it fell in.
@@ -39,10 +43,9 @@ async fn sqlite_checks(config: &Config) -> Vec<Check> {
     if !path.exists() {
         return vec![Check::ok("database", format!("{} will be created", path.display()))];
     }
-    let broken = "restore a backup (`knurl restore FILE --force`); the damaged file is kept";
     let verified = match sqlite::verify(&path) {
         Ok(verified) => verified,
-        Err(error) => return vec![Check::fail("database", chain(&error), broken)],
+        Err(error) => return vec![cannot_be_used(&error)],
     };
     let rows: u64 = verified.tables.iter().map(|table| table.rows).sum();
     let (found, known) = (verified.schema_version, sqlite::schema_known());
@@ -57,9 +60,17 @@ async fn sqlite_checks(config: &Config) -> Vec<Check> {
     let mut checks = vec![Check::ok("database", whole)];
     match SqliteStore::open(&path, &config.store.sqlite_options()) {
         Ok(store) => checks.extend(clicks_through(&store, config).await),
-        Err(error) => checks.push(Check::fail("database", chain(&error), broken)),
+        Err(error) => checks.push(cannot_be_used(&error)),
     }
     checks
+}
+
+fn cannot_be_used(error: &StoreError) -> Check {
+    let remedy = match error {
+        StoreError::TooNew { .. } => "use the newer knurl; this file is whole, or not known to be damaged",
+        _ => "restore a backup (`knurl restore FILE --force`); the damaged file is kept",
+    };
+    Check::fail("database", chain(error), remedy)
 }
 
 async fn postgres_checks(config: &Config, options: &PostgresOptions, serving: bool) -> Vec<Check> {
@@ -157,26 +168,52 @@ fn durability(looked: &Looked) -> Check {
 }
 
 async fn clicks_through(store: &dyn Store, config: &Config) -> Vec<Check> {
-    let audited = if config.spool_dir().exists() { Some(audit(store, &config.spool_dir()).await) } else { None };
+    let audited = audit_of(store, config).await;
+    let keys = store.list_keys().await;
     store.close().await;
-    clicks_aside(config).into_iter().chain([clicks(audited)]).collect()
+    let key = keys.is_ok_and(|keys| is_revoked(config, &keys)).then(|| {
+        Check::warn(
+            "admin key",
+            "the one that is kept here (or configured) was revoked: it opens nothing",
+            "`knurl key create NAME` prints another",
+        )
+    });
+    clicks_aside(config).into_iter().chain([clicks(audited)]).chain(key).collect()
 }
 
-fn clicks(audited: Option<Result<Audit, AuditError>>) -> Check {
+/// A revoked key is not brought back by a restart.
+fn is_revoked(config: &Config, keys: &[Key]) -> bool {
+    let kept = || std::fs::read_to_string(config.admin_key_path()).ok().map(|kept| kept.trim().to_owned());
+    let secret = config.admin_key.as_ref().map(|secret| secret.0.clone()).or_else(kept);
+    let hash = secret.map(|secret| KeyHash(Sha256::digest(secret.as_bytes()).into()));
+    config.auth == Auth::Required && keys.iter().any(|key| Some(key.hash) == hash && key.revoked_at.is_some())
+}
+
+fn clicks(audited: Result<Audit, AuditError>) -> Check {
     match audited {
-        None => Check::ok("clicks", "no spool yet"),
-        Some(Err(error)) => Check::fail("clicks", chain(&error), "see docs/guide/operate.md"),
-        Some(Ok(found)) if found.verdict == Verdict::Broken => Check::fail(
+        Err(error) => Check::fail("clicks", chain(&error), "see docs/guide/operate.md"),
+        Ok(found) if found.verdict == Verdict::Broken => Check::fail(
             "clicks",
             format!("the law does not hold ({} lost)", found.lost),
             "`knurl audit` shows the figures; see docs/guide/operate.md",
         ),
-        Some(Ok(found)) if found.dropped > 0 => Check::warn(
+        Ok(found) if found.verdict == Verdict::Unproven && found.spool == SpoolState::NoLedger => Check::warn(
+            "clicks",
+            format!("{} delivered, {} waiting, but the spool's ledger is not here", found.delivered, found.backlog),
+            "start: what waits is delivered; how many were answered is not known any more",
+        ),
+        Ok(found) if found.verdict == Verdict::Unproven => Check::warn(
+            "clicks",
+            format!("there was a spool that is not here ({} were delivered from elsewhere)", found.elsewhere),
+            "put it back if you can: what waited in it is nowhere else; after a restore on another machine this is as it should be",
+        ),
+        Ok(found) if found.spool == SpoolState::None && found.verdict == Verdict::Holds => Check::ok("clicks", "no spool yet"),
+        Ok(found) if found.dropped > 0 => Check::warn(
             "clicks",
             format!("{} delivered, {} waiting, {} dropped", found.delivered, found.backlog, found.dropped),
             "the spool was full or broken at some time: look at space and disk",
         ),
-        Some(Ok(found)) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
+        Ok(found) => Check::ok("clicks", format!("{} delivered, {} waiting", found.delivered, found.backlog)),
     }
 }
 
