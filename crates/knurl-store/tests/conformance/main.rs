@@ -124,6 +124,8 @@ on_every_backend! {
         spools_are_counted_each_by_itself,
         undecodable_records_are_delivered_and_counted,
         undecodable_records_are_counted_for_each_spool,
+        a_click_is_never_another_links_that_was_given_the_same_id,
+        a_click_of_before_the_tables_were_emptied_is_nobodys,
         a_posted_click_is_rolled_up_and_counted_as_external,
         retention_removes_the_oldest_clicks_and_keeps_every_figure,
         a_days_salt_is_the_first_candidate_and_old_salts_are_destroyed,
