@@ -24,7 +24,7 @@ use crate::{
     http::{
         HttpState,
         admission::Class,
-        api::auth,
+        api::{auth, whole::Begun},
         error::{Code, Error, RequestId, take_travelling},
         limits::{self, Caller},
     },
@@ -141,7 +141,9 @@ impl Boundary {
             Some(class) => Some(self.state.admission.enter(class).await?),
             None => None,
         };
-        outcome(tokio::time::timeout(self.deadline(), handled).await, &self.state.metrics.connections)
+        let begun = Begun::default();
+        let handled = tokio::time::timeout(self.deadline(), begun.watching(handled)).await;
+        outcome(handled, &begun, &self.state.metrics.connections)
     }
 }
 
@@ -219,7 +221,7 @@ where
 
 type Handled = Result<std::thread::Result<Result<Response<Body>, Infallible>>, Elapsed>;
 
-fn outcome(handled: Handled, metrics: &ConnectionMetrics) -> Result<Response<Body>, Error> {
+fn outcome(handled: Handled, begun: &Begun, metrics: &ConnectionMetrics) -> Result<Response<Body>, Error> {
     match handled {
         Ok(Ok(Ok(mut response))) => match take_travelling(&mut response) {
             None => Ok(response),
@@ -230,7 +232,8 @@ fn outcome(handled: Handled, metrics: &ConnectionMetrics) -> Result<Response<Bod
             metrics.panics.inc();
             Err(Error::internal(panic_text(panic.as_ref())))
         }
-        Err(_elapsed) => Err(Error::new(Code::Deadline)),
+        // What was begun goes on: nobody can say here how it ends.
+        Err(_elapsed) => Err(Error::new(if begun.any() { Code::OutcomeUnknown } else { Code::Deadline })),
     }
 }
 

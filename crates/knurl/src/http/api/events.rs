@@ -19,6 +19,7 @@ use super::{
     path_id::PathId,
     query::{Parameters, Query},
     reply,
+    whole::whole,
 };
 use crate::http::{
     HttpState,
@@ -123,6 +124,6 @@ pub(super) async fn create(State(state): State<Arc<HttpState>>, form: Form, body
         return Err(Error::internal("an event without a link or a type passed"));
     };
     let new = NewEvent { link_id: LinkId(link_id), user_id, event_type, at: now(), details };
-    let event = state.store.post_event(new).await?;
+    let event = whole(async move { Ok(state.store.post_event(new).await?) }).await?;
     reply::created(&EventOut::of(&event, form)).map(|response| reply::located(response, form, "events", event.id.0))
 }

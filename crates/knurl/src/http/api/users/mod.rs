@@ -64,7 +64,7 @@ pub(super) async fn create(State(state): State<Arc<HttpState>>, form: Form, body
     let email = email.and_then(|text| parse_email(&mut fields, &text));
     fields.finish()?;
     let (Some(username), Some(email)) = (username, email) else { return Err(Error::internal("a user without a name passed")) };
-    let user = state.store.create_user(username, email, now()).await?;
+    let user = whole(async move { Ok(state.store.create_user(username, email, now()).await?) }).await?;
     reply::created(&UserOut::of(&user, form)).map(|response| reply::located(response, form, "users", user.id.0))
 }
 
@@ -82,7 +82,8 @@ pub(super) async fn update(
     let username = username.and_then(|text| parse_username(&mut fields, &text));
     let email = email.and_then(|text| parse_email(&mut fields, &text));
     fields.finish()?;
-    let user = state.store.update_user(id.user()?, username, email).await?.ok_or_else(not_found)?;
+    let id = id.user()?;
+    let user = whole(async move { state.store.update_user(id, username, email).await?.ok_or_else(not_found) }).await?;
     reply::ok(&UserOut::of(&user, form))
 }
 
