@@ -23,6 +23,8 @@ const NAMES: &[&str; 2] = &["username", "email"];
 const USERNAME: usize = 0;
 const EMAIL: usize = 1;
 
+const ROW_BYTES_TYPICAL: usize = 128;
+
 #[derive(Serialize)]
 struct UserOut<'a> {
     id: i64,
@@ -46,9 +48,10 @@ pub(super) async fn list(State(state): State<Arc<HttpState>>, form: Form, query:
     let paging = Paging::of(&mut asked);
     asked.finish()?;
     let Listed { rows, total } = state.store.list_users(paging.page()).await?;
-    let shown: Vec<_> = rows.iter().map(|user| UserOut::of(user, form)).collect();
-    let mut response = reply::ok(&shown)?;
-    paging.annotate(&mut response, &query, total, rows.len(), rows.last().map(|user| user.id.0));
+    let (count, last) = (rows.len(), rows.last().map(|user| user.id.0));
+    let encode = move || reply::ok(&rows.iter().map(|user| UserOut::of(user, form)).collect::<Vec<_>>());
+    let mut response = reply::encoded(count * ROW_BYTES_TYPICAL, encode).await?;
+    paging.annotate(&mut response, &query, total, count, last);
     Ok(response)
 }
 
