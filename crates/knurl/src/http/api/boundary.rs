@@ -82,7 +82,7 @@ impl Boundary {
         match (self.kind, request.method()) {
             (Kind::Free, _) => None,
             (Kind::Redirect, _) => Some(Class::Redirect),
-            (Kind::File, &Method::POST) => Some(Class::Export),
+            (Kind::File, &Method::POST) => Some(Class::Upload),
             (Kind::List, &Method::GET | &Method::HEAD) if is_whole(request.uri()) => Some(Class::Export),
             (_, &Method::GET | &Method::HEAD) => Some(Class::Read),
             (_, &Method::DELETE) => Some(Class::Create),
