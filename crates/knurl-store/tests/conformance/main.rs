@@ -89,6 +89,7 @@ on_every_backend! {
     }
     onces {
         a_create_happens_once_however_often_it_is_asked_for,
+        a_create_whose_link_others_removed_with_the_whole_table_happens_again,
         another_request_under_the_same_key_is_refused,
         of_a_hundred_at_once_one_creates_and_the_others_are_told,
         a_taken_code_takes_the_next_spare_one,
