@@ -5,6 +5,12 @@ use crate::{link::LinkId, time::UnixMillis, user::UserId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub i64);
 
+/// Of the details a client sends with an event, as JSON: whoever lists events is given them all.
+pub const DETAILS_BYTES_MAX: usize = 4 * 1024;
+/// Of the details an import brings: what was exported here comes back, and the longest we write ourselves are those of a click (its target,
+/// its referrer and its user agent, each escaped).
+pub const DETAILS_IMPORTED_BYTES_MAX: usize = 24 * 1024;
+
 /// `created`, `updated`, `deleted`, `click`, or a client's own word of 1 to 64 characters without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EventType(Box<str>);

@@ -18,14 +18,14 @@ use std::{
 };
 
 use knurl_core::{
-    LinkId, ShortCode, Target, UnixMillis, UserId,
+    Link, LinkId, ShortCode, Target, UnixMillis, UserId,
     agent::{Agent, AgentClass},
     click::{OwnedClick, Purpose},
     link::{NewLink, RedirectStatus},
     user::{Email, Username},
 };
 use knurl_store::{
-    Applied, ClickBatch, Cursor, DeliveredClick, Store,
+    Applied, ClickBatch, Cursor, DeliveredClick, ImportMode, Numbered, Store,
     sqlite::{SqliteOptions, SqliteStore},
 };
 
@@ -85,6 +85,7 @@ async fn counted(store: &Arc<SqliteStore>, kind: &str, units: u64) {
             }
         }
         "clicks" => {
+            link_up(store, 100, Some(owner)).await;
             for seq in (0..units).step_by(BATCH as usize) {
                 apply(store, 100, seq, Some(owner)).await;
             }
@@ -147,12 +148,38 @@ async fn point_reads(store: &SqliteStore, numbers: &AtomicU64, seconds: Duration
 }
 
 async fn clicks(store: &SqliteStore, links: u64, seconds: Duration) {
+    link_up(store, links, None).await;
     let (meter, started, mut seq) = (Meter::start(), Instant::now(), 0);
     while started.elapsed() < seconds {
         apply(store, links, seq, None).await;
         seq += BATCH;
     }
     meter.print(&format!("apply_clicks, batches of {BATCH} over {links} links"), seq);
+}
+
+/// Away from those that other parts create.
+const CLICKED_FROM: i64 = 1 << 40;
+const CLICKED: &str = "abcdefg";
+
+/// The links that [`click`] names: a click counts for the link that has its id and its code.
+async fn link_up(store: &SqliteStore, links: u64, owner: Option<UserId>) {
+    let row = |n: u64| Link {
+        id: LinkId(CLICKED_FROM + n as i64),
+        domain: String::new(),
+        short_code: ShortCode::parse(CLICKED).unwrap(),
+        target: Target::verbatim("https://example.com/").unwrap(),
+        title: None,
+        is_active: true,
+        status: RedirectStatus::Found302,
+        owner,
+        expires_at: None,
+        created_at: T0,
+        updated_at: T0,
+        deleted_at: None,
+        version: 1,
+    };
+    let rows = (0..links).map(|line| Numbered { line, row: row(line) }).collect();
+    store.import_links(rows, ImportMode::Commit).await.unwrap();
 }
 
 async fn apply(store: &SqliteStore, links: u64, seq: u64, owner: Option<UserId>) {
@@ -168,12 +195,12 @@ fn click(n: u64, links: u64, owner: Option<UserId>) -> DeliveredClick {
     let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (n << 7);
     DeliveredClick {
         click: OwnedClick {
-            link_id: LinkId((mixed % links) as i64 + 1),
+            link_id: LinkId(CLICKED_FROM + (mixed % links) as i64),
             owner,
             at: UnixMillis(T0.0 + n as i64),
             visitor: mixed.rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9),
             purpose: Purpose::Visit,
-            short_code: "abcdefg".into(),
+            short_code: CLICKED.into(),
             target: "https://example.com/a/page/of/some/length?with=query".into(),
             referrer: Some("https://news.example.com/item?id=1234567".into()),
             user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0".into()),

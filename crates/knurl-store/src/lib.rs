@@ -6,6 +6,7 @@
 //! Refused: HTTP, clocks (time is an argument), policy (what may be a target or a code was decided before).
 
 mod click_details;
+mod clicked;
 mod error;
 pub mod faulty;
 mod json;

@@ -103,6 +103,9 @@ pub struct ClickLedger {
     pub delivered: u64,
     /// Of those, records that could not be decoded, or that were delivered to a database which somebody has emptied since.
     pub undecodable: u64,
+    /// Of those, clicks of links that are not there any more, although Knurl removes none, or whose ids are other links' now: counted,
+    /// and nobody's.
+    pub unlinked: u64,
     /// Click events in the table that came from a spool.
     pub raw: u64,
     /// Click events from a spool that retention has removed.
@@ -110,7 +113,7 @@ pub struct ClickLedger {
     /// Click events that came from an import or from `POST /events` (in the table or purged).
     pub external: u64,
     /// Sum of the all-time roll-ups, external ones included. The law: `rolled_up = raw + purged + external` and
-    /// `delivered = raw + purged + undecodable`, both but for what is accepted.
+    /// `delivered = raw + purged + undecodable + unlinked`, both but for what is accepted.
     pub rolled_up: u64,
     /// What somebody has acknowledged as removed by hand, and the two sums above lack (see [`Acceptance`]).
     pub accepted_events: i64,
@@ -118,11 +121,11 @@ pub struct ClickLedger {
 }
 
 impl ClickLedger {
-    /// What the two sums lack: `delivered = raw + purged + undecodable + …` and `rolled_up = raw + purged + external + …`, accepted or not.
+    /// What the two sums lack: `delivered = raw + purged + undecodable + unlinked + …` and `rolled_up = raw + purged + external + …`, accepted or not.
     pub fn differences(&self) -> (i64, i64) {
-        let sum = |figures: [u64; 3]| figures.into_iter().fold(0_i64, i64::saturating_add_unsigned);
-        let events = 0_i64.saturating_add_unsigned(self.delivered) - sum([self.raw, self.purged, self.undecodable]);
-        let roll_ups = 0_i64.saturating_add_unsigned(self.rolled_up) - sum([self.raw, self.purged, self.external]);
+        let sum = |figures: &[u64]| figures.iter().copied().fold(0_i64, i64::saturating_add_unsigned);
+        let events = 0_i64.saturating_add_unsigned(self.delivered) - sum(&[self.raw, self.purged, self.undecodable, self.unlinked]);
+        let roll_ups = 0_i64.saturating_add_unsigned(self.rolled_up) - sum(&[self.raw, self.purged, self.external]);
         (events, roll_ups)
     }
 }
@@ -246,7 +249,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn list_events(&self, filter: EventFilter, page: Page) -> Result<Listed<Event>>;
 
     // -- clicks -----------------------------------------------------------------------------------------------------------
-    /// Raw click events, roll-ups and the cursor, in one transaction.
+    /// Raw click events, roll-ups and the cursor, in one transaction. A click counts for the link that has its id *and* its code; one of a link
+    /// that somebody has removed is [`ClickLedger::unlinked`], whoever has the id now.
     async fn apply_clicks(&self, batch: ClickBatch) -> Result<Applied>;
     async fn cursor(&self, spool_id: u128) -> Result<Option<Cursor>>;
     async fn click_ledger(&self) -> Result<ClickLedger>;

@@ -92,6 +92,7 @@ on_both_databases! {
     }
     emptied {
         emptied_tables_are_counted_as_empty_and_their_links_lend_nothing_to_the_next_ones,
+        clicks_that_are_still_in_the_spool_are_never_the_next_links,
         a_server_whose_every_table_is_emptied_goes_on,
         a_total_that_was_lost_is_counted_anew,
     }

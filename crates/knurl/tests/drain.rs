@@ -181,6 +181,24 @@ fn a_second_signal_ends_it_at_once() {
     assert_eq!(process.end().code(), Some(1));
 }
 
+/// GNU `timeout` tells the process, and then its group.
+#[test]
+fn the_same_signal_again_at_once_is_the_same_wish() {
+    let process = Process::start();
+    let mut held = process.connect();
+    held.send(b"GET /health HTTP/1.1\r\nho");
+    let mut peer = process.connect();
+    peer.send(b"GET /health HTTP/1.1\r\nhost: t\r\n\r\n");
+    peer.answer().unwrap();
+    process.signal(Signal::TERM);
+    peer.closed();
+    process.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(50));
+    held.send(b"st: t\r\n\r\n");
+    assert_eq!(held.answer().unwrap().body, r#"{"status":"ok"}"#, "what was on its way is answered");
+    assert_eq!(process.end().code(), Some(0));
+}
+
 #[test]
 fn a_second_process_on_the_same_directory_or_address_says_why_it_cannot_start() {
     let process = Process::start();

@@ -6,8 +6,8 @@ use futures_util::{
     FutureExt, SinkExt,
     future::{BoxFuture, Shared, join, join4},
 };
-use knurl_core::{LinkId, UnixMillis};
-use tokio_postgres::Row;
+use knurl_core::{LinkId, UnixMillis, UserId};
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     blocking,
@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{
     StoreError,
+    clicked::{self, Named, There},
     roll_up::{RollUp, RolledClick, ToldClick},
-    store::{Applied, ClickBatch, ClickLedger, Cursor, Result, undecodable_counter},
+    store::{Applied, ClickBatch, ClickLedger, Cursor, DeliveredClick, Result, undecodable_counter},
 };
 
 /// Bytes handed to COPY at a time: enough for the server to be busy, not so many that a batch is held twice in its buffers.
@@ -33,6 +34,14 @@ struct Delivery {
     from: Cursor,
     to: Cursor,
     undecodable: i64,
+    clicks: Arc<Vec<DeliveredClick>>,
+    named: Named,
+    written: Written,
+}
+
+/// Clicks as they are written.
+#[derive(Debug)]
+struct Written {
     rows: ClickRows,
     /// Added up while the rows are sent. `None`: it panicked.
     rolled: Shared<BoxFuture<'static, Option<Arc<RolledUp>>>>,
@@ -49,41 +58,68 @@ pub(super) async fn apply(pool: &Pool, months: &Months, batch: ClickBatch) -> Re
 }
 
 impl Delivery {
-    /// Writing and adding up thousands of clicks takes milliseconds, each on a thread of its own.
     async fn of(batch: ClickBatch) -> Result<Self> {
         let undecodable = batch.undecodable_found()?;
-        let batch = Arc::new(batch);
-        let summed = Arc::clone(&batch);
-        let rolled = tokio::task::spawn_blocking(move || {
-            let mut rolled = RollUp::default();
-            summed.clicks.iter().for_each(|delivered| rolled.add(&RolledClick::of(delivered)));
-            Arc::new(RolledUp::new(rolled))
-        });
-        let (from, to) = (batch.from, batch.to);
-        let rows = blocking(move || ClickRows::new(&batch.clicks)).await?;
-        Ok(Self { from, to, undecodable, rows, rolled: rolled.map(std::result::Result::ok).boxed().shared() })
+        let (from, to, clicks) = (batch.from, batch.to, Arc::new(batch.clicks));
+        let naming = Arc::clone(&clicks);
+        let (named, written) = join(blocking(move || Named::of(&naming)), Written::of(Arc::clone(&clicks))).await;
+        Ok(Self { from, to, undecodable, clicks, named: named?, written: written? })
     }
 
     async fn apply(&self, tx: &Tx<'_>) -> Result<Applied> {
-        let stored = lock_cursor(tx, self.from).await?;
+        let (stored, there) = join(lock_cursor(tx, self.from), there(tx, &self.named)).await;
+        let (stored, there) = (stored?, there?);
         // `seq` alone names a record: a position at a segment's end and the next segment's start are the same place.
         if stored.seq != self.from.seq {
             return Ok(Applied::CursorIs(stored));
         }
-        self.copy(tx).await?;
+        if self.named.are(&there) {
+            return self.write(tx, &self.written, 0).await;
+        }
+        let all = Arc::clone(&self.clicks);
+        let clicks = blocking(move || Arc::new(there.belonging(&all))).await?;
+        let unlinked = self.clicks.len() - clicks.len();
+        let applied = self.write(tx, &Written::of(clicks).await?, unlinked).await;
+        if unlinked > 0 && applied.is_ok() {
+            clicked::tell_unlinked(unlinked);
+        }
+        applied
+    }
+
+    async fn write(&self, tx: &Tx<'_>, written: &Written, unlinked: usize) -> Result<Applied> {
+        written.copy(tx).await?;
         let rolled =
-            self.rolled.clone().await.ok_or_else(|| StoreError::Internal("adding up a batch of clicks panicked".into()))?;
+            written.rolled.clone().await.ok_or_else(|| StoreError::Internal("adding up a batch of clicks panicked".into()))?;
         let of_spool = undecodable_counter(self.to.spool_id);
         let not_decoded = async {
             count(tx, "clicks_undecodable", self.undecodable).await?;
-            count(tx, &of_spool, self.undecodable).await
+            count(tx, &of_spool, self.undecodable).await?;
+            count(tx, "clicks_unlinked", unlinked as i64).await
         };
-        let (counted, not_decoded, moved, rolled) =
-            join4(count(tx, "clicks", self.rows.len() as i64), not_decoded, put_cursor(tx, self.to), roll_up::write(tx, &rolled))
-                .await;
+        let (counted, not_decoded, moved, rolled) = join4(
+            count(tx, "clicks", written.rows.len() as i64),
+            not_decoded,
+            put_cursor(tx, self.to),
+            roll_up::write(tx, &rolled),
+        )
+        .await;
         counted.and(not_decoded).and(moved).and(rolled)?;
         fail::fail_point!("store::before_commit");
         Ok(Applied::Applied)
+    }
+}
+
+impl Written {
+    /// Writing and adding up thousands of clicks takes milliseconds, each on a thread of its own.
+    async fn of(clicks: Arc<Vec<DeliveredClick>>) -> Result<Self> {
+        let summed = Arc::clone(&clicks);
+        let rolled = tokio::task::spawn_blocking(move || {
+            let mut rolled = RollUp::default();
+            summed.iter().for_each(|delivered| rolled.add(&RolledClick::of(delivered)));
+            Arc::new(RolledUp::new(rolled))
+        });
+        let rows = blocking(move || ClickRows::new(&clicks)).await?;
+        Ok(Self { rows, rolled: rolled.map(std::result::Result::ok).boxed().shared() })
     }
 
     async fn copy(&self, tx: &Tx<'_>) -> Result<()> {
@@ -102,6 +138,16 @@ impl Delivery {
         .await
         .map(drop)
     }
+}
+
+async fn there(tx: &Tx<'_>, named: &Named) -> Result<There> {
+    let ids = named.ids();
+    let asked: [&(dyn ToSql + Sync); 1] = [&ids];
+    let (emptied_at, links) = join(tx.row_opt(sql::LINKS_EMPTIED_AT, &[]), tx.rows(sql::LINKS_CLICKED, &asked)).await;
+    let of = |row: &Row| Ok((get(row, 0)?, (get(row, 1)?, get::<Option<i64>>(row, 2)?.map(UserId))));
+    let links = links?.iter().map(of).collect::<Result<_>>()?;
+    let emptied_at = emptied_at?.map(|row| get(&row, 0)).transpose()?;
+    Ok(There { links, emptied_at: emptied_at.map(UnixMillis) })
 }
 
 /// Where the spool is, for us to move. One that is new begins at nothing.
@@ -165,11 +211,12 @@ pub(super) async fn ledger(connection: &Connection) -> Result<ClickLedger> {
     Ok(ClickLedger {
         delivered: figure(0)?,
         undecodable: figure(1)?,
-        raw: figure(2)?,
-        purged: figure(3)?,
-        external: figure(4)?,
-        rolled_up: figure(5)?,
-        accepted_events: get(&row, 6)?,
-        accepted_roll_ups: get(&row, 7)?,
+        unlinked: figure(2)?,
+        raw: figure(3)?,
+        purged: figure(4)?,
+        external: figure(5)?,
+        rolled_up: figure(6)?,
+        accepted_events: get(&row, 7)?,
+        accepted_roll_ups: get(&row, 8)?,
     })
 }

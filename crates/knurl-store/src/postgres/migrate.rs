@@ -21,12 +21,13 @@ use super::{
 use crate::{StoreError, store::Result};
 
 /// Step n leads from schema version n - 1 to n.
-pub(super) const MIGRATIONS: [(&str, &str); 5] = [
+pub(super) const MIGRATIONS: [(&str, &str); 6] = [
     ("0001_users_links_events_keys", include_str!("migrations/0001_users_links_events_keys.sql")),
     ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
     ("0003_onces", include_str!("migrations/0003_onces.sql")),
     ("0004_moving", include_str!("migrations/0004_moving.sql")),
     ("0005_deleted_users", include_str!("migrations/0005_deleted_users.sql")),
+    ("0006_emptied", include_str!("migrations/0006_emptied.sql")),
 ];
 
 /// The oldest schema version whose Knurl works on what the steps above make. Raised only by a step that takes something away, and then to a

@@ -41,6 +41,8 @@ queries! { OF_CLICKS:
     CURSOR_GET = "cursor_get";
     CURSOR_LOCK = "cursor_lock";
     CURSOR_PUT = "cursor_put";
+    LINKS_CLICKED = "links_clicked";
+    LINKS_EMPTIED_AT = "links_emptied_at";
     MONTH_ROWS = "month_rows";
     MONTH_STRAYS = "month_strays";
     MONTHS_LOCK = "months_lock";

@@ -119,7 +119,7 @@ async fn a_step_that_fails_halfway_leaves_the_version_before_it_whole() {
 }
 
 /// A row of each table that the step before has made: it must be there, unchanged, after every later step.
-const SAMPLES: [(usize, &str, &str); 10] = [
+const SAMPLES: [(usize, &str, &str); 11] = [
     (1, "insert into users values (7, 'Ada', 'a@b.c', 'ada', 0, 'a@b.c', 0, 5)", "select * from users where id = 7"),
     (
         1,
@@ -138,6 +138,7 @@ const SAMPLES: [(usize, &str, &str); 10] = [
     (4, "insert into moving values ('out', 'm', 'elsewhere', 'copying')", "select state from moving"),
     (5, "insert into deleted_users values (3, 5)", "select id, created_at from deleted_users"),
     (5, "insert into audit_acceptances values (1, 5, 'by hand', 3, 0)", "select * from audit_acceptances"),
+    (6, "select knurl_count('links_emptied_at', 5)", "select knurl_total('links_emptied_at')"),
 ];
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Clicks as the drain delivers them: raw events, roll-ups and the cursor in one transaction, so that each counts exactly once.
 
-use knurl_core::{EventType, LinkId, UnixMillis};
+use std::borrow::Cow;
+
+use knurl_core::{EventType, LinkId, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
@@ -12,8 +14,9 @@ use super::{
 };
 use crate::{
     click_details,
+    clicked::{self, Named, There},
     roll_up::{RollUp, RolledClick, ToldClick},
-    store::{Applied, ClickBatch, ClickLedger, Cursor, Result, undecodable_counter},
+    store::{Applied, ClickBatch, ClickLedger, Cursor, DeliveredClick, Result, undecodable_counter},
 };
 
 pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
@@ -26,7 +29,8 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
     let undecodable = batch.undecodable_found()?;
     // Before anything else: a database that is being moved refuses it, and then there is nothing to undo.
     put_cursor(tx, batch.to)?;
-    events::insert_all(tx, &batch.clicks, |delivered, details| {
+    let clicks = belonging(tx, &batch.clicks)?;
+    events::insert_all(tx, &clicks, |delivered, details| {
         let click = &delivered.click;
         NewRow {
             link_id: click.link_id,
@@ -38,7 +42,7 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
         }
     })?;
     let mut rolled = RollUp::default();
-    for delivered in &batch.clicks {
+    for delivered in clicks.iter() {
         rolled.add(&RolledClick::of(delivered));
     }
     roll_up::write(tx, rolled)?;
@@ -47,7 +51,30 @@ pub(super) fn apply(tx: &Tx<'_>, batch: &ClickBatch) -> Result<Applied> {
             tx.add_to_counter(name, undecodable).map_err(store_error)?;
         }
     }
+    let unlinked = batch.clicks.len() - clicks.len();
+    if unlinked > 0 {
+        tx.add_to_counter("clicks_unlinked", unlinked as i64).map_err(store_error)?;
+        clicked::tell_unlinked(unlinked);
+    }
     Ok(Applied::Applied)
+}
+
+/// The clicks that belong to links there are: nearly always all of them.
+fn belonging<'b>(tx: &Tx<'_>, clicks: &'b [DeliveredClick]) -> Result<Cow<'b, [DeliveredClick]>> {
+    let named = Named::of(clicks);
+    let there = there(tx, &named).map_err(store_error)?;
+    Ok(if named.are(&there) { Cow::Borrowed(clicks) } else { Cow::Owned(there.belonging(clicks)) })
+}
+
+fn there(tx: &Tx<'_>, named: &Named) -> rusqlite::Result<There> {
+    let emptied_at = tx.prepared(sql::LINKS_EMPTIED_AT)?.query_row([], |row| row.get(0)).optional()?;
+    let links = tx
+        .prepared(sql::LINKS_CLICKED)?
+        .query_map([serde_json::json!(named.ids()).to_string()], |row| {
+            Ok((row.get(0)?, (row.get(1)?, row.get::<_, Option<i64>>(2)?.map(UserId))))
+        })?
+        .collect::<rusqlite::Result<_>>()?;
+    Ok(There { links, emptied_at: emptied_at.map(UnixMillis) })
 }
 
 pub(super) fn cursor(conn: &Connection, spool_id: u128) -> Result<Option<Cursor>> {
@@ -97,12 +124,13 @@ pub(super) fn ledger(conn: &Connection) -> Result<ClickLedger> {
                 Ok(ClickLedger {
                     delivered: figure(0)?,
                     undecodable: figure(1)?,
-                    raw: figure(2)?,
-                    purged: figure(3)?,
-                    external: figure(4)?,
-                    rolled_up: figure(5)?,
-                    accepted_events: row.get(6)?,
-                    accepted_roll_ups: row.get(7)?,
+                    unlinked: figure(2)?,
+                    raw: figure(3)?,
+                    purged: figure(4)?,
+                    external: figure(5)?,
+                    rolled_up: figure(6)?,
+                    accepted_events: row.get(7)?,
+                    accepted_roll_ups: row.get(8)?,
                 })
             })
         })

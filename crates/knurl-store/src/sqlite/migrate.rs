@@ -11,13 +11,14 @@ use crate::{StoreError, store::Result};
 pub(super) const APPLICATION_ID: i64 = 0x6b6e_726c;
 
 /// Step n leads from schema version n - 1 to n.
-pub(super) const MIGRATIONS: [(&str, &str); 6] = [
+pub(super) const MIGRATIONS: [(&str, &str); 7] = [
     ("0001_users_links_events_keys", include_str!("migrations/0001_users_links_events_keys.sql")),
     ("0002_clicks", include_str!("migrations/0002_clicks.sql")),
     ("0003_rows_deleted_by_others", include_str!("migrations/0003_rows_deleted_by_others.sql")),
     ("0004_onces", include_str!("migrations/0004_onces.sql")),
     ("0005_moving", include_str!("migrations/0005_moving.sql")),
     ("0006_deleted_users", include_str!("migrations/0006_deleted_users.sql")),
+    ("0007_emptied", include_str!("migrations/0007_emptied.sql")),
 ];
 
 /// Returns how many steps were taken.

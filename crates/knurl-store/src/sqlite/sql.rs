@@ -53,9 +53,11 @@ queries! {
     LINK_OF_NOBODY_TO = "link_of_nobody_to";
     LINK_OF_OWNER_TO = "link_of_owner_to";
     LINK_UPDATE = "link_update";
+    LINKS_CLICKED = "links_clicked";
     LINKS_COUNT = "links_count";
     LINKS_COUNT_OF_CODE = "links_count_of_code";
     LINKS_COUNT_OF_OWNER = "links_count_of_owner";
+    LINKS_EMPTIED_AT = "links_emptied_at";
     LINKS_LIST = "links_list";
     LINKS_LIST_OF_CODE = "links_list_of_code";
     LINKS_LIST_OF_OWNER = "links_list_of_owner";

@@ -76,6 +76,11 @@ fn hot_statements_search_an_index_and_scan_nothing() {
         ("events_list_of_user", "SEARCH events USING INDEX events_by_user (user_id=? AND rowid>?)"),
         ("events_list_of_type", "SEARCH events USING INDEX events_by_type (event_type=? AND rowid>?)"),
         ("events_count_of_type", "SEARCH events USING COVERING INDEX events_by_type (event_type=?)"),
+        (
+            "links_clicked",
+            "SEARCH links USING INTEGER PRIMARY KEY (rowid=?); LIST SUBQUERY 1; SCAN json_each VIRTUAL TABLE INDEX 1:",
+        ),
+        ("links_emptied_at", "SEARCH counters USING PRIMARY KEY (name=?)"),
         ("cursor_get", "SEARCH cursors USING PRIMARY KEY (spool_id=?)"),
         ("counter_get", "SEARCH counters USING PRIMARY KEY (name=?)"),
         ("hours_of_link", "SEARCH link_hours USING PRIMARY KEY (link_id=? AND hour>? AND hour<?)"),
@@ -93,7 +98,7 @@ fn hot_statements_search_an_index_and_scan_nothing() {
 }
 
 /// A row of each table that the step before has made: it must be there, unchanged, after every later step.
-const SAMPLES: [(usize, &str, &str); 9] = [
+const SAMPLES: [(usize, &str, &str); 10] = [
     (1, "insert into users values (7, 'Ada', 'a@b.c', 'ada', 0, 'a@b.c', 0, 5)", "select username from users where id = 7"),
     (
         1,
@@ -107,6 +112,11 @@ const SAMPLES: [(usize, &str, &str); 9] = [
     (5, "insert into moving values ('out', 'm', 'elsewhere', 'copying')", "select state from moving where role = 'out'"),
     (6, "insert into deleted_users values (3, 5)", "select cast(created_at as text) from deleted_users where id = 3"),
     (6, "insert into audit_acceptances values (1, 5, 'by hand', 3, 0)", "select reason from audit_acceptances"),
+    (
+        7,
+        "insert into counters values ('links_emptied_at', 5)",
+        "select cast(value as text) from counters where name = 'links_emptied_at'",
+    ),
 ];
 
 #[test]

@@ -111,7 +111,7 @@ impl Bench {
     pub(crate) async fn assert_books_balance(&self) {
         let ledger = self.store.click_ledger().await.unwrap();
         assert_eq!(ledger.rolled_up, ledger.raw + ledger.purged + ledger.external, "{ledger:?}");
-        assert_eq!(ledger.delivered, ledger.raw + ledger.purged + ledger.undecodable, "{ledger:?}");
+        assert_eq!(ledger.delivered, ledger.raw + ledger.purged + ledger.undecodable + ledger.unlinked, "{ledger:?}");
         let counts = self.store.counts().await.unwrap();
         let all = Page::first(u32::MAX);
         assert_eq!(counts.users, self.store.list_users(all).await.unwrap().rows.len() as u64);

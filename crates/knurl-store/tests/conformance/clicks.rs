@@ -1,7 +1,7 @@
 //! Clicks, the cursor, the conservation law, retention and salts.
 
 use knurl_core::{
-    Page,
+    LinkId, Page, UnixMillis,
     click::Purpose,
     event::NewEvent,
     link::Expected,
@@ -68,6 +68,51 @@ pub(crate) async fn spools_are_counted_each_by_itself(b: Bench) {
     b.store.apply_clicks(other).await.unwrap();
     assert_eq!(b.store.cursor(7).await.unwrap().unwrap().seq, 1);
     assert_eq!(b.store.click_ledger().await.unwrap().delivered, 2);
+    b.assert_books_balance().await;
+}
+
+async fn clicks_of(b: &Bench, link: LinkId) -> Vec<UnixMillis> {
+    let clicks = b.events_of(link).await.into_iter().filter(|event| event.event_type.as_str() == "click");
+    clicks.map(|event| event.at).collect()
+}
+
+/// A backup that was restored, a row removed by hand: the sequence of ids is where it was before.
+pub(crate) async fn a_click_is_never_another_links_that_was_given_the_same_id(b: Bench) {
+    let (kept, gone) = (b.link("kept").await, b.link("gone").await);
+    b.by_hand("delete from links where short_code = 'gone'");
+    b.by_hand(match b.is_postgres() {
+        true => "alter sequence links_id_seq restart with 2",
+        false => "update sqlite_sequence set seq = 1 where name = 'links'",
+    });
+    b.store.apply_clicks(batch(0, vec![click(&gone, after(1), 1), click(&kept, after(2), 1)])).await.unwrap();
+    let other = b.link("other").await;
+    assert_eq!(other.id, gone.id);
+    let mixed = vec![click(&gone, after(3), 1), click(&other, after(4), 1), click(&gone, after(5), 1)];
+    b.store.apply_clicks(batch(2, mixed)).await.unwrap();
+    assert_eq!(
+        b.store.click_ledger().await.unwrap(),
+        ClickLedger { delivered: 5, unlinked: 3, raw: 2, rolled_up: 2, ..Default::default() }
+    );
+    assert_eq!((clicks_of(&b, kept.id).await, clicks_of(&b, other.id).await), (vec![after(2)], vec![after(4)]));
+    assert_eq!(b.store.link_totals(&[other.id]).await.unwrap()[&other.id].total, 1);
+    b.assert_books_balance().await;
+}
+
+/// Same id, same code: a test suite does the same in each of its cases.
+pub(crate) async fn a_click_of_before_the_tables_were_emptied_is_nobodys(b: Bench) {
+    let link = b.link("abc").await;
+    b.by_hand(match b.is_postgres() {
+        true => "truncate users, links, events restart identity",
+        false => "delete from users; delete from links; delete from events; delete from sqlite_sequence",
+    });
+    let again = b.link("abc").await;
+    assert_eq!(again.id, link.id);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let later = UnixMillis(now + 60_000);
+    b.store.apply_clicks(batch(0, vec![click(&link, after(1), 1), click(&again, later, 1)])).await.unwrap();
+    assert_eq!(clicks_of(&b, again.id).await, [later]);
+    let ledger = b.store.click_ledger().await.unwrap();
+    assert_eq!((ledger.delivered, ledger.unlinked, ledger.raw, ledger.rolled_up), (2, 1, 1, 1));
     b.assert_books_balance().await;
 }
 

@@ -91,6 +91,7 @@ on_every_backend! {
     onces {
         a_create_happens_once_however_often_it_is_asked_for,
         an_event_happens_once_however_often_it_is_posted,
+        a_create_whose_link_others_removed_with_the_whole_table_happens_again,
         another_request_under_the_same_key_is_refused,
         of_a_hundred_at_once_one_creates_and_the_others_are_told,
         a_taken_code_takes_the_next_spare_one,
@@ -126,6 +127,8 @@ on_every_backend! {
         spools_are_counted_each_by_itself,
         undecodable_records_are_delivered_and_counted,
         undecodable_records_are_counted_for_each_spool,
+        a_click_is_never_another_links_that_was_given_the_same_id,
+        a_click_of_before_the_tables_were_emptied_is_nobodys,
         a_posted_click_is_rolled_up_and_counted_as_external,
         retention_removes_the_oldest_clicks_and_keeps_every_figure,
         a_days_salt_is_the_first_candidate_and_old_salts_are_destroyed,

@@ -72,6 +72,19 @@ pub(crate) async fn an_event_happens_once_however_often_it_is_posted(b: Bench) {
     b.assert_books_balance().await;
 }
 
+pub(crate) async fn a_create_whose_link_others_removed_with_the_whole_table_happens_again(b: Bench) {
+    b.store.create_once(once(1), one("abc"), T0).await.unwrap();
+    b.by_hand(if b.is_postgres() {
+        "truncate users, links, events restart identity"
+    } else {
+        "delete from links; delete from events"
+    });
+    let again = b.store.create_once(once(1), one("abc"), after(9)).await.unwrap();
+    assert!(!again.is_replay);
+    assert_eq!(b.links(LinkFilter::default()).await.len(), 1);
+    b.assert_books_balance().await;
+}
+
 pub(crate) async fn another_request_under_the_same_key_is_refused(b: Bench) {
     b.store.create_once(once(1), one("abc"), T0).await.unwrap();
     let other = Once { fingerprint: [9; 32], ..once(1) };

@@ -248,7 +248,7 @@ async fn events_agree(store: &SqliteStore, told: &Told) {
 async fn books_balance(store: &SqliteStore) {
     let ledger = store.click_ledger().await.unwrap();
     assert_eq!(ledger.rolled_up, ledger.raw + ledger.purged + ledger.external, "{ledger:?}");
-    assert_eq!(ledger.delivered, ledger.raw + ledger.purged + ledger.undecodable, "{ledger:?}");
+    assert_eq!(ledger.delivered, ledger.raw + ledger.purged + ledger.undecodable + ledger.unlinked, "{ledger:?}");
     assert_eq!(ledger.delivered, store.cursor(1).await.unwrap().map_or(0, |cursor| cursor.seq));
     let counts = store.counts().await.unwrap();
     assert_eq!(counts.users, store.list_users(Page::first(1000)).await.unwrap().rows.len() as u64);
@@ -277,7 +277,7 @@ fn click(n: u64) -> DeliveredClick {
             at: T0,
             visitor: n.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             purpose: Purpose::Visit,
-            short_code: "code0".into(),
+            short_code: format!("code{}", n % 2),
             target: "https://example.com/".into(),
             referrer: None,
             user_agent: None,

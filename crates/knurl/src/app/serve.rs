@@ -2,7 +2,10 @@
 
 use std::{io::Write, sync::Arc, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
+};
 
 use super::{App, AppError, CLOSE_TIME, HandedOver, fail_point, sd_notify, watchdog};
 use crate::{
@@ -12,11 +15,14 @@ use crate::{
 
 /// After stop's own deadlines, for a runtime that cannot even keep those.
 const LAST_RESORT: Duration = Duration::from_secs(2);
+/// The same signal again so soon is the same wish: some supervisors (GNU `timeout`, a shell's Ctrl-C through a wrapper) tell the process and its
+/// group.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// For blocking tasks (a list query, a checkpoint) still running when everything is closed.
 const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(500);
 
 /// Starts the [`App`] on a runtime of its own, prints the ready line to standard output, calls `on_ready` (the CLI's `--welcome`), runs
-/// until SIGTERM or SIGINT and stops. Blocks. A second signal ends the process at once.
+/// until SIGTERM or SIGINT and stops. Blocks. A second signal ends the process at once, unless it is the first one's echo.
 pub fn serve(config: Config, on_ready: impl FnOnce(&App)) -> Result<(), AppError> {
     let logging = log::start(&config.log);
     fail_point::arm(std::env::var_os(fail_point::VARIABLE).as_deref())?;
@@ -57,7 +63,13 @@ async fn run(config: Config, logging: &Logging, on_ready: impl FnOnce(&App)) -> 
     // A drain may keep the runtime silent (a last checkpoint on a slow disk): from here the deadline below is the judge.
     drop(watchdog);
     tokio::spawn(async move {
-        let name = signals.next().await;
+        let until = Instant::now() + SAME_SIGNAL;
+        let name = loop {
+            let again = signals.next().await;
+            if again != name || Instant::now() > until {
+                break again;
+            }
+        };
         eprintln!("{name} again: ending at once");
         std::process::exit(1);
     });

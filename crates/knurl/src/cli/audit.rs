@@ -86,7 +86,7 @@ fn text(shape: &AuditShape) -> String {
     };
     let accepted: String = shape.acceptances.iter().map(accepted_line).collect();
     format!(
-        "answered   {:>12}\ndelivered  {:>12}\nbacklog    {:>12}\ndropped    {:>12}\nlost       {:>12}\nrolled up  {:>12}\n  raw      {:>12}\n  purged   {:>12}\nelsewhere  {:>12}\n  (imported or posted: {})\n{accepted}\nThe law {verdict}.",
+        "answered   {:>12}\ndelivered  {:>12}\nbacklog    {:>12}\ndropped    {:>12}\nlost       {:>12}\nrolled up  {:>12}\n  raw      {:>12}\n  purged   {:>12}\nelsewhere  {:>12}\nunlinked   {:>12}\n  (imported or posted: {})\n{accepted}\nThe law {verdict}.",
         audit.answered,
         audit.delivered,
         audit.backlog,
@@ -96,6 +96,7 @@ fn text(shape: &AuditShape) -> String {
         audit.raw,
         audit.purged,
         audit.elsewhere,
+        audit.unlinked,
         audit.external
     )
 }

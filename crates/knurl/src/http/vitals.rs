@@ -19,6 +19,9 @@ use crate::config::HttpConfig;
 /// Of a request that is not GET or HEAD, so much of the head is kept to judge its framing by. A longer head is refused anyway.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
+/// The longest body that hyper can count; the two numbers above it mean something else there.
+const BODY_BYTES_MAX: u64 = u64::MAX - 2;
+
 /// What a connection may wait for, and how long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -146,6 +149,16 @@ impl Vitals {
 
     pub(super) fn request_line_ended(&self) -> bool {
         self.line_ended.load(Relaxed)
+    }
+
+    /// Whether the head that was kept declares a body longer than hyper has a number for: it says then that the head is too large.
+    pub(super) fn declares_endless_body(&self) -> bool {
+        let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        head.split(|byte| *byte == b'\n').any(|line| {
+            let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
+            let (name, value) = (&line[..colon], str::from_utf8(&line[colon + 1..]).unwrap_or_default());
+            name.eq_ignore_ascii_case(b"content-length") && value.trim().parse().is_ok_and(|len: u64| len > BODY_BYTES_MAX)
+        })
     }
 
     /// When, by [`coarse_ms`], the peer will have been too slow, and with what. `None`: it is our turn.

@@ -74,10 +74,15 @@ impl AsyncWrite for Wire {
         }
         let code = match code {
             Code::HeaderTooLarge if !self.vitals.request_line_ended() => Code::UriTooLong,
+            Code::HeaderTooLarge if self.vitals.declares_endless_body() => Code::BodyTooLarge,
             code => code,
         };
         self.told = true;
-        self.instead = Some(raw::closing(Error::new(code)));
+        let error = match code {
+            Code::HeaderTooLarge => Error::new(code).with_detail(HEADER_TOO_LARGE),
+            code => Error::new(code),
+        };
+        self.instead = Some(raw::closing(error));
         Poll::Ready(Ok(buf.len()))
     }
 
@@ -114,6 +119,8 @@ const BARE: [(&[u8], Code); 3] = [
     (b" 414 URI Too Long\r\n", Code::UriTooLong),
     (b" 431 Request Header Fields Too Large\r\n", Code::HeaderTooLarge),
 ];
+/// hyper takes a hundred fields, and does not say which of the two it was.
+const HEADER_TOO_LARGE: &str = "The header of the request has more bytes than are taken, or more than 100 fields.";
 const VERSION: &[u8] = b"HTTP/1.";
 const BARE_HEADERS: usize = "connection: close\r\ncontent-length: 0\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n".len();
 

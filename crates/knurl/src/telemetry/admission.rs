@@ -23,7 +23,7 @@ pub struct AdmissionMetrics {
     pub worker_lag_ms: Gauge,
 }
 
-pub const ADMISSION_CLASSES: [&str; 4] = ["redirect", "create", "read", "export"];
+pub const ADMISSION_CLASSES: [&str; 5] = ["redirect", "create", "read", "export", "upload"];
 
 impl AdmissionMetrics {
     pub(super) fn encode(&self, out: &mut Out<'_>) -> Encoded {

@@ -5,6 +5,7 @@
 
 use knurl_core::{
     Event, EventId, EventType, Link, LinkId, ShortCode, Target, UnixMillis, User, UserId,
+    event::DETAILS_IMPORTED_BYTES_MAX,
     link::{DEFAULT_DOMAIN, RedirectStatus, TITLE_CHARS_MAX},
     user::{Email, Username},
 };
@@ -19,6 +20,8 @@ const NOT_A_TIME: &str = "must be a time such as 2026-04-03 12:00:00";
 pub(super) const NOT_A_FLAG: &str = "must be True, False, 1 or 0";
 const NOT_A_STATUS: &str = "must be 301, 302, 307 or 308";
 const NOT_DETAILS: &str = "must be empty or a JSON object";
+const LONG_DETAILS: &str = "is longer than 24576 bytes";
+const _: () = assert!(DETAILS_IMPORTED_BYTES_MAX == 24_576);
 
 pub(super) type Parsed<T> = Result<T, Refusal>;
 
@@ -98,6 +101,9 @@ fn details(text: &str) -> Parsed<Option<String>> {
     if text.is_empty() {
         return Ok(None);
     }
+    if text.len() > DETAILS_IMPORTED_BYTES_MAX {
+        return Err(Refusal::of("details", LONG_DETAILS));
+    }
     let is_object = text.trim_start().starts_with('{') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     if !is_object {
         return Err(Refusal::of("details", NOT_DETAILS));
@@ -111,4 +117,18 @@ pub(super) fn check_id(field: &'static str, id: i64) -> Parsed<i64> {
 
 pub(super) fn time(field: &'static str, text: &str) -> Parsed<UnixMillis> {
     UnixMillis::parse(text).map_err(|_| Refusal::of(field, NOT_A_TIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_are_an_object_and_no_longer_than_what_was_exported_here_can_be() {
+        let of = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+        let longest = of(DETAILS_IMPORTED_BYTES_MAX);
+        assert_eq!(details(&longest), Ok(Some(longest.clone())));
+        assert_eq!(details(&of(DETAILS_IMPORTED_BYTES_MAX + 1)), Err(Refusal::of("details", LONG_DETAILS)));
+        assert_eq!(details("[]"), Err(Refusal::of("details", NOT_DETAILS)));
+    }
 }

@@ -52,6 +52,7 @@ impl World {
         config.clicks.full_wait = HANG;
         change(&mut config.clicks);
         let sqlite = SqliteStore::open(&dir.path().join("knurl.db"), &SqliteOptions::default()).unwrap();
+        rusqlite::Connection::open(dir.path().join("knurl.db")).unwrap().execute_batch(LINKS).unwrap();
         let disk = FaultyDisk::new(&config.spool_dir());
         Self {
             config,
@@ -99,6 +100,10 @@ impl World {
         assert_eq!(audit.rolled_up, delivered, "{audit:?}");
     }
 }
+
+/// Those that [`click`] names, and one for a click that is to be refused.
+const LINKS: &str = "insert into links (id, short_code, twin, target, is_active, status, owner, created_at, updated_at, version) \
+                     select value, 'knurl42', value, 'https://example.org/somewhere', 1, 302, 1, 0, 0, 1 from json_each('[1, 2, 3, 666]')";
 
 /// The `n`-th click: told apart by its visitor.
 pub(crate) fn click(n: u64) -> Click<'static> {

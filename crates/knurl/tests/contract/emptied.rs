@@ -39,6 +39,22 @@ pub(crate) async fn emptied_tables_are_counted_as_empty_and_their_links_lend_not
     app.stop().await;
 }
 
+pub(crate) async fn clicks_that_are_still_in_the_spool_are_never_the_next_links(on: Backend) {
+    let app = on.app().await;
+    for code in ["first", "second", "second", "third"] {
+        let user = app.user("ada").await;
+        let link = json!({"user_id": user, "original_url": "https://example.org/", "short_code": code});
+        let link = app.post("/urls", link).await.is(201).clone();
+        assert_eq!(app.get(&format!("/urls/{}", link["id"])).await.is(200)["click_count"], 0, "{code}");
+        assert_eq!(app.events("event_type=click").await, Vec::<Value>::new(), "{code}");
+        for _ in 0..3 {
+            app.click(&link).await;
+        }
+        app.others.empty(&CONTRACT, true);
+    }
+    app.stop().await;
+}
+
 pub(crate) async fn a_server_whose_every_table_is_emptied_goes_on(on: Backend) {
     let app = on.app().await;
     let tables = app.others.tables();

@@ -64,6 +64,15 @@ pub(crate) async fn a_wrong_event_is_refused_with_its_field(on: Backend) {
         let body = format!(r#"{{"url_id":{},"event_type":"x","details":{details}}}"#, link["id"]);
         app.send("POST", "/events", &[], body.as_bytes()).await.fails_for(400, "invalid_field", "details");
     }
+    for (bytes, status) in [(4096, 201), (4097, 400)] {
+        let details = format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+        let body = format!(r#"{{"url_id":{},"event_type":"x","details":{details}}}"#, link["id"]);
+        let answer = app.send("POST", "/events", &[], body.as_bytes()).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        if status == 400 {
+            assert_eq!(answer.fails_for(400, "invalid_field", "details")["errors"][0]["code"], "too_long");
+        }
+    }
     for field in ["url_id", "event_type"] {
         let mut body = good.clone();
         body.as_object_mut().unwrap().remove(field);

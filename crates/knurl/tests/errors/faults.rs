@@ -138,6 +138,68 @@ async fn a_change_whose_caller_left_is_forgotten_by_the_redirect_all_the_same() 
     app.stop().await;
 }
 
+/// Without end: what is not forgotten by a create stays.
+async fn remembering_for_ever() -> TestApp {
+    let app = TestApp::start_with(|config| {
+        config.http.request_timeout = Duration::from_secs(2);
+        config.cache.negative_ttl = Duration::from_secs(100_000);
+    })
+    .await;
+    app.user("ada").await;
+    app
+}
+
+async fn redirects_in_the_end(app: &TestApp, code: &str) {
+    while app.get(&format!("/urls?short_code={code}")).await.is(200) == json!([]) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    while app.get(&format!("/{code}")).await.status != 302 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_that_met_its_deadline_says_so_and_redirects_once_it_is_done() {
+    let app = remembering_for_ever().await;
+    let requests = [
+        ("create_link", "/urls", r#"{"user_id":1,"original_url":"https://example.org","short_code":"late0"}"#),
+        ("create_link", "/shorten", r#"{"url":"https://example.org","short_code":"late1"}"#),
+        ("create_once", "/shorten", r#"{"url":"https://example.org","short_code":"late2"}"#),
+        ("create_links", "/urls/bulk", r#"[{"user_id":1,"original_url":"https://example.org","short_code":"late3"}]"#),
+    ];
+    for (n, (method, path, body)) in requests.into_iter().enumerate() {
+        let code = format!("late{n}");
+        assert_eq!(app.get(&format!("/{code}")).await.status, 404, "and remembered");
+        app.store.fail_method(method, Fault::Hang);
+        let key = [("idempotency-key", "late")];
+        let headers = if method == "create_once" { &key[..] } else { &[] };
+        app.send("POST", path, headers, body.as_bytes()).await.fails(503, "outcome_unknown");
+        app.store.heal();
+        redirects_in_the_end(&app, &code).await;
+    }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_create_whose_caller_left_is_found_by_the_redirect_all_the_same() {
+    let app = remembering_for_ever().await;
+    assert_eq!(app.get("/left0").await.status, 404, "and remembered");
+    app.store.fail_method("create_link", Fault::Hang);
+    let body = r#"{"url":"https://example.org","short_code":"left0"}"#;
+    let mut stream = tokio::net::TcpStream::connect(app.addr).await.unwrap();
+    let request = format!("POST /shorten HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n\r\n{body}", app.addr, body.len());
+    tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await.unwrap();
+    while app.store.held() == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(stream);
+    // Until the server has seen it, or a little longer than that takes.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    app.store.heal();
+    redirects_in_the_end(&app, "left0").await;
+    app.stop().await;
+}
+
 /// It is pinged every few seconds.
 async fn readiness_becomes(app: &TestApp, status: u16) -> Answer {
     loop {

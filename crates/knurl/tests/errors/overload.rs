@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use knurl::http::admission::Class;
 use knurl_store::faulty::Fault;
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
@@ -93,6 +94,34 @@ async fn who_sends_slowly_takes_nobodys_place() {
         app.post("/shorten", json!({"url": format!("https://example.org/{n}")})).await.is(201);
     }
     assert_eq!(shed(&app, "create"), 0);
+    drop(slow);
+    app.stop().await;
+}
+
+/// The places of lists are not those of uploads.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_uploads_slowly_takes_nobodys_list() {
+    let app = narrow().await;
+    let mut slow = Vec::new();
+    for _ in 0..16 {
+        let mut stream = TcpStream::connect(app.addr).await.unwrap();
+        let head = b"POST /users/bulk HTTP/1.1\r\nhost: t\r\ncontent-type: text/csv\r\ncontent-length: 100000\r\n\r\nid";
+        stream.write_all(head).await.unwrap();
+        slow.push(stream);
+    }
+    let at_work = || {
+        app.state.admission.measure();
+        app.state.metrics.admission.in_flight[Class::Upload as usize].get()
+    };
+    while at_work() < 16 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for path in ["/users", "/urls", "/events"] {
+        app.get(path).await.is(200);
+    }
+    let body = b"id,username,email,created_at\n7,ada,ada@example.org,2026-01-02 03:04:05\n";
+    app.send("POST", "/users/bulk", &[("content-type", "text/csv")], body).await.fails(503, "overloaded");
+    assert_eq!((shed(&app, "export"), shed(&app, "upload")), (0, 1));
     drop(slow);
     app.stop().await;
 }

@@ -87,9 +87,21 @@ async fn what_is_too_large_is_refused_by_its_name() {
     Answer::parse(&app.raw(chunked.as_bytes()).await, "POST", "/users").fails(413, "body_too_large");
     let announced = b"POST /users HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 99999999999\r\n\r\n{";
     Answer::parse(&app.raw(announced).await, "POST", "/users").fails(413, "body_too_large");
+    for endless in [u64::MAX, u64::MAX - 1] {
+        let announced = format!("POST /users HTTP/1.1\r\nhost: a\r\nContent-Length: {endless}\r\n\r\n{{");
+        Answer::parse(&app.raw(announced.as_bytes()).await, "?", "/").fails(413, "body_too_large");
+    }
     let header = "y".repeat(20_000);
-    let answer = app.send("GET", "/", &[("x-long", &header)], b"").await;
-    assert_eq!(answer.problem()["code"], "header_too_large");
+    let fields = "x: y\r\n".repeat(101);
+    for head in [format!("x-long: {header}\r\n"), fields] {
+        let answer = Answer::parse(&app.raw(format!("GET / HTTP/1.1\r\n{head}\r\n").as_bytes()).await, "?", "/");
+        let detail = answer.fails(431, "header_too_large")["detail"].clone();
+        assert!(detail.as_str().unwrap().contains("more than 100 fields"), "{detail}");
+    }
+    for (path, kind) in [("/users", "application/json"), ("/users/bulk", "text/csv")] {
+        let packed = [("content-type", kind), ("content-encoding", "gzip")];
+        app.send("POST", path, &packed, b"{}").await.fails(415, "unsupported_media_type");
+    }
     app.get("/users").await.is(200);
     app.stop().await;
 }

@@ -3,6 +3,7 @@
 select
   (select coalesce(sum(seq), 0)::bigint from cursors) as delivered,
   knurl_total('clicks_undecodable') as undecodable,
+  knurl_total('clicks_unlinked') as unlinked,
   (select count(*) from clicks) - (select count(*) from clicks where source = 1)
     + (select count(*) from clicks_gone) - (select count(*) from clicks_gone where source = 1) as raw,
   knurl_total('clicks_purged') as purged,

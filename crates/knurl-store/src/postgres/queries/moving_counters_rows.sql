@@ -2,7 +2,7 @@
 select 0::bigint, name, sum(value)::bigint
 from counters
 where 0::bigint > $1 and 0::bigint <= $2
-  and (name in ('clicks_external', 'clicks_purged', 'clicks_undecodable') or name like 'clicks_undecodable of %')
+  and (name in ('clicks_external', 'clicks_purged', 'clicks_undecodable', 'clicks_unlinked', 'links_emptied_at') or name like 'clicks_undecodable of %')
 group by name
 having sum(value) <> 0
 order by name

@@ -2,6 +2,7 @@
 select
   (select coalesce(sum(seq), 0) from cursors) as delivered,
   coalesce((select value from counters where name = 'clicks_undecodable'), 0) as undecodable,
+  coalesce((select value from counters where name = 'clicks_unlinked'), 0) as unlinked,
   (select count(*) from events where source = 0) as raw,
   coalesce((select value from counters where name = 'clicks_purged'), 0) as purged,
   coalesce((select value from counters where name = 'clicks_external'), 0) as external,

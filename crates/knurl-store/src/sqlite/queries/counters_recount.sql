@@ -17,6 +17,8 @@ from (
     select 'clicks_undecodable'
     union all
     select 'clicks_external'
+    union all
+    select 'clicks_unlinked'
   )
   where name not in (select name from counters)
 )

@@ -32,6 +32,8 @@ use crate::{
 const WAITING_PER_PLACE: usize = 4;
 /// Redirects whose code memory does not know. Each asks the database once at most and is given up after two seconds.
 const REDIRECTS_MAX: usize = 8_192;
+/// Each holds two chunks of rows (`transfer`), and their transactions follow one another.
+const UPLOADS_MAX: usize = 16;
 /// How often the workers are asked how late they are.
 const PULSE: Duration = Duration::from_millis(20);
 
@@ -43,15 +45,17 @@ pub enum Class {
     /// Changes too: somebody's work is lost with them.
     Create,
     Read,
-    /// Whole tables, and files.
+    /// Whole tables.
     Export,
+    /// Files: they last as long as whoever sends them likes, and so must not have the places of others.
+    Upload,
 }
 
 impl Class {
     /// From which rung of the ladder on it is narrowed.
     fn rung(self) -> u8 {
         match self {
-            Self::Export => 1,
+            Self::Export | Self::Upload => 1,
             Self::Read => 2,
             Self::Create => 3,
             Self::Redirect => 4,
@@ -64,7 +68,7 @@ impl Class {
             Self::Redirect => REDIRECTS_MAX,
             Self::Create => 64,
             Self::Read => 4,
-            Self::Export => 1,
+            Self::Export | Self::Upload => 1,
         }
     }
 }
@@ -114,6 +118,7 @@ impl Admission {
                 gate(Class::Create, config.creates_max),
                 gate(Class::Read, config.reads_max),
                 gate(Class::Export, config.exports_max),
+                gate(Class::Upload, UPLOADS_MAX),
             ],
             ladder: Mutex::new(Ladder::new(target_ms, interval_ms)),
             rung: AtomicU8::new(0),

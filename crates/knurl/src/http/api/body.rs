@@ -42,15 +42,21 @@ impl FromRequest<Arc<HttpState>> for JsonBody {
 
 /// JSON is what is declared to be, and what is not declared to be anything.
 fn accept_json(headers: &HeaderMap) -> Result<(), Error> {
-    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
-    if encoded {
-        return Err(Error::new(Code::UnsupportedMediaType).with_detail("Send the body without Content-Encoding."));
-    }
+    accept_plain(headers)?;
     match headers.get(header::CONTENT_TYPE) {
         None => Ok(()),
         Some(value) if is_json(value.as_bytes()) => Ok(()),
         Some(_) => Err(Error::new(Code::UnsupportedMediaType)),
     }
+}
+
+/// No body is unpacked here.
+pub(super) fn accept_plain(headers: &HeaderMap) -> Result<(), Error> {
+    let encoded = headers.get(header::CONTENT_ENCODING).is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if encoded {
+        return Err(Error::new(Code::UnsupportedMediaType).with_detail("Send the body without Content-Encoding."));
+    }
+    Ok(())
 }
 
 /// `application/json`, `text/json` or `application/<anything>+json`, in UTF-8.

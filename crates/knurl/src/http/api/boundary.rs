@@ -24,7 +24,7 @@ use crate::{
     http::{
         HttpState,
         admission::Class,
-        api::auth,
+        api::{auth, whole::Begun},
         error::{Code, Error, RequestId, take_travelling},
         limits::{self, Caller},
     },
@@ -82,7 +82,7 @@ impl Boundary {
         match (self.kind, request.method()) {
             (Kind::Free, _) => None,
             (Kind::Redirect, _) => Some(Class::Redirect),
-            (Kind::File, &Method::POST) => Some(Class::Export),
+            (Kind::File, &Method::POST) => Some(Class::Upload),
             (Kind::List, &Method::GET | &Method::HEAD) if is_whole(request.uri()) => Some(Class::Export),
             (_, &Method::GET | &Method::HEAD) => Some(Class::Read),
             (_, &Method::DELETE) => Some(Class::Create),
@@ -133,7 +133,7 @@ fn uri_bytes(uri: &Uri) -> usize {
 }
 
 impl Boundary {
-    async fn answer<F>(&self, class: Option<Class>, changes: bool, handled: F) -> Result<Response<Body>, Error>
+    async fn answer<F>(&self, class: Option<Class>, handled: F) -> Result<Response<Body>, Error>
     where
         F: Future<Output = std::thread::Result<Result<Response<Body>, Infallible>>>,
     {
@@ -141,9 +141,9 @@ impl Boundary {
             Some(class) => Some(self.state.admission.enter(class).await?),
             None => None,
         };
-        let handled = tokio::time::timeout(self.deadline(), handled).await;
-        // A change that was begun may be made yet, by a database that is slow or by a task that goes on without us.
-        outcome(handled, if changes { Code::OutcomeUnknown } else { Code::Deadline }, &self.state.metrics.connections)
+        let begun = Begun::default();
+        let handled = tokio::time::timeout(self.deadline(), begun.watching(handled)).await;
+        outcome(handled, &begun, &self.state.metrics.connections)
     }
 }
 
@@ -184,7 +184,7 @@ where
         let key = boundary.key(&request);
         let admitted = boundary.admit(&request, key.is_some());
         let caller = boundary.caller(&request, key);
-        let (class, changes) = (boundary.class(&request), !request.method().is_safe());
+        let class = boundary.class(&request);
         let handled = admitted.map(|()| catching(self.inner.call(request)));
         Box::pin(async move {
             let counted = match caller {
@@ -193,7 +193,7 @@ where
             };
             let refused = counted.as_ref().filter(|counted| !counted.verdict.allowed).map(limits::refusal);
             let outcome = match refused.map_or(handled, Err) {
-                Ok(handled) => boundary.answer(class, changes, handled).await,
+                Ok(handled) => boundary.answer(class, handled).await,
                 Err(refused) => Err(refused),
             };
             let mut response = match outcome {
@@ -221,7 +221,7 @@ where
 
 type Handled = Result<std::thread::Result<Result<Response<Body>, Infallible>>, Elapsed>;
 
-fn outcome(handled: Handled, too_late: Code, metrics: &ConnectionMetrics) -> Result<Response<Body>, Error> {
+fn outcome(handled: Handled, begun: &Begun, metrics: &ConnectionMetrics) -> Result<Response<Body>, Error> {
     match handled {
         Ok(Ok(Ok(mut response))) => match take_travelling(&mut response) {
             None => Ok(response),
@@ -232,7 +232,8 @@ fn outcome(handled: Handled, too_late: Code, metrics: &ConnectionMetrics) -> Res
             metrics.panics.inc();
             Err(Error::internal(panic_text(panic.as_ref())))
         }
-        Err(_elapsed) => Err(Error::new(too_late)),
+        // What was begun goes on: nobody can say here how it ends.
+        Err(_elapsed) => Err(Error::new(if begun.any() { Code::OutcomeUnknown } else { Code::Deadline })),
     }
 }
 

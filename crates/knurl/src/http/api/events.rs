@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::State};
 use http::Response;
-use knurl_core::{Event, EventType, LinkId, UserId, event::NewEvent, page::Listed};
+use knurl_core::{
+    Event, EventType, LinkId, UserId,
+    event::{DETAILS_BYTES_MAX, NewEvent},
+    page::Listed,
+};
 use knurl_store::{EventFilter, once::Posted};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -20,6 +24,7 @@ use super::{
     path_id::PathId,
     query::{Parameters, Query},
     reply,
+    whole::whole,
 };
 use crate::http::{
     HttpState,
@@ -31,6 +36,9 @@ const URL_ID: usize = 0;
 const USER_ID: usize = 1;
 const EVENT_TYPE: usize = 2;
 const DETAILS: usize = 3;
+
+/// An event object without its details.
+const ROW_BYTES_TYPICAL: usize = 128;
 
 #[derive(Serialize)]
 struct EventOut<'a> {
@@ -98,9 +106,11 @@ async fn answer(
     asked.finish()?;
     let freshness = Freshness::reach(state).await;
     let Listed { rows, total } = state.store.list_events(filter, paging.page()).await?;
-    let shown: Vec<_> = rows.iter().map(|event| EventOut::of(event, form)).collect();
-    let mut response = reply::ok(&shown)?;
-    paging.annotate(&mut response, query, total, rows.len(), rows.last().map(|event| event.id.0));
+    let (count, last) = (rows.len(), rows.last().map(|event| event.id.0));
+    let bytes = rows.iter().map(|event| ROW_BYTES_TYPICAL + event.details.as_ref().map_or(0, String::len)).sum();
+    let encode = move || reply::ok(&rows.iter().map(|event| EventOut::of(event, form)).collect::<Vec<_>>());
+    let mut response = reply::encoded(bytes, encode).await?;
+    paging.annotate(&mut response, query, total, count, last);
     Ok(freshness.mark(response))
 }
 
@@ -124,12 +134,15 @@ pub(super) async fn create(
         .required_string(EVENT_TYPE)
         .and_then(|text| EventType::parse(&text).map_err(|error| fields.fail(EVENT_TYPE, "invalid", format!("{error}."))).ok());
     let details = fields.object(DETAILS).map(str::to_owned);
+    if details.as_ref().is_some_and(|details| details.len() > DETAILS_BYTES_MAX) {
+        fields.fail(DETAILS, "too_long", format!("details has at most {DETAILS_BYTES_MAX} bytes."));
+    }
     fields.finish()?;
     let (Some(link_id), Some(event_type)) = (link_id, event_type) else {
         return Err(Error::internal("an event without a link or a type passed"));
     };
     let new = NewEvent { link_id: LinkId(link_id), user_id, event_type, at: now(), details };
-    let Posted { event, is_replay } = post(&state, key, &body, new).await?;
+    let Posted { event, is_replay } = whole(async move { post(&state, key, &body, new).await }).await?;
     let response = reply::created(&EventOut::of(&event, form))?;
     let response = reply::located(response, form, "events", event.id.0);
     Ok(if is_replay { replayed(response) } else { response })

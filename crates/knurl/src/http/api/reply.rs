@@ -8,7 +8,9 @@ use super::{etag, form::Form};
 use crate::http::error::Error;
 
 /// A link object is about 400 bytes.
-const BODY_BYTES_TYPICAL: usize = 512;
+pub(super) const BODY_BYTES_TYPICAL: usize = 512;
+/// Encoding as much takes less than a millisecond. More of it is done where it keeps no redirect waiting.
+const ENCODED_AT_ONCE_BYTES_MAX: usize = 256 * 1024;
 
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Result<Response<Body>, Error> {
     Ok(answer(status, encode(value)?))
@@ -18,6 +20,17 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, Error> {
     let mut body = Vec::with_capacity(BODY_BYTES_TYPICAL);
     serde_json::to_writer(&mut body, value).map_err(Error::internal)?;
     Ok(body)
+}
+
+/// What `encode` makes of rows that take about so many bytes.
+pub(super) async fn encoded(
+    bytes: usize,
+    encode: impl FnOnce() -> Result<Response<Body>, Error> + Send + 'static,
+) -> Result<Response<Body>, Error> {
+    if bytes <= ENCODED_AT_ONCE_BYTES_MAX {
+        return encode();
+    }
+    tokio::task::spawn_blocking(encode).await.map_err(Error::internal)?
 }
 
 fn answer(status: StatusCode, body: Vec<u8>) -> Response<Body> {

@@ -17,6 +17,7 @@ use super::{
         now,
         once::{Keyed, MaybeKey, replayed},
         reply,
+        whole::whole,
     },
     create::{DRAWS_MAX, code_for, refused},
     draft::{Draft, DraftFields, NAMES, Way},
@@ -60,13 +61,19 @@ pub(in crate::http::api) async fn create(
     body: JsonBody,
 ) -> Result<Response<Body>, Error> {
     let mut items: Vec<_> = items(&body.0)?.into_iter().map(|text| parse(&state, text)).collect();
-    let is_replay = match key.0 {
-        Some(key) => create_all_once(&state, &key.enter(&body.0, &state)?, &mut items, now()).await?,
-        None => {
-            create_all(&state, &mut items, now()).await?;
-            false
-        }
-    };
+    let keyed = key.0.map(|key| key.enter(&body.0, &state)).transpose()?;
+    let creating = Arc::clone(&state);
+    let (items, is_replay) = whole(async move {
+        let is_replay = match keyed {
+            Some(keyed) => create_all_once(&creating, &keyed, &mut items, now()).await?,
+            None => {
+                create_all(&creating, &mut items, now()).await?;
+                false
+            }
+        };
+        Ok((items, is_replay))
+    })
+    .await?;
     let done: Vec<_> = items.into_iter().map(Item::outcome).collect();
     let count = done.iter().filter(|outcome| outcome.is_ok()).count();
     if count == 0 {

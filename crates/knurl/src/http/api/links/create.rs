@@ -14,6 +14,7 @@ use super::{
         form::Form,
         now,
         once::{Keyed, MaybeKey, replayed},
+        whole::whole,
     },
     draft::{Draft, DraftFields, NAMES, Way},
     existing::existing,
@@ -46,37 +47,39 @@ pub(in crate::http::api) async fn shorten(
     answer(&state, form, key, &body, Way::Shorten).await
 }
 
-async fn answer(state: &HttpState, form: Form, key: MaybeKey, body: &JsonBody, way: Way) -> Result<Response<Body>, Error> {
+async fn answer(state: &Arc<HttpState>, form: Form, key: MaybeKey, body: &JsonBody, way: Way) -> Result<Response<Body>, Error> {
     let draft = Draft::parse(DraftFields::parse(&body.0, NAMES)?, way, &state.config.links.target_rules)?;
     let now = now();
     if let Some(key) = key.0 {
         let keyed = key.enter(&body.0, state)?;
-        return answer_once(state, form, &keyed, &draft, now).await;
+        return answer_once(state, form, keyed, draft, now).await;
     }
     if let Some(found) = found(state, form, &draft, now).await? {
         return Ok(found);
     }
-    let link = create_link(state, &draft, now).await?;
+    let creating = Arc::clone(state);
+    let link = whole(async move { create_link(&creating, &draft, now).await }).await?;
     super::created(&link, state, form)
 }
 
 async fn answer_once(
-    state: &HttpState,
+    state: &Arc<HttpState>,
     form: Form,
-    keyed: &Keyed,
-    draft: &Draft,
+    keyed: Keyed,
+    draft: Draft,
     now: UnixMillis,
 ) -> Result<Response<Body>, Error> {
     if draft.find_if_exists {
         // Else the repetition would find what the first request made, and not be its answer.
-        if let Some(link) = once::recall(state, keyed, draft).await? {
+        if let Some(link) = once::recall(state, &keyed, &draft).await? {
             return super::created(&link?, state, form).map(replayed);
         }
-        if let Some(found) = found(state, form, draft, now).await? {
+        if let Some(found) = found(state, form, &draft, now).await? {
             return Ok(found);
         }
     }
-    let (done, mut outcomes) = once::create(state, keyed, &[draft], now).await?;
+    let creating = Arc::clone(state);
+    let (done, mut outcomes) = whole(async move { once::create(&creating, &keyed, &[&draft], now).await }).await?;
     let link = outcomes.pop().ok_or_else(|| Error::internal("a create of one link has no outcome"))??;
     let response = super::created(&link, state, form)?;
     Ok(if done.is_replay { replayed(response) } else { response })

@@ -44,7 +44,7 @@ pub(in crate::http::api) async fn of_user(
 }
 
 async fn answer(
-    state: &HttpState,
+    state: &Arc<HttpState>,
     form: Form,
     query: &Query,
     mut asked: Parameters<'_>,
@@ -62,9 +62,14 @@ async fn answer(
     let Listed { rows, total } = state.store.list_links(filter, paging.page()).await?;
     let freshness = Freshness::reach(state).await;
     let totals = totals(state, &rows).await?;
-    let clicks = |link: &Link| totals.get(&link.id).map_or(0, |total| total.total);
-    let shown: Vec<_> = rows.iter().map(|link| LinkOut::of(link, Some(clicks(link)), &state.config.base_url, form)).collect();
-    let mut response = reply::ok(&shown)?;
-    paging.annotate(&mut response, query, total, rows.len(), rows.last().map(|link| link.id.0));
+    let (count, last) = (rows.len(), rows.last().map(|link| link.id.0));
+    let shown_by = Arc::clone(state);
+    let encode = move || {
+        let clicks = |link: &Link| totals.get(&link.id).map_or(0, |total| total.total);
+        let shown = |link| LinkOut::of(link, Some(clicks(link)), &shown_by.config.base_url, form);
+        reply::ok(&rows.iter().map(shown).collect::<Vec<_>>())
+    };
+    let mut response = reply::encoded(count * reply::BODY_BYTES_TYPICAL, encode).await?;
+    paging.annotate(&mut response, query, total, count, last);
     Ok(freshness.mark(response))
 }

@@ -8,6 +8,7 @@ use knurl_store::ImportMode;
 use serde::Serialize;
 
 use super::super::{
+    body::accept_plain,
     multipart::{self, MultipartError},
     reply,
     upload::{self, Cut},
@@ -46,6 +47,7 @@ pub(in crate::http::api) async fn import(
     State(state): State<Arc<HttpState>>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Error> {
+    accept_plain(request.headers())?;
     let boundary = boundary(request.headers())?;
     let http = &state.config.http;
     let (pieces, ending) = upload::pieces(request.into_body(), http.bulk_body_bytes_max, http.request_timeout);

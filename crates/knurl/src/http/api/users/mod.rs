@@ -23,6 +23,8 @@ const NAMES: &[&str; 2] = &["username", "email"];
 const USERNAME: usize = 0;
 const EMAIL: usize = 1;
 
+const ROW_BYTES_TYPICAL: usize = 128;
+
 #[derive(Serialize)]
 struct UserOut<'a> {
     id: i64,
@@ -46,9 +48,10 @@ pub(super) async fn list(State(state): State<Arc<HttpState>>, form: Form, query:
     let paging = Paging::of(&mut asked);
     asked.finish()?;
     let Listed { rows, total } = state.store.list_users(paging.page()).await?;
-    let shown: Vec<_> = rows.iter().map(|user| UserOut::of(user, form)).collect();
-    let mut response = reply::ok(&shown)?;
-    paging.annotate(&mut response, &query, total, rows.len(), rows.last().map(|user| user.id.0));
+    let (count, last) = (rows.len(), rows.last().map(|user| user.id.0));
+    let encode = move || reply::ok(&rows.iter().map(|user| UserOut::of(user, form)).collect::<Vec<_>>());
+    let mut response = reply::encoded(count * ROW_BYTES_TYPICAL, encode).await?;
+    paging.annotate(&mut response, &query, total, count, last);
     Ok(response)
 }
 
@@ -64,7 +67,7 @@ pub(super) async fn create(State(state): State<Arc<HttpState>>, form: Form, body
     let email = email.and_then(|text| parse_email(&mut fields, &text));
     fields.finish()?;
     let (Some(username), Some(email)) = (username, email) else { return Err(Error::internal("a user without a name passed")) };
-    let user = state.store.create_user(username, email, now()).await?;
+    let user = whole(async move { Ok(state.store.create_user(username, email, now()).await?) }).await?;
     reply::created(&UserOut::of(&user, form)).map(|response| reply::located(response, form, "users", user.id.0))
 }
 
@@ -82,7 +85,8 @@ pub(super) async fn update(
     let username = username.and_then(|text| parse_username(&mut fields, &text));
     let email = email.and_then(|text| parse_email(&mut fields, &text));
     fields.finish()?;
-    let user = state.store.update_user(id.user()?, username, email).await?.ok_or_else(not_found)?;
+    let id = id.user()?;
+    let user = whole(async move { state.store.update_user(id, username, email).await?.ok_or_else(not_found) }).await?;
     reply::ok(&UserOut::of(&user, form))
 }
 
