@@ -258,7 +258,7 @@ const ONLY_POSTGRES: &str = "acceptances_lock agents_of_link click_import click_
                              feed_page foreign_changes link_ids_behind link_ids_lock link_ids_past link_to_change links_create links_kept month_rows \
                              month_strays months_lock months_of moving_clicks_put moving_clicks_remove moving_lock \
                              moving_notes_forget moving_retention_lock once_try_lock ping referrer_add referrers_count referrers_known \
-                             referrers_of_link retention_try_lock roll_ups_of_all_lock shards_try_lock user_ids_behind user_ids_lock user_ids_past \
+                             referrers_of_link retention_try_lock roll_ups_of_all_lock shards_try_lock time user_ids_behind user_ids_lock user_ids_past \
                              user_names_lock user_to_change users_by_ids";
 
 #[test]
