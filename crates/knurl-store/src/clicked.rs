@@ -47,7 +47,7 @@ impl Named {
         let is = |(id, code, owner): &(i64, String, Option<UserId>)| {
             there.links.get(id).is_some_and(|(its_code, its_owner)| (its_code, its_owner) == (code, owner))
         };
-        there.emptied_at.is_none_or(|emptied_at| self.earliest >= emptied_at) && self.links.iter().all(is)
+        there.emptied_at.is_none_or(|emptied_at| self.earliest > emptied_at) && self.links.iter().all(is)
     }
 }
 
@@ -56,7 +56,7 @@ impl Named {
 pub(crate) struct There {
     /// By id: code and owner.
     pub(crate) links: HashMap<i64, (String, Option<UserId>)>,
-    /// Whatever was clicked before this was clicked on a link that is gone.
+    /// Whatever was clicked until this millisecond was clicked on a link that is gone: nobody makes one and clicks it in the same.
     pub(crate) emptied_at: Option<UnixMillis>,
 }
 
@@ -65,7 +65,7 @@ impl There {
     pub(crate) fn belonging(&self, clicks: &[DeliveredClick]) -> Vec<DeliveredClick> {
         let belonging = clicks.iter().filter_map(|delivered| {
             let (code, owner) = self.links.get(&delivered.click.link_id.0)?;
-            let late = self.emptied_at.is_some_and(|emptied_at| delivered.click.at < emptied_at);
+            let late = self.emptied_at.is_some_and(|emptied_at| delivered.click.at <= emptied_at);
             if late || *code != delivered.click.short_code {
                 return None;
             }
