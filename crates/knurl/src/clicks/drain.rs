@@ -459,10 +459,11 @@ fn read_batch(
     }
 }
 
-/// Rows of the next batch, after one of `taken` that took so long. One that was smaller than allowed shows nothing of more.
+/// Rows of the next batch, after one of `taken` that took so long. One that was much smaller than allowed shows nothing of more; a little smaller most
+/// are, since they are read by their bytes.
 fn paced(rows: usize, taken: usize, took: Duration) -> usize {
     if took <= APPLY_AIM {
-        return if taken < rows { rows } else { rows.saturating_mul(2) };
+        return if taken < rows / 2 { rows } else { rows.saturating_mul(2) };
     }
     let fewer = (taken as f64 * (APPLY_AIM.as_secs_f64() / took.as_secs_f64())) as usize;
     fewer.max(rows.min(ROWS_SLOW_MIN))
@@ -484,6 +485,7 @@ mod tests {
         assert_eq!(paced(usize::MAX, usize::MAX, APPLY_AIM), usize::MAX);
         assert_eq!(paced(8_000, 8_000, APPLY_AIM * 2), 4_000);
         assert_eq!(paced(8_000, 8_000, Duration::from_secs(60)), ROWS_SLOW_MIN);
+        assert_eq!(paced(2_000, 1_990, APPLY_AIM), 4_000);
         // Of few clicks nothing is learnt of many.
         assert_eq!(paced(2_000, 7, Duration::from_millis(1)), 2_000);
         assert_eq!(paced(2_000, 7, Duration::from_secs(60)), ROWS_SLOW_MIN);
