@@ -1,7 +1,7 @@
 //! Click events as rows of a binary COPY: header, a tuple for each click, trailer.
 //!
-//! Written once for a batch, whose ids are put in when they are known. Ids follow the order in which clicks came; rows go by their links,
-//! so that those that share a page of the index over links touch it once.
+//! Written once for a batch, whose ids are put in when they are known, in the order in which clicks came: the indexes by id and by time grow at
+//! their ends (sorted by link, a batch cost PostgreSQL no less).
 
 use crate::{click_details, store::DeliveredClick};
 
@@ -43,10 +43,6 @@ impl ClickRows {
         }
         rows.bytes.extend(TRAILER.to_be_bytes());
         rows
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.starts.len()
     }
 
     /// What COPY is sent. The clicks get the ids from `first` on.

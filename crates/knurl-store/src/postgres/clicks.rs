@@ -4,7 +4,7 @@ use std::{io::Cursor as Bytes, sync::Arc};
 
 use futures_util::{
     FutureExt, SinkExt,
-    future::{BoxFuture, Shared, join, join4},
+    future::{BoxFuture, Shared, join, join3, join4},
 };
 use knurl_core::{LinkId, UnixMillis, UserId};
 use tokio_postgres::{Row, types::ToSql};
@@ -13,6 +13,7 @@ use super::{
     blocking,
     click_rows::ClickRows,
     connection::{Connection, Tx, get},
+    feed,
     months::Months,
     pool::Pool,
     roll_up::{self, RolledUp},
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     StoreError,
-    clicked::{self, Named, There},
+    clicked::{self, Named, Seen, There, Unseen},
     roll_up::{RollUp, RolledClick, ToldClick},
     store::{Applied, ClickBatch, ClickLedger, Cursor, DeliveredClick, Result, undecodable_counter},
 };
@@ -35,51 +36,65 @@ struct Delivery {
     to: Cursor,
     undecodable: i64,
     clicks: Arc<Vec<DeliveredClick>>,
-    named: Named,
+    unseen: Unseen,
     written: Written,
 }
 
-/// Clicks as they are written.
+/// Clicks as they are written: made while the database looks up what they name.
 #[derive(Debug)]
 struct Written {
-    rows: ClickRows,
-    /// Added up while the rows are sent. `None`: it panicked.
-    rolled: Shared<BoxFuture<'static, Option<Arc<RolledUp>>>>,
+    clicks: usize,
+    rows: Made<ClickRows>,
+    rolled: Made<RolledUp>,
 }
 
-pub(super) async fn apply(pool: &Pool, months: &Months, batch: ClickBatch) -> Result<Applied> {
+/// On a thread that may block. `None`: it panicked.
+type Made<T> = Shared<BoxFuture<'static, Option<Arc<T>>>>;
+
+pub(super) async fn apply(pool: &Pool, months: &Months, seen: &Arc<Seen>, batch: ClickBatch) -> Result<Applied> {
     months.cover(pool, batch.clicks.iter().map(|delivered| delivered.click.at)).await;
-    let delivery = Arc::new(Delivery::of(batch).await?);
+    let delivery = Arc::new(Delivery::of(batch, seen).await?);
     pool.write(move |tx| {
-        let delivery = delivery.clone();
-        Box::pin(async move { delivery.apply(tx).await })
+        let (delivery, seen) = (delivery.clone(), seen.clone());
+        Box::pin(async move { delivery.apply(tx, &seen).await })
     })
     .await
 }
 
 impl Delivery {
-    async fn of(batch: ClickBatch) -> Result<Self> {
+    async fn of(batch: ClickBatch, seen: &Arc<Seen>) -> Result<Self> {
         let undecodable = batch.undecodable_found()?;
         let (from, to, clicks) = (batch.from, batch.to, Arc::new(batch.clicks));
-        let naming = Arc::clone(&clicks);
-        let (named, written) = join(blocking(move || Named::of(&naming)), Written::of(Arc::clone(&clicks))).await;
-        Ok(Self { from, to, undecodable, clicks, named: named?, written: written? })
+        let (naming, seen) = (Arc::clone(&clicks), Arc::clone(seen));
+        let written = Written::of(&clicks);
+        let unseen = blocking(move || seen.unseen(&naming)).await?;
+        Ok(Self { from, to, undecodable, clicks, unseen, written })
     }
 
-    async fn apply(&self, tx: &Tx<'_>) -> Result<Applied> {
-        let (stored, there) = join(lock_cursor(tx, self.from), there(tx, &self.named)).await;
-        let (stored, there) = (stored?, there?);
+    async fn apply(&self, tx: &Tx<'_>, seen: &Seen) -> Result<Applied> {
+        let (stored, mark, there) = join3(lock_cursor(tx, self.from), feed::mark(tx), there(tx, &self.unseen.named)).await;
+        let (stored, mark, there) = (stored?, mark?, there?);
         // `seq` alone names a record: a position at a segment's end and the next segment's start are the same place.
         if stored.seq != self.from.seq {
+            seen.forget();
             return Ok(Applied::CursorIs(stored));
         }
-        if self.named.are(&there) {
+        if self.unseen.are(&there, &mark) {
+            seen.note(&mark, &self.unseen.named);
+            return self.write(tx, &self.written, 0).await;
+        }
+        // What was seen under another mark says nothing: all are asked for.
+        let all = Arc::clone(&self.clicks);
+        let named = blocking(move || Named::of(&all)).await?;
+        let there = self::there(tx, &named).await?;
+        if named.are(&there) {
+            seen.note(&mark, &named);
             return self.write(tx, &self.written, 0).await;
         }
         let all = Arc::clone(&self.clicks);
         let clicks = blocking(move || Arc::new(there.belonging(&all))).await?;
         let unlinked = self.clicks.len() - clicks.len();
-        let applied = self.write(tx, &Written::of(clicks).await?, unlinked).await;
+        let applied = self.write(tx, &Written::of(&clicks), unlinked).await;
         if unlinked > 0 && applied.is_ok() {
             clicked::tell_unlinked(unlinked);
         }
@@ -88,21 +103,16 @@ impl Delivery {
 
     async fn write(&self, tx: &Tx<'_>, written: &Written, unlinked: usize) -> Result<Applied> {
         written.copy(tx).await?;
-        let rolled =
-            written.rolled.clone().await.ok_or_else(|| StoreError::Internal("adding up a batch of clicks panicked".into()))?;
+        let rolled = made(&written.rolled).await?;
         let of_spool = undecodable_counter(self.to.spool_id);
         let not_decoded = async {
             count(tx, "clicks_undecodable", self.undecodable).await?;
             count(tx, &of_spool, self.undecodable).await?;
             count(tx, "clicks_unlinked", unlinked as i64).await
         };
-        let (counted, not_decoded, moved, rolled) = join4(
-            count(tx, "clicks", written.rows.len() as i64),
-            not_decoded,
-            put_cursor(tx, self.to),
-            roll_up::write(tx, &rolled),
-        )
-        .await;
+        let (counted, not_decoded, moved, rolled) =
+            join4(count(tx, "clicks", written.clicks as i64), not_decoded, put_cursor(tx, self.to), roll_up::write(tx, &rolled))
+                .await;
         counted.and(not_decoded).and(moved).and(rolled)?;
         fail::fail_point!("store::before_commit");
         Ok(Applied::Applied)
@@ -111,23 +121,22 @@ impl Delivery {
 
 impl Written {
     /// Writing and adding up thousands of clicks takes milliseconds, each on a thread of its own.
-    async fn of(clicks: Arc<Vec<DeliveredClick>>) -> Result<Self> {
-        let summed = Arc::clone(&clicks);
-        let rolled = tokio::task::spawn_blocking(move || {
+    fn of(clicks: &Arc<Vec<DeliveredClick>>) -> Self {
+        let (written, summed) = (Arc::clone(clicks), Arc::clone(clicks));
+        let rolled = move || {
             let mut rolled = RollUp::default();
             summed.iter().for_each(|delivered| rolled.add(&RolledClick::of(delivered)));
-            Arc::new(RolledUp::new(rolled))
-        });
-        let rows = blocking(move || ClickRows::new(&clicks)).await?;
-        Ok(Self { rows, rolled: rolled.map(std::result::Result::ok).boxed().shared() })
+            RolledUp::new(rolled)
+        };
+        Self { clicks: clicks.len(), rows: making(move || ClickRows::new(&written)), rolled: making(rolled) }
     }
 
     async fn copy(&self, tx: &Tx<'_>) -> Result<()> {
-        if self.rows.len() == 0 {
+        if self.clicks == 0 {
             return Ok(());
         }
-        let first: i64 = get(&tx.row(sql::EVENT_IDS, &[&(self.rows.len() as i64)]).await?, 0)?;
-        let bytes = self.rows.with_ids(first);
+        let first: i64 = get(&tx.row(sql::EVENT_IDS, &[&(self.clicks as i64)]).await?, 0)?;
+        let bytes = made(&self.rows).await?.with_ids(first);
         tx.bounded(async {
             let mut copy = std::pin::pin!(tx.client.copy_in(&tx.prepared(sql::CLICKS_COPY).await?).await?);
             for piece in bytes.chunks(COPY_BYTES) {
@@ -138,6 +147,14 @@ impl Written {
         .await
         .map(drop)
     }
+}
+
+fn making<T: Send + Sync + 'static>(make: impl FnOnce() -> T + Send + 'static) -> Made<T> {
+    tokio::task::spawn_blocking(move || Arc::new(make())).map(std::result::Result::ok).boxed().shared()
+}
+
+async fn made<T>(made: &Made<T>) -> Result<Arc<T>> {
+    made.clone().await.ok_or_else(|| StoreError::Internal("writing or adding up a batch of clicks panicked".into()))
 }
 
 async fn there(tx: &Tx<'_>, named: &Named) -> Result<There> {

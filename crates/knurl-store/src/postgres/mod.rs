@@ -57,7 +57,7 @@ use pool::{Pool, Reach};
 
 use tokio::time::timeout;
 
-use crate::{StoreError, store::Result};
+use crate::{StoreError, clicked::Seen, store::Result};
 
 /// For the first host that answers, where a start need not wait for one.
 const FIRST_CONTACT: Duration = Duration::from_secs(1);
@@ -68,6 +68,7 @@ pub struct PostgresStore {
     pool: Arc<Pool>,
     creates: Arc<Creates>,
     months: Arc<Months>,
+    seen: Arc<Seen>,
 }
 
 impl PostgresStore {
@@ -100,7 +101,7 @@ impl PostgresStore {
         };
         let pool = Arc::new(Pool::start(options, connector, reach));
         let creates = Arc::new(Creates::start(&pool, options.create_lanes, options.group_max, options.queue_max));
-        Ok(Self { pool, creates, months: Arc::default() })
+        Ok(Self { pool, creates, months: Arc::default(), seen: Arc::default() })
     }
 
     /// What changes in the links, for this node's replica, on a connection of its own.

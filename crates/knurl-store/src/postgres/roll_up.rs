@@ -13,8 +13,9 @@ use std::{
     sync::Arc,
 };
 
-use futures_util::future::join3;
+use futures_util::future::{join, join3};
 use knurl_core::stats::Dimension;
+use tokio_postgres::types::ToSql;
 
 use super::{
     blocking,
@@ -103,12 +104,41 @@ pub(super) async fn write(tx: &Tx<'_>, rolled: &RolledUp) -> Result<()> {
     tx.prepare(&QUERIES).await?;
     let clicked = hold_links(tx, &rolled.totals).await?;
     let before = |link| clicked.get(&link).copied().unwrap_or(0);
-    let new = merge(&rolled.of_links, Stored::of(tx, &rolled.of_links, before).await?).await?;
-    let (written, held, stored) =
-        join3(new.write(tx), tx.execute(sql::ROLL_UPS_OF_ALL_LOCK, &[]), Stored::of(tx, &rolled.of_all, |_| i64::MAX)).await;
-    written?;
-    held?;
-    merge(&rolled.of_all, stored?).await?.write(tx).await
+    add(tx, &rolled.of_links, before).await?;
+    // The lock is on its way before what it guards is looked at.
+    let (held, added) = join(tx.execute(sql::ROLL_UPS_OF_ALL_LOCK, &[]), add(tx, &rolled.of_all, |_| i64::MAX)).await;
+    held.and(added)
+}
+
+/// Each kind by itself: while the server looks up or writes one, another is merged here, which takes milliseconds for thousands of sketches. `clicks` says how many a link had before.
+async fn add(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64) -> Result<()> {
+    let (hours, days, referrers) =
+        join3(add_hours(tx, sums, &clicks), add_days(tx, sums, &clicks), add_referrers(tx, sums, &clicks)).await;
+    hours.and(days).and(referrers)
+}
+
+async fn add_hours(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64) -> Result<()> {
+    let stored = units(tx, sql::HOUR_SKETCH, &sums.hours, clicks).await?;
+    let sums = sums.clone();
+    let new = blocking(move || UnitColumns::of(&sums.hours, &stored)).await?;
+    let asked: [&(dyn ToSql + Sync); 6] = [&new.links, &new.units, &new.totals, &new.humans, &new.visitors, &new.sketches];
+    tx.execute(sql::HOUR_ADD, &asked).await.map(drop)
+}
+
+async fn add_days(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64) -> Result<()> {
+    let stored = units(tx, sql::DAY_SKETCH, &sums.days, clicks).await?;
+    let sums = sums.clone();
+    let (new, agents) = blocking(move || (UnitColumns::of(&sums.days, &stored), agents_of(&sums, &stored))).await?;
+    let agents = agents?;
+    let asked: [&(dyn ToSql + Sync); 7] = [&new.links, &new.units, &new.totals, &new.humans, &new.visitors, &new.sketches, &agents];
+    tx.execute(sql::DAY_ADD, &asked).await.map(drop)
+}
+
+async fn add_referrers(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64) -> Result<()> {
+    let stored = stored_referrers(tx, &sums.referrers, clicks).await?;
+    let sums = sums.clone();
+    let new = blocking(move || ReferrerColumns::of(&sums.referrers, &stored)).await?;
+    tx.execute(sql::REFERRER_ADD, &[&new.links, &new.days, &new.hosts, &new.totals]).await.map(drop)
 }
 
 /// Returns the links that had clicks before this batch, and how many. Of the others nothing is stored, and nobody need look: every roll-up
@@ -128,14 +158,7 @@ async fn hold_links(tx: &Tx<'_>, totals: &[(i64, Total)]) -> Result<HashMap<i64,
     Ok(clicked)
 }
 
-/// What the database has of the rows a batch adds to.
-#[derive(Debug)]
-struct Stored {
-    hours: HashMap<UnitKey, StoredUnit>,
-    days: HashMap<UnitKey, StoredUnit>,
-    referrers: HashMap<UnitKey, StoredReferrers>,
-}
-
+/// What the database has of a row that a batch adds to.
 #[derive(Debug)]
 struct StoredUnit {
     sketch: Option<Vec<u8>>,
@@ -151,37 +174,6 @@ struct StoredReferrers {
     known: HashSet<String>,
 }
 
-impl Stored {
-    /// Of the links that had clicks before: `clicks` says how many.
-    async fn of(tx: &Tx<'_>, sums: &Sums, clicks: impl Fn(i64) -> i64) -> Result<Self> {
-        let (hours, days, referrers) = join3(
-            units(tx, sql::HOUR_SKETCH, &sums.hours, &clicks),
-            units(tx, sql::DAY_SKETCH, &sums.days, &clicks),
-            count_referrers(tx, sums, &clicks),
-        )
-        .await;
-        let mut stored = Self { hours: hours?, days: days?, referrers: referrers? };
-        stored.look_up_referrers(tx, sums).await?;
-        Ok(stored)
-    }
-
-    async fn look_up_referrers(&mut self, tx: &Tx<'_>, sums: &Sums) -> Result<()> {
-        let mut asked = ReferrerColumns::default();
-        for (key, referrers) in &sums.referrers {
-            if self.referrers.get(key).is_some_and(|there| there.count + referrers.len() as i64 > REFERRERS_MAX) {
-                referrers.iter().for_each(|(host, total)| asked.push(*key, host, *total));
-            }
-        }
-        if asked.links.is_empty() {
-            return Ok(());
-        }
-        for row in &tx.rows(sql::REFERRERS_KNOWN, &[&asked.links, &asked.days, &asked.hosts]).await? {
-            self.referrers.entry((get(row, 0)?, get(row, 1)?)).or_default().known.insert(get(row, 2)?);
-        }
-        Ok(())
-    }
-}
-
 async fn units(
     tx: &Tx<'_>,
     query: Query,
@@ -195,30 +187,32 @@ async fn units(
 }
 
 /// Of days that may be full by now: a link never had more referrers than clicks.
-async fn count_referrers(tx: &Tx<'_>, sums: &Sums, clicks: impl Fn(i64) -> i64) -> Result<HashMap<UnitKey, StoredReferrers>> {
+async fn stored_referrers(
+    tx: &Tx<'_>,
+    sums: &Rows<Referrers>,
+    clicks: impl Fn(i64) -> i64,
+) -> Result<HashMap<UnitKey, StoredReferrers>> {
     let may_be_full = |new: &Referrers, key: &UnitKey| clicks(key.0).saturating_add(new.len() as i64) > REFERRERS_MAX;
-    let (links, days): (Vec<i64>, Vec<i64>) =
-        sums.referrers.iter().filter(|(key, new)| may_be_full(new, key)).map(|(key, _)| *key).unzip();
+    let (links, days): (Vec<i64>, Vec<i64>) = sums.iter().filter(|(key, new)| may_be_full(new, key)).map(|(key, _)| *key).unzip();
     if links.is_empty() {
         return Ok(HashMap::new());
     }
     let found = tx.rows(sql::REFERRERS_COUNT, &[&links, &days]).await?;
     let counted = |row| Ok(((get(row, 0)?, get(row, 1)?), StoredReferrers { count: get(row, 2)?, known: HashSet::new() }));
-    found.iter().map(counted).collect()
-}
-
-/// Thousands of sketches take milliseconds: on a thread that may block.
-async fn merge(sums: &Arc<Sums>, stored: Stored) -> Result<NewRows> {
-    let sums = sums.clone();
-    blocking(move || {
-        Ok(NewRows {
-            hours: UnitColumns::of(&sums.hours, &stored.hours),
-            days: UnitColumns::of(&sums.days, &stored.days),
-            agents: agents_of(&sums, &stored.days)?,
-            referrers: ReferrerColumns::of(&sums.referrers, &stored.referrers),
-        })
-    })
-    .await?
+    let mut stored: HashMap<UnitKey, StoredReferrers> = found.iter().map(counted).collect::<Result<_>>()?;
+    let mut asked = ReferrerColumns::default();
+    for (key, new) in sums {
+        if stored.get(key).is_some_and(|there| there.count + new.len() as i64 > REFERRERS_MAX) {
+            new.iter().for_each(|(host, total)| asked.push(*key, host, *total));
+        }
+    }
+    if asked.links.is_empty() {
+        return Ok(stored);
+    }
+    for row in &tx.rows(sql::REFERRERS_KNOWN, &[&asked.links, &asked.days, &asked.hosts]).await? {
+        stored.entry((get(row, 0)?, get(row, 1)?)).or_default().known.insert(get(row, 2)?);
+    }
+    Ok(stored)
 }
 
 /// In the order of the days.
@@ -241,27 +235,6 @@ fn agents_of(sums: &Sums, stored: &HashMap<UnitKey, StoredUnit>) -> Result<Vec<S
         serde_json::to_string(&merged)
     };
     sums.days.iter().map(document).collect::<std::result::Result<_, _>>().map_err(|e| StoreError::Internal(Box::new(e)))
-}
-
-#[derive(Debug)]
-struct NewRows {
-    hours: UnitColumns,
-    days: UnitColumns,
-    agents: Vec<String>,
-    referrers: ReferrerColumns,
-}
-
-impl NewRows {
-    async fn write(&self, tx: &Tx<'_>) -> Result<()> {
-        let (h, d, r) = (&self.hours, &self.days, &self.referrers);
-        let (hours, days, referrers) = join3(
-            tx.execute(sql::HOUR_ADD, &[&h.links, &h.units, &h.totals, &h.humans, &h.visitors, &h.sketches]),
-            tx.execute(sql::DAY_ADD, &[&d.links, &d.units, &d.totals, &d.humans, &d.visitors, &d.sketches, &self.agents]),
-            tx.execute(sql::REFERRER_ADD, &[&r.links, &r.days, &r.hosts, &r.totals]),
-        )
-        .await;
-        hours.and(days).and(referrers).map(drop)
-    }
 }
 
 #[derive(Debug, Default)]

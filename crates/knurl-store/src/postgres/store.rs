@@ -159,7 +159,7 @@ impl Store for PostgresStore {
     }
 
     async fn apply_clicks(&self, batch: ClickBatch) -> Result<Applied> {
-        clicks::apply(&self.pool, &self.months, batch).await
+        clicks::apply(&self.pool, &self.months, &self.seen, batch).await
     }
 
     async fn cursor(&self, spool_id: u128) -> Result<Option<Cursor>> {

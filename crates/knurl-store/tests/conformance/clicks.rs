@@ -76,6 +76,10 @@ async fn clicks_of(b: &Bench, link: LinkId) -> Vec<UnixMillis> {
     clicks.map(|event| event.at).collect()
 }
 
+fn now() -> UnixMillis {
+    UnixMillis(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64)
+}
+
 /// A backup that was restored, a row removed by hand: the sequence of ids is where it was before.
 pub(crate) async fn a_click_is_never_another_links_that_was_given_the_same_id(b: Bench) {
     let (kept, gone) = (b.link("kept").await, b.link("gone").await);
@@ -98,6 +102,25 @@ pub(crate) async fn a_click_is_never_another_links_that_was_given_the_same_id(b:
     b.assert_books_balance().await;
 }
 
+/// Its clicks were delivered, so what it is need not be asked again: until it is removed.
+pub(crate) async fn a_link_whose_clicks_were_counted_gets_none_of_them_under_its_id_once_it_is_removed(b: Bench) {
+    let gone = b.link("gone").await;
+    for seq in 0..2 {
+        b.store.apply_clicks(batch(seq, vec![click(&gone, after(seq as i64), 1)])).await.unwrap();
+    }
+    b.by_hand("delete from links");
+    b.by_hand(match b.is_postgres() {
+        true => "alter sequence links_id_seq restart with 1",
+        false => "delete from sqlite_sequence where name = 'links'",
+    });
+    let other = b.link("other").await;
+    assert_eq!(other.id, gone.id);
+    let later = UnixMillis(now().0 + 60_000);
+    b.store.apply_clicks(batch(2, vec![click(&gone, later, 1), click(&other, later, 1)])).await.unwrap();
+    assert_eq!(b.store.link_totals(&[other.id]).await.unwrap()[&other.id].total, 1);
+    assert_eq!(b.store.click_ledger().await.unwrap().unlinked, 1);
+}
+
 /// Same id, same code: a test suite does the same in each of its cases.
 pub(crate) async fn a_click_of_before_the_tables_were_emptied_is_nobodys(b: Bench) {
     let link = b.link("abc").await;
@@ -107,8 +130,7 @@ pub(crate) async fn a_click_of_before_the_tables_were_emptied_is_nobodys(b: Benc
     });
     let again = b.link("abc").await;
     assert_eq!(again.id, link.id);
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
-    let later = UnixMillis(now + 60_000);
+    let later = UnixMillis(now().0 + 60_000);
     b.store.apply_clicks(batch(0, vec![click(&link, after(1), 1), click(&again, later, 1)])).await.unwrap();
     assert_eq!(clicks_of(&b, again.id).await, [later]);
     let ledger = b.store.click_ledger().await.unwrap();

@@ -128,6 +128,7 @@ on_every_backend! {
         undecodable_records_are_delivered_and_counted,
         undecodable_records_are_counted_for_each_spool,
         a_click_is_never_another_links_that_was_given_the_same_id,
+        a_link_whose_clicks_were_counted_gets_none_of_them_under_its_id_once_it_is_removed,
         a_click_of_before_the_tables_were_emptied_is_nobodys,
         a_posted_click_is_rolled_up_and_counted_as_external,
         retention_removes_the_oldest_clicks_and_keeps_every_figure,

@@ -8,6 +8,7 @@ mod newer;
 mod outages;
 mod owners;
 mod retries;
+mod seen;
 mod tls;
 
 use std::{future::Future, time::Duration};

@@ -39,11 +39,15 @@ pub(crate) struct Spool {
 
 impl Spool {
     pub(crate) async fn deliver(&mut self, store: &PostgresStore, link: &Link, times: &[&str]) {
+        assert_eq!(self.try_deliver(store, link, times).await, Applied::Applied);
+        self.seq += times.len() as u64;
+    }
+
+    pub(crate) async fn try_deliver(&self, store: &PostgresStore, link: &Link, times: &[&str]) -> Applied {
         let cursor = |seq| Cursor { spool_id: self.id, segment: 1, offset: seq, seq };
         let (from, to) = (cursor(self.seq), cursor(self.seq + times.len() as u64));
         let clicks = times.iter().map(|time| click(link, at(time))).collect();
-        assert_eq!(store.apply_clicks(ClickBatch { from, to, clicks, undecodable: 0 }).await.unwrap(), Applied::Applied);
-        self.seq = to.seq;
+        store.apply_clicks(ClickBatch { from, to, clicks, undecodable: 0 }).await.unwrap()
     }
 }
 
