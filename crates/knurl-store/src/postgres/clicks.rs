@@ -13,10 +13,11 @@ use super::{
     blocking,
     click_rows::ClickRows,
     connection::{Connection, Tx, get},
+    failure::is_duplicate,
     feed,
     months::Months,
     pool::Pool,
-    roll_up::{self, RolledUp},
+    roll_up::{self, Looked, RolledUp},
     sql,
 };
 use crate::{
@@ -54,11 +55,12 @@ type Made<T> = Shared<BoxFuture<'static, Option<Arc<T>>>>;
 pub(super) async fn apply(pool: &Pool, months: &Months, seen: &Arc<Seen>, batch: ClickBatch) -> Result<Applied> {
     months.cover(pool, batch.clicks.iter().map(|delivered| delivered.click.at)).await;
     let delivery = Arc::new(Delivery::of(batch, seen).await?);
-    pool.write(move |tx| {
-        let (delivery, seen) = (delivery.clone(), seen.clone());
-        Box::pin(async move { delivery.apply(tx, &seen).await })
-    })
-    .await
+    let applied = delivery.write(pool, seen, Looked::UpClicked).await;
+    if !applied.as_ref().is_err_and(is_duplicate) {
+        return applied;
+    }
+    tracing::warn!("a link without a total has roll-ups: somebody has changed the tables; all of this batch's are looked up");
+    delivery.write(pool, seen, Looked::UpAll).await
 }
 
 impl Delivery {
@@ -71,7 +73,15 @@ impl Delivery {
         Ok(Self { from, to, undecodable, clicks, unseen, written })
     }
 
-    async fn apply(&self, tx: &Tx<'_>, seen: &Seen) -> Result<Applied> {
+    async fn write(self: &Arc<Self>, pool: &Pool, seen: &Arc<Seen>, looked: Looked) -> Result<Applied> {
+        pool.write(move |tx| {
+            let (delivery, seen) = (self.clone(), seen.clone());
+            Box::pin(async move { delivery.apply(tx, &seen, looked).await })
+        })
+        .await
+    }
+
+    async fn apply(&self, tx: &Tx<'_>, seen: &Seen, looked: Looked) -> Result<Applied> {
         let (stored, mark, there) = join3(lock_cursor(tx, self.from), feed::mark(tx), there(tx, &self.unseen.named)).await;
         let (stored, mark, there) = (stored?, mark?, there?);
         // `seq` alone names a record: a position at a segment's end and the next segment's start are the same place.
@@ -81,7 +91,7 @@ impl Delivery {
         }
         if self.unseen.are(&there, &mark) {
             seen.note(&mark, &self.unseen.named);
-            return self.write(tx, &self.written, 0).await;
+            return self.deliver(tx, &self.written, 0, looked).await;
         }
         // What was seen under another mark says nothing: all are asked for.
         let all = Arc::clone(&self.clicks);
@@ -89,19 +99,19 @@ impl Delivery {
         let there = self::there(tx, &named).await?;
         if named.are(&there) {
             seen.note(&mark, &named);
-            return self.write(tx, &self.written, 0).await;
+            return self.deliver(tx, &self.written, 0, looked).await;
         }
         let all = Arc::clone(&self.clicks);
         let clicks = blocking(move || Arc::new(there.belonging(&all))).await?;
         let unlinked = self.clicks.len() - clicks.len();
-        let applied = self.write(tx, &Written::of(&clicks), unlinked).await;
+        let applied = self.deliver(tx, &Written::of(&clicks), unlinked, looked).await;
         if unlinked > 0 && applied.is_ok() {
             clicked::tell_unlinked(unlinked);
         }
         applied
     }
 
-    async fn write(&self, tx: &Tx<'_>, written: &Written, unlinked: usize) -> Result<Applied> {
+    async fn deliver(&self, tx: &Tx<'_>, written: &Written, unlinked: usize, looked: Looked) -> Result<Applied> {
         written.copy(tx).await?;
         let rolled = made(&written.rolled).await?;
         let of_spool = undecodable_counter(self.to.spool_id);
@@ -110,9 +120,13 @@ impl Delivery {
             count(tx, &of_spool, self.undecodable).await?;
             count(tx, "clicks_unlinked", unlinked as i64).await
         };
-        let (counted, not_decoded, moved, rolled) =
-            join4(count(tx, "clicks", written.clicks as i64), not_decoded, put_cursor(tx, self.to), roll_up::write(tx, &rolled))
-                .await;
+        let (counted, not_decoded, moved, rolled) = join4(
+            count(tx, "clicks", written.clicks as i64),
+            not_decoded,
+            put_cursor(tx, self.to),
+            roll_up::write(tx, &rolled, looked),
+        )
+        .await;
         counted.and(not_decoded).and(moved).and(rolled)?;
         fail::fail_point!("store::before_commit");
         Ok(Applied::Applied)
@@ -213,7 +227,7 @@ pub(super) async fn roll_up_external<'a>(
     let mut rolled = RollUp::default();
     told.iter().for_each(|click| rolled.add(&click.rolled()));
     let rolled = RolledUp::new(rolled);
-    let (counted, rolled) = join(count(tx, "clicks_external", told.len() as i64), roll_up::write(tx, &rolled)).await;
+    let (counted, rolled) = join(count(tx, "clicks_external", told.len() as i64), roll_up::write(tx, &rolled, Looked::UpAll)).await;
     counted.and(rolled)
 }
 

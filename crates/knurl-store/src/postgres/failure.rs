@@ -96,6 +96,11 @@ pub(super) fn taken_meanwhile() -> StoreError {
     StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message: "a row was taken meanwhile".to_owned() }))
 }
 
+/// A row was there already, where no answer of ours has a name for that.
+pub(super) fn is_duplicate(error: &StoreError) -> bool {
+    code(error) == Some("23505")
+}
+
 /// Whether the server does not let us in, or not do what we have to: that does not pass by itself, an operator has to change something.
 pub fn is_refusal(error: &StoreError) -> bool {
     matches!(code(error), Some("28000" | "28P01" | "3D000" | "42501"))

@@ -20,6 +20,7 @@ use tokio_postgres::types::ToSql;
 use super::{
     blocking,
     connection::{Tx, get},
+    failure::taken_meanwhile,
     sql::{self, Query},
 };
 use crate::{
@@ -29,14 +30,16 @@ use crate::{
 };
 
 /// Prepared before anything is sent: what is pipelined reaches the server in the order of the code.
-const QUERIES: [Query; 9] = [
+const QUERIES: [Query; 11] = [
     sql::TOTAL_ADD,
     sql::HOUR_SKETCH,
     sql::DAY_SKETCH,
     sql::REFERRERS_COUNT,
     sql::REFERRERS_KNOWN,
-    sql::HOUR_ADD,
-    sql::DAY_ADD,
+    sql::HOUR_CHANGE,
+    sql::HOUR_INSERT,
+    sql::DAY_CHANGE,
+    sql::DAY_INSERT,
     sql::REFERRER_ADD,
     sql::ROLL_UPS_OF_ALL_LOCK,
 ];
@@ -97,41 +100,53 @@ fn divided<V>(mut rows: Rows<V>) -> (Rows<V>, Rows<V>) {
     (rows, of_links)
 }
 
-pub(super) async fn write(tx: &Tx<'_>, rolled: &RolledUp) -> Result<()> {
+/// Which links' hours and days are looked up. What is there is changed, what is not is inserted, each by a statement of its own: `on conflict`
+/// would cost a third more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// Those that had clicks before: every roll-up is written by whoever has added to its link's total in the same transaction, so of the
+    /// others nothing is stored; where somebody was at the tables and something is, the insert fails as a duplicate.
+    UpClicked,
+    UpAll,
+}
+
+pub(super) async fn write(tx: &Tx<'_>, rolled: &RolledUp, looked: Looked) -> Result<()> {
     if rolled.totals.is_empty() {
         return Ok(());
     }
     tx.prepare(&QUERIES).await?;
     let clicked = hold_links(tx, &rolled.totals).await?;
     let before = |link| clicked.get(&link).copied().unwrap_or(0);
-    add(tx, &rolled.of_links, before).await?;
+    add(tx, &rolled.of_links, before, |link| looked == Looked::UpAll || before(link) > 0).await?;
     // The lock is on its way before what it guards is looked at.
-    let (held, added) = join(tx.execute(sql::ROLL_UPS_OF_ALL_LOCK, &[]), add(tx, &rolled.of_all, |_| i64::MAX)).await;
+    let (held, added) = join(tx.execute(sql::ROLL_UPS_OF_ALL_LOCK, &[]), add(tx, &rolled.of_all, |_| i64::MAX, |_| true)).await;
     held.and(added)
 }
 
-/// Each kind by itself: while the server looks up or writes one, another is merged here, which takes milliseconds for thousands of sketches. `clicks` says how many a link had before.
-async fn add(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64) -> Result<()> {
+/// Each kind by itself: while the server looks up or writes one, another is merged here, which takes milliseconds for thousands of sketches.
+/// `clicks` says how many a link had before.
+async fn add(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64, look: impl Fn(i64) -> bool) -> Result<()> {
     let (hours, days, referrers) =
-        join3(add_hours(tx, sums, &clicks), add_days(tx, sums, &clicks), add_referrers(tx, sums, &clicks)).await;
+        join3(add_hours(tx, sums, &look), add_days(tx, sums, &look), add_referrers(tx, sums, &clicks)).await;
     hours.and(days).and(referrers)
 }
 
-async fn add_hours(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64) -> Result<()> {
-    let stored = units(tx, sql::HOUR_SKETCH, &sums.hours, clicks).await?;
+async fn add_hours(tx: &Tx<'_>, sums: &Arc<Sums>, look: impl Fn(i64) -> bool) -> Result<()> {
+    let stored = units(tx, sql::HOUR_SKETCH, &sums.hours, look).await?;
     let sums = sums.clone();
-    let new = blocking(move || UnitColumns::of(&sums.hours, &stored)).await?;
-    let asked: [&(dyn ToSql + Sync); 6] = [&new.links, &new.units, &new.totals, &new.humans, &new.visitors, &new.sketches];
-    tx.execute(sql::HOUR_ADD, &asked).await.map(drop)
+    let (change, insert) = blocking(move || parted(&sums.hours, &stored, |_, _| Ok(None))).await??;
+    let (changed, inserted) = join(change.send(tx, sql::HOUR_CHANGE, &[]), insert.send(tx, sql::HOUR_INSERT, &[])).await;
+    changed.and(inserted)
 }
 
-async fn add_days(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64) -> Result<()> {
-    let stored = units(tx, sql::DAY_SKETCH, &sums.days, clicks).await?;
+async fn add_days(tx: &Tx<'_>, sums: &Arc<Sums>, look: impl Fn(i64) -> bool) -> Result<()> {
+    let stored = units(tx, sql::DAY_SKETCH, &sums.days, look).await?;
     let sums = sums.clone();
-    let (new, agents) = blocking(move || (UnitColumns::of(&sums.days, &stored), agents_of(&sums, &stored))).await?;
-    let agents = agents?;
-    let asked: [&(dyn ToSql + Sync); 7] = [&new.links, &new.units, &new.totals, &new.humans, &new.visitors, &new.sketches, &agents];
-    tx.execute(sql::DAY_ADD, &asked).await.map(drop)
+    let (change, insert) =
+        blocking(move || parted(&sums.days, &stored, |key, stored| agents(&sums, key, stored).map(Some))).await??;
+    let (changed, inserted) =
+        join(change.send(tx, sql::DAY_CHANGE, &[&change.agents]), insert.send(tx, sql::DAY_INSERT, &[&insert.agents])).await;
+    changed.and(inserted)
 }
 
 async fn add_referrers(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64) -> Result<()> {
@@ -178,9 +193,12 @@ async fn units(
     tx: &Tx<'_>,
     query: Query,
     sums: &[(UnitKey, Tally)],
-    clicks: impl Fn(i64) -> i64,
+    look: impl Fn(i64) -> bool,
 ) -> Result<HashMap<UnitKey, StoredUnit>> {
-    let (links, units): (Vec<i64>, Vec<i64>) = sums.iter().map(|(key, _)| *key).filter(|key| clicks(key.0) > 0).unzip();
+    let (links, units): (Vec<i64>, Vec<i64>) = sums.iter().map(|(key, _)| *key).filter(|key| look(key.0)).unzip();
+    if links.is_empty() {
+        return Ok(HashMap::new());
+    }
     let found = tx.rows(query, &[&links, &units]).await?;
     let unit = |row| Ok(((get(row, 0)?, get(row, 1)?), StoredUnit { sketch: get(row, 2)?, agents: get(row, 3)? }));
     found.iter().map(unit).collect()
@@ -215,26 +233,26 @@ async fn stored_referrers(
     Ok(stored)
 }
 
-/// In the order of the days.
-fn agents_of(sums: &Sums, stored: &HashMap<UnitKey, StoredUnit>) -> Result<Vec<String>> {
+/// Of a day: its agents, those that are stored among them.
+fn agents(sums: &Sums, key: &UnitKey, stored: Option<&StoredUnit>) -> Result<String> {
     let empty = Agents::new();
-    let document = |(key, _): &(UnitKey, Tally)| {
-        let new = sums.agents.get(key).unwrap_or(&empty);
-        let Some(there) = stored.get(key).and_then(|stored| stored.agents.as_deref()) else {
-            return serde_json::to_string(new);
-        };
-        let mut merged: Agents = serde_json::from_str(there).unwrap_or_else(|error| {
-            // As with sketches: the delivery of every click after it is worth more.
-            tracing::error!(link = key.0, day = key.1, %error, "the agents of a day are damaged; they begin anew");
-            Agents::new()
-        });
-        for (dimension, values) in new {
-            let merged = merged.entry(dimension.clone()).or_default();
-            values.iter().for_each(|(value, total)| *merged.entry(value.clone()).or_default() += total);
+    let new = sums.agents.get(key).unwrap_or(&empty);
+    let document = match stored.and_then(|stored| stored.agents.as_deref()) {
+        None => serde_json::to_string(new),
+        Some(there) => {
+            let mut merged: Agents = serde_json::from_str(there).unwrap_or_else(|error| {
+                // As with sketches: the delivery of every click after it is worth more.
+                tracing::error!(link = key.0, day = key.1, %error, "the agents of a day are damaged; they begin anew");
+                Agents::new()
+            });
+            for (dimension, values) in new {
+                let merged = merged.entry(dimension.clone()).or_default();
+                values.iter().for_each(|(value, total)| *merged.entry(value.clone()).or_default() += total);
+            }
+            serde_json::to_string(&merged)
         }
-        serde_json::to_string(&merged)
     };
-    sums.days.iter().map(document).collect::<std::result::Result<_, _>>().map_err(|e| StoreError::Internal(Box::new(e)))
+    document.map_err(|e| StoreError::Internal(Box::new(e)))
 }
 
 #[derive(Debug, Default)]
@@ -245,24 +263,52 @@ struct UnitColumns {
     humans: Vec<i64>,
     visitors: Vec<i64>,
     sketches: Vec<Option<Vec<u8>>>,
+    /// Days only.
+    agents: Vec<String>,
+}
+
+/// Rows there are, and rows there are not.
+fn parted(
+    sums: &[(UnitKey, Tally)],
+    stored: &HashMap<UnitKey, StoredUnit>,
+    agents: impl Fn(&UnitKey, Option<&StoredUnit>) -> Result<Option<String>>,
+) -> Result<(UnitColumns, UnitColumns)> {
+    let (mut change, mut insert) = (UnitColumns::default(), UnitColumns::default());
+    for (key, tally) in sums {
+        let stored = stored.get(key);
+        let columns = if stored.is_some() { &mut change } else { &mut insert };
+        columns.push(*key, tally, stored.and_then(|stored| stored.sketch.as_deref()));
+        columns.agents.extend(agents(key, stored)?);
+    }
+    Ok((change, insert))
 }
 
 impl UnitColumns {
-    fn of(sums: &[(UnitKey, Tally)], stored: &HashMap<UnitKey, StoredUnit>) -> Self {
-        let mut columns = Self::default();
-        for (key, tally) in sums {
-            let stored = stored.get(key).and_then(|stored| stored.sketch.as_deref());
-            let sketch = (!tally.visitors.is_empty()).then(|| tally.sketch(*key, stored));
-            // Where nobody new came, the row keeps the sketch it has.
-            let changed = sketch.map(|sketch| (sketch.estimate(), sketch.to_bytes())).filter(|(_, bytes)| stored != Some(bytes));
-            columns.links.push(key.0);
-            columns.units.push(key.1);
-            columns.totals.push(tally.total);
-            columns.humans.push(tally.human);
-            columns.visitors.push(changed.as_ref().map_or(0, |(visitors, _)| *visitors as i64));
-            columns.sketches.push(changed.map(|(_, bytes)| bytes));
+    fn push(&mut self, key: UnitKey, tally: &Tally, stored: Option<&[u8]>) {
+        let sketch = (!tally.visitors.is_empty()).then(|| tally.sketch(key, stored));
+        // Where nobody new came, the row keeps the sketch it has.
+        let changed = sketch.map(|sketch| (sketch.estimate(), sketch.to_bytes())).filter(|(_, bytes)| stored != Some(bytes));
+        self.links.push(key.0);
+        self.units.push(key.1);
+        self.totals.push(tally.total);
+        self.humans.push(tally.human);
+        self.visitors.push(changed.as_ref().map_or(0, |(visitors, _)| *visitors as i64));
+        self.sketches.push(changed.map(|(_, bytes)| bytes));
+    }
+
+    async fn send(&self, tx: &Tx<'_>, query: Query, more: &[&(dyn ToSql + Sync)]) -> Result<()> {
+        if self.links.is_empty() {
+            return Ok(());
         }
-        columns
+        let mut columns: Vec<&(dyn ToSql + Sync)> =
+            vec![&self.links, &self.units, &self.totals, &self.humans, &self.visitors, &self.sketches];
+        columns.extend(more);
+        let written = tx.execute(query, &columns).await?;
+        if written != self.links.len() as u64 {
+            // Looked up, and gone since by somebody who holds none of our locks.
+            return Err(taken_meanwhile());
+        }
+        Ok(())
     }
 }
 

@@ -55,10 +55,12 @@ queries! { OF_CLICKS:
 
 queries! { OF_ROLL_UPS:
     AGENTS_OF_LINK = "agents_of_link";
-    DAY_ADD = "day_add";
+    DAY_CHANGE = "day_change";
+    DAY_INSERT = "day_insert";
     DAY_SKETCH = "day_sketch";
     DAYS_OF_LINK = "days_of_link";
-    HOUR_ADD = "hour_add";
+    HOUR_CHANGE = "hour_change";
+    HOUR_INSERT = "hour_insert";
     HOUR_SKETCH = "hour_sketch";
     HOURS_OF_LINK = "hours_of_link";
     LINKS_TOP = "links_top";

@@ -250,12 +250,12 @@ fn statements_are_lower_case_and_say_their_parameters_first() {
 }
 
 /// What one dialect says in several statements, or with a transaction's help, and the other in one.
-const ONLY_SQLITE: &str = "counter_count counter_put counters_recount link_insert link_kept moving_agents_put moving_agents_remove moving_recount \
+const ONLY_SQLITE: &str = "counter_count counter_put counters_recount day_add hour_add link_insert link_kept moving_agents_put moving_agents_remove moving_recount \
                            sequence_begin sequence_keep share_add share_grow \
                            share_values shares_of_link";
-const ONLY_POSTGRES: &str = "acceptances_lock agents_of_link click_import click_insert clicks_copy counts cursor_begin cursor_lock edits_fold edits_rows event_ids \
+const ONLY_POSTGRES: &str = "acceptances_lock agents_of_link click_import click_insert clicks_copy counts cursor_begin cursor_lock day_change day_insert edits_fold edits_rows event_ids \
                              event_ids_lock event_ids_past event_imports_lock events_by_ids events_insert feed_changes feed_head \
-                             feed_page foreign_changes link_ids_behind link_ids_lock link_ids_past link_to_change links_create links_kept month_rows \
+                             feed_page foreign_changes hour_change hour_insert link_ids_behind link_ids_lock link_ids_past link_to_change links_create links_kept month_rows \
                              month_strays months_lock months_of moving_clicks_put moving_clicks_remove moving_lock \
                              moving_notes_forget moving_retention_lock once_try_lock ping referrer_add referrers_count referrers_known \
                              referrers_of_link retention_try_lock roll_ups_of_all_lock shards_try_lock time user_ids_behind user_ids_lock user_ids_past \
@@ -316,6 +316,8 @@ async fn hot_statements_search_an_index_and_scan_nothing() {
         ("links_top", "Index Scan using link_days_by_day on link_days"),
         ("hour_sketch", "Index Scan using link_hours_pkey"),
         ("day_sketch", "Index Scan using link_days_"),
+        ("hour_change", "Index Scan using link_hours_pkey"),
+        ("day_change", "Index Scan using link_days_"),
         ("referrers_count", "link_referrers_pkey on link_referrers"),
         ("referrers_known", "link_referrers_pkey on link_referrers"),
         ("clicks_purge", "clicks_default_at_idx on clicks_default"),
