@@ -13,7 +13,7 @@ use super::{
     blocking,
     click_rows::ClickRows,
     connection::{Connection, Tx, get},
-    failure::is_duplicate,
+    failure::{is_duplicate, together},
     feed,
     months::Months,
     pool::Pool,
@@ -127,7 +127,7 @@ impl Delivery {
             roll_up::write(tx, &rolled, looked),
         )
         .await;
-        counted.and(not_decoded).and(moved).and(rolled)?;
+        together([counted, not_decoded, moved, rolled])?;
         fail::fail_point!("store::before_commit");
         Ok(Applied::Applied)
     }

@@ -6,7 +6,7 @@ use std::{error::Error as StdError, fmt, io};
 
 use tokio_postgres::{Error, error::DbError};
 
-use crate::{Conflict, StoreError};
+use crate::{Conflict, StoreError, store::Result};
 
 /// What the server said, less its detail.
 #[derive(Clone, Debug)]
@@ -96,6 +96,13 @@ pub(super) fn taken_meanwhile() -> StoreError {
     StoreError::Unavailable(Box::new(Said { code: "40001".to_owned(), message: "a row was taken meanwhile".to_owned() }))
 }
 
+/// What several statements of a transaction, sent side by side, came to. Where one fails the server refuses those after it: theirs is not the error.
+pub(super) fn together<const N: usize>(done: [Result<()>; N]) -> Result<()> {
+    let (refused, failed): (Vec<_>, Vec<_>) =
+        done.into_iter().filter_map(Result::err).partition(|error| code(error) == Some("25P02"));
+    failed.into_iter().chain(refused).next().map_or(Ok(()), Err)
+}
+
 /// A row was there already, where no answer of ours has a name for that.
 pub(super) fn is_duplicate(error: &StoreError) -> bool {
     code(error) == Some("23505")
@@ -182,4 +189,19 @@ pub(super) fn silent() -> StoreError {
 
 pub(super) fn closed() -> StoreError {
     unavailable("the store is closed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_statements_sent_together_the_one_that_failed_is_told_and_not_those_after_it() {
+        let said = |code: &str| Err(StoreError::Internal(Box::new(Said { code: code.to_owned(), message: String::new() })));
+        let told = |done| together(done).as_ref().err().and_then(code).map(str::to_owned);
+        assert_eq!(told([Ok(()), Ok(()), Ok(())]), None);
+        assert_eq!(told([said("25P02"), Ok(()), said("23505")]).as_deref(), Some("23505"));
+        assert_eq!(told([said("40001"), said("25P02"), said("23505")]).as_deref(), Some("40001"));
+        assert_eq!(told([Ok(()), said("25P02"), said("25P02")]).as_deref(), Some("25P02"));
+    }
 }

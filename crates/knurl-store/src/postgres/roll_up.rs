@@ -20,7 +20,7 @@ use tokio_postgres::types::ToSql;
 use super::{
     blocking,
     connection::{Tx, get},
-    failure::taken_meanwhile,
+    failure::{taken_meanwhile, together},
     sql::{self, Query},
 };
 use crate::{
@@ -128,7 +128,7 @@ pub(super) async fn write(tx: &Tx<'_>, rolled: &RolledUp, looked: Looked) -> Res
 async fn add(tx: &Tx<'_>, sums: &Arc<Sums>, clicks: impl Fn(i64) -> i64, look: impl Fn(i64) -> bool) -> Result<()> {
     let (hours, days, referrers) =
         join3(add_hours(tx, sums, &look), add_days(tx, sums, &look), add_referrers(tx, sums, &clicks)).await;
-    hours.and(days).and(referrers)
+    together([hours, days, referrers])
 }
 
 async fn add_hours(tx: &Tx<'_>, sums: &Arc<Sums>, look: impl Fn(i64) -> bool) -> Result<()> {

@@ -63,6 +63,10 @@ async fn roll_ups_without_a_total_are_added_to() {
         format!(r#"{clicks}{{"os": {{"linux": {clicks}}}, "agent": {{"human": {clicks}}}, "browser": {{"firefox": {clicks}}}}}"#)
     };
     assert_eq!(server.sql(units).unwrap().trim(), format!("1 2 1\n{} {}", firefox(3), firefox(1)));
+    // Of days alone: the hours are on their way when a day is refused.
+    server.sql("delete from link_totals; delete from link_hours").unwrap();
+    spool.deliver(&store, &link, &["2023-11-15T00:00:01"]).await;
+    assert_eq!(server.sql(units).unwrap().trim(), format!("1\n{} {}", firefox(3), firefox(2)));
 }
 
 /// Looked up, and gone when it is to be changed: nothing is lost, the batch is tried again.
