@@ -101,7 +101,8 @@ pub fn run(args: &P5Args) -> Result<Report, FleetError> {
     until("PostgreSQL has the clicks", || {
         Ok(stand.sql("select count(*) from clicks")?.parse::<u64>().is_ok_and(|counted| counted >= sure))
     })?;
-    settle(&mut stand, &ledger, &mut report);
+    // Millions of links are not listed.
+    stand.settle_in_database(&ledger, &mut report);
     Ok(stand.finish(report))
 }
 
@@ -151,39 +152,6 @@ fn click(
     report.note(&format!("{name}_redirect_p50_ms"), took.get(took.len() / 2).copied().map_or(0.0, ms));
     report.note(&format!("{name}_redirect_p99_ms"), took.get(took.len() * 99 / 100).copied().map_or(0.0, ms));
     Ok(())
-}
-
-/// Millions of links are not listed: the database itself is asked what it counts.
-fn settle(stand: &mut Stand, ledger: &Ledger, report: &mut Report) {
-    let sure = ledger.all_clicks().sure;
-    match stand.sql("select short_code, count(*) from clicks c join links l on l.id = c.link_id group by 1") {
-        Ok(rows) => {
-            let mut counted = 0;
-            for (code, clicks) in rows.lines().filter_map(|row| row.split_once('|')) {
-                let clicks: u64 = clicks.parse().unwrap_or_default();
-                counted += clicks;
-                let known = ledger.links.get(code).map_or(0, |entry| entry.clicks.sure);
-                if clicks != known {
-                    report.find(format!("{code} was clicked {known} times, and {clicks} are counted"));
-                }
-            }
-            if counted != sure {
-                report.find(format!("{sure} clicks were answered, {counted} are counted"));
-            }
-            report.note("clicks", counted);
-        }
-        Err(error) => report.find(format!("the clicks cannot be read: {error}")),
-    }
-    let node = &mut stand.nodes[0];
-    if let Err(error) = node.stop() {
-        report.find(error.to_string());
-    }
-    node.panics().into_iter().for_each(|line| report.find(line));
-    match node.audit() {
-        Ok(audit) if audit.answered == sure && audit.dropped == 0 => {}
-        Ok(audit) => report.find(format!("the audit says {audit:?}; {sure} clicks were answered")),
-        Err(error) => report.find(error.to_string()),
-    }
 }
 
 fn ms(time: Duration) -> f64 {

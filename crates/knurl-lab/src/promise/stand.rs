@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Report,
-    books::{self, Ledger, Shown},
+    books::{self, Counted, Ledger, Shown},
 };
 use crate::{
     fleet::{self, FleetError, Housing, Node},
@@ -27,6 +27,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Nothing is delivered later than this after its way is whole again.
 pub const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+/// What a load has piled up that was no outage: nothing is promised of that time, only that it ends.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug, Default)]
@@ -189,6 +191,19 @@ impl Stand {
         }
     }
 
+    /// Waits until everything is delivered, which is a figure; that it never is, a finding.
+    pub fn deliver(&self, report: &mut Report) {
+        let began = Instant::now();
+        loop {
+            match self.drained() {
+                Ok(Some(_)) => return report.note("delivered_after_s", began.elapsed().as_secs_f64()),
+                Ok(None) if began.elapsed() < DELIVERED_WITHIN => {}
+                Ok(None) => return report.find(format!("not everything is delivered after {DELIVERED_WITHIN:?}")),
+                Err(error) => return report.find(error.to_string()),
+            }
+        }
+    }
+
     /// When all clients are gone: what they know is what the product shows; nodes end as they should; their audits hold.
     pub fn settle(&mut self, ledger: &Ledger, report: &mut Report) {
         match self.shown(ledger) {
@@ -202,6 +217,22 @@ impl Stand {
             }
             Err(error) => report.find(format!("the books cannot be read: {error}")),
         }
+        self.end(ledger, report);
+        report.note("links", ledger.links.len());
+        report.note("creates_of_unknown_fate", ledger.creates_unknown);
+    }
+
+    /// As [`Stand::settle`], by what PostgreSQL itself has of clicks: links may be deleted, or millions.
+    pub fn settle_in_database(&mut self, ledger: &Ledger, report: &mut Report) {
+        match Counted::read(|sql| self.sql(sql)) {
+            Ok(counted) => counted.check(ledger).iter().for_each(|found| report.find(found.to_string())),
+            Err(error) => report.find(format!("the clicks cannot be read: {error}")),
+        }
+        self.end(ledger, report);
+    }
+
+    /// Nodes end as they should, their audits hold, and together they have answered what clients were answered.
+    fn end(&mut self, ledger: &Ledger, report: &mut Report) {
         let (mut answered, mut dropped) = (0, 0);
         for node in &mut self.nodes {
             if let Err(error) = node.stop() {
@@ -222,8 +253,6 @@ impl Stand {
         }
         report.note("clicks", clicks.sure);
         report.note("clicks_unanswered", clicks.unknown);
-        report.note("links", ledger.links.len());
-        report.note("creates_of_unknown_fate", ledger.creates_unknown);
     }
 
     pub fn shown(&self, ledger: &Ledger) -> Result<Shown, FleetError> {
