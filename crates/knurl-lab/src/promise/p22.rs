@@ -75,7 +75,7 @@ pub fn run(args: &P22Args) -> Result<Report, FleetError> {
         report.find(format!("it could not go on: {error}"));
     }
     stand.heal()?;
-    stand.deliver(&mut report);
+    stand.deliver(&mut report, "delivered_after_s");
     stand.settle_in_database(&editor.ledger, &mut report);
     Ok(stand.finish(report))
 }
