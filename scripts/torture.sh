@@ -26,6 +26,8 @@ KNURL_SIM_SEEDS="${STORIES:-10000}" cargo test --release --locked --target-dir "
 # Of each fault ten minutes, as it is promised.
 "$lab" promise p3 --seconds 600 --seed "$seed" || failed=1
 "$lab" promise p4 --seconds 120 --seed "$seed" || failed=1
+# Once more on nodes whose redirects need Redis.
+"$lab" promise p4 --cold --seconds 120 --seed "$seed" || failed=1
 "$lab" promise p5 --links 10000000 --seed "$seed" || failed=1
 "$lab" promise p8 --rounds 5 --seed "$seed" || failed=1
 "$lab" promise p22 --changes 1000 --seed "$seed" || failed=1

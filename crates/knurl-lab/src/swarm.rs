@@ -4,6 +4,7 @@
 //! nothing is sent twice. A connection that ended is made anew. Refused: answers whose length no header says, pipelining.
 
 use std::{
+    collections::HashMap,
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::fd::OwnedFd,
@@ -12,7 +13,7 @@ use std::{
 
 use rustix::event::epoll;
 
-use crate::http::connect_from;
+use crate::{http::connect_from, kill::ledger::Tally as Clicks};
 
 /// Of one class of requests.
 #[derive(Clone, Debug, Default)]
@@ -56,8 +57,17 @@ pub fn per_mille(values: &mut [u32], of: usize) -> u32 {
     *values.select_nth_unstable(at).1
 }
 
-/// Which request a connection sends next: its class, by its number, and the bytes.
-pub type Next<'a> = dyn FnMut(usize) -> (usize, Vec<u8>) + 'a;
+/// What a connection sends next.
+#[derive(Clone, Debug, Default)]
+pub struct Sent {
+    pub class: usize,
+    pub bytes: Vec<u8>,
+    /// It clicks this link, by a number of the caller's: nothing but 302 serves it, and [`Run::clicks`] has what came of it.
+    pub click: Option<usize>,
+}
+
+/// Which request the connection of this number sends next.
+pub type Next<'a> = dyn FnMut(usize) -> Sent + 'a;
 
 #[derive(Debug)]
 struct Member {
@@ -65,6 +75,7 @@ struct Member {
     stream: Option<TcpStream>,
     received: Vec<u8>,
     class: usize,
+    click: Option<usize>,
     asked_at: Instant,
     waits: bool,
 }
@@ -85,6 +96,16 @@ pub struct Run {
     pub hung: u64,
     /// Of each second: served, refused.
     pub slices: Vec<(u64, u64)>,
+    /// By link: sure is what was answered with 302, unknown what was sent and not answered.
+    pub clicks: HashMap<usize, Clicks>,
+}
+
+impl Run {
+    fn unanswered(&mut self, click: Option<usize>) {
+        if let Some(link) = click {
+            self.clicks.entry(link).or_default().unknown += 1;
+        }
+    }
 }
 
 const EVENTS_MAX: usize = 512;
@@ -97,7 +118,8 @@ const SOURCES: usize = 200;
 impl Swarm {
     pub fn new(addr: SocketAddr, size: usize) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let member = || Member { stream: None, received: Vec::new(), class: 0, asked_at: Instant::now(), waits: false };
+        let member =
+            || Member { stream: None, received: Vec::new(), class: 0, click: None, asked_at: Instant::now(), waits: false };
         Ok(Self { addr, epoll, members: (0..size).map(|_| member()).collect() })
     }
 
@@ -126,6 +148,7 @@ impl Swarm {
         for member in &mut self.members {
             if std::mem::take(&mut member.waits) {
                 run.hung += 1;
+                run.unanswered(member.click);
                 member.stream = None;
             }
         }
@@ -145,12 +168,13 @@ impl Swarm {
                 none.insert(stream)
             }
         };
-        let (class, request) = next(at);
-        (member.class, member.asked_at, member.waits) = (class, Instant::now(), true);
+        let Sent { class, bytes, click } = next(at);
+        (member.class, member.click, member.asked_at, member.waits) = (class, click, Instant::now(), true);
         // A small request always fits into what the kernel keeps for an idle connection.
-        if let Err(error) = stream.write_all(&request) {
+        if let Err(error) = stream.write_all(&bytes) {
             member.waits = false;
             member.stream = None;
+            run.unanswered(click);
             run.tallies[class].broken += 1;
             run.tallies[class].wrong(|| format!("sending: {error}"));
         }
@@ -171,14 +195,15 @@ impl Swarm {
                 Err(error) => break Some(error.to_string()),
             }
         };
-        let tally = &mut run.tallies[member.class];
         let answered = match (member.waits, parse(&member.received)) {
             (true, Ok(Some(answer))) => answer,
             (waits, parsed) => {
                 let Some(how) = parsed.err().or(ended) else { return false };
-                tally.broken += u64::from(waits);
                 if waits {
+                    let tally = &mut run.tallies[member.class];
+                    tally.broken += 1;
                     tally.wrong(|| how);
+                    run.unanswered(member.click);
                 }
                 member.stream = None;
                 return std::mem::take(&mut member.waits);
@@ -188,8 +213,12 @@ impl Swarm {
         let us = u32::try_from(member.asked_at.elapsed().as_micros()).unwrap_or(u32::MAX);
         let second = began.elapsed().as_secs() as usize;
         run.slices.resize(run.slices.len().max(second + 1), (0, 0));
+        if let (Some(link), 302) = (member.click, answered.status) {
+            run.clicks.entry(link).or_default().sure += 1;
+        }
+        let tally = &mut run.tallies[member.class];
         match answered.status {
-            200..400 => {
+            200..400 if member.click.is_none() || answered.status == 302 => {
                 tally.served += 1;
                 tally.served_us.push(us);
                 run.slices[second].0 += 1;
@@ -249,6 +278,11 @@ mod tests {
 
     use super::*;
 
+    /// Every other one is a click.
+    fn ask(serial: u64) -> Sent {
+        Sent { bytes: b"GET / HTTP/1.1\r\n\r\n".to_vec(), click: serial.is_multiple_of(2).then_some(0), ..Sent::default() }
+    }
+
     /// Answers every connection's requests with these, in turn, then closes.
     fn server(answers: &'static [&'static str]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -280,7 +314,7 @@ mod tests {
         let mut asked = 0;
         let mut next = |_| {
             asked += 1;
-            (0, b"GET / HTTP/1.1\r\n\r\n".to_vec())
+            ask(asked)
         };
         let until = Instant::now() + Duration::from_millis(200);
         let run = swarm.run(1, until, Duration::from_secs(10), &mut next).unwrap();
@@ -292,12 +326,28 @@ mod tests {
     }
 
     #[test]
+    fn a_click_is_sure_when_it_is_redirected_and_in_doubt_when_it_is_not_answered() {
+        let addr = server(&[
+            "HTTP/1.1 302 Found\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 503 No\r\nretry-after: 1\r\ncontent-length: 2\r\n\r\nno",
+            "not http",
+        ]);
+        let mut swarm = Swarm::new(addr, 1).unwrap();
+        let until = Instant::now() + Duration::from_millis(200);
+        let run = swarm.run(1, until, Duration::from_secs(10), &mut |_| ask(0)).unwrap();
+        let tally = &run.tallies[0];
+        assert!(tally.served > 0 && tally.refused > 0 && tally.wrong > 0 && tally.broken > 0, "{tally:?}");
+        assert_eq!(run.clicks[&0], Clicks { sure: tally.served, unknown: tally.broken }, "{run:?}");
+    }
+
+    #[test]
     fn who_is_never_answered_hangs() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut swarm = Swarm::new(silent.local_addr().unwrap(), 3).unwrap();
-        let run =
-            swarm.run(1, Instant::now(), Duration::from_millis(50), &mut |_| (0, b"GET / HTTP/1.1\r\n\r\n".to_vec())).unwrap();
+        let run = swarm.run(1, Instant::now(), Duration::from_millis(50), &mut |at| ask(at as u64)).unwrap();
         assert_eq!(run.hung, 3);
+        assert_eq!(run.clicks[&0], Clicks { sure: 0, unknown: 2 }, "of the first and the third: {run:?}");
     }
 
     #[test]

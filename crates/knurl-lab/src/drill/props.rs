@@ -22,7 +22,7 @@ use crate::{
     fleet::{FleetError, Housing},
     http::{Connection, Request, connect_from},
     leash::{self, Leashed},
-    swarm::Swarm,
+    swarm::{Sent, Swarm},
 };
 
 /// Runs a tool of the system to its end.
@@ -208,7 +208,7 @@ pub(super) fn crowd(addr: SocketAddr, size: usize, mut next: impl FnMut() -> Vec
     Background::start(move |stop| {
         while !stop.load(Relaxed) {
             let until = Instant::now() + Duration::from_secs(1);
-            let mut next = |_| (0, next());
+            let mut next = |_| Sent { bytes: next(), ..Sent::default() };
             // A node that dies under it is what it is for.
             let _ = swarm.run(1, until, Duration::from_secs(5), &mut next);
         }

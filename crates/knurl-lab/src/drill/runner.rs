@@ -258,7 +258,7 @@ impl Play<'_> {
     /// Until nodes are current and what was answered before is delivered.
     fn mend(&mut self, scene: &Scene, stage: &mut Stage) -> Result<(), FleetError> {
         stage.stand.wait_current()?;
-        match stage.stand.drained()? {
+        match stage.stand.drained(DRAINED_WITHIN)? {
             Some(took) => stage.note("drained_after_s", tenths(took.as_secs_f64())),
             None => stage.find(format!("not drained within {DRAINED_WITHIN:?}")),
         }

@@ -34,6 +34,8 @@ pub struct Ledger {
     pub links: HashMap<String, Entry>,
     /// Creates that were not answered: each may have made a link or not.
     pub creates_unknown: u64,
+    /// Creates that were acknowledged, and nobody wrote down as what.
+    pub creates_unnamed: u64,
 }
 
 impl Ledger {
@@ -48,6 +50,7 @@ impl Ledger {
 
     pub fn add(&mut self, other: Self) {
         self.creates_unknown += other.creates_unknown;
+        self.creates_unnamed += other.creates_unnamed;
         for (code, entry) in other.links {
             let mine = self.links.entry(code).or_default();
             mine.clicks.add(entry.clicks);
@@ -123,6 +126,45 @@ impl Shown {
     }
 }
 
+/// Clicks by code, as PostgreSQL itself has them: those of deleted links too, and of millions of links only the clicked ones.
+#[derive(Clone, Debug, Default)]
+pub struct Counted {
+    pub events: HashMap<String, u64>,
+    pub roll_ups: HashMap<String, u64>,
+}
+
+const EVENTS: &str = "select short_code, count(*) from clicks c join links l on l.id = c.link_id group by 1";
+const ROLL_UPS: &str = "select short_code, total from link_totals t join links l on l.id = t.link_id where total > 0";
+
+impl Counted {
+    /// By whoever can ask the database.
+    pub fn read(sql: impl Fn(&str) -> Result<String, FleetError>) -> Result<Self, FleetError> {
+        let by_code = |rows: String| -> HashMap<String, u64> {
+            let rows = rows.lines().filter_map(|row| row.split_once('|'));
+            rows.map(|(code, clicks)| (code.to_owned(), clicks.parse().unwrap_or_default())).collect()
+        };
+        Ok(Self { events: by_code(sql(EVENTS)?), roll_ups: by_code(sql(ROLL_UPS)?) })
+    }
+
+    /// Whatever differs.
+    pub fn check(&self, ledger: &Ledger) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (of, place) in [(&self.events, "events"), (&self.roll_ups, "roll-ups")] {
+            let strangers = of.keys().filter(|code| !ledger.links.contains_key(*code));
+            for code in ledger.links.keys().chain(strangers) {
+                let Tally { sure, unknown } = ledger.links.get(code).map(|entry| entry.clicks).unwrap_or_default();
+                let (link, counted) = (code.clone(), of.get(code).copied().unwrap_or_default());
+                if counted < sure {
+                    findings.push(Finding::LostClicks { link, answered: sure, counted, place });
+                } else if counted > sure + unknown {
+                    findings.push(Finding::DoubleClicks { link, asked: sure + unknown, counted, place });
+                }
+            }
+        }
+        findings
+    }
+}
+
 /// Whatever differs. `sent_twice`: requests that the front handed to a second node after the first may have had them; each may count once more.
 pub fn check(ledger: &Ledger, shown: &Shown, sent_twice: u64) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -142,9 +184,13 @@ pub fn check(ledger: &Ledger, shown: &Shown, sent_twice: u64) -> Vec<Finding> {
             findings.push(Finding::DoubleClicks { link: link(), asked: sure + unknown, counted: *counted, place: "roll-ups" });
         }
     }
-    let (listed, possible) = (shown.links.len() as u64, ledger.links.len() as u64 + ledger.creates_unknown);
+    let (listed, certain) = (shown.links.len() as u64, ledger.links.len() as u64 + ledger.creates_unnamed);
+    let possible = certain + ledger.creates_unknown;
     if listed > possible {
         findings.push(Finding::UnknownLinks { listed, possible });
+    } else if ledger.creates_unnamed > 0 && listed < certain {
+        // Those that have a name are missed by it.
+        findings.push(Finding::MissingLinks { listed, certain });
     }
     let Tally { sure, unknown } = ledger.all_clicks();
     for (counted, place) in [(shown.clicks(), "roll-ups of all links"), (shown.click_events, "events of all links")] {
@@ -190,6 +236,27 @@ mod tests {
         let mut moved = shown;
         moved.links.insert("one".to_owned(), ("https://b.example/".to_owned(), 7));
         assert!(matches!(check(&ledger, &moved, 0)[..], [Finding::WrongState { .. }]));
+    }
+
+    #[test]
+    fn what_the_database_counts_is_compared_by_link_be_it_known_or_not() {
+        let (mut ledger, _) = told(7);
+        let counted = Counted::read(|_| Ok("one|7\n".to_owned())).unwrap();
+        assert_eq!(counted.check(&ledger), []);
+        ledger.clicks("one").unknown = 1;
+        assert_eq!(counted.check(&ledger), [], "one may not have counted");
+        ledger.clicks("one").sure = 8;
+        assert!(matches!(counted.check(&ledger)[..], [Finding::LostClicks { .. }, Finding::LostClicks { .. }]));
+        ledger.clicks("one").sure = 5;
+        assert!(matches!(counted.check(&ledger)[..], [Finding::DoubleClicks { .. }, Finding::DoubleClicks { .. }]));
+        assert_eq!(counted.check(&Ledger::default()).len(), 2, "clicks of a link that nobody clicked");
+    }
+
+    #[test]
+    fn a_create_without_a_name_is_missed_by_number() {
+        let (mut ledger, shown) = told(7);
+        ledger.creates_unnamed = 1;
+        assert!(matches!(check(&ledger, &shown, 0)[..], [Finding::MissingLinks { listed: 1, certain: 2 }]));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Four kinds, a quarter each: no byte at all; half a header; a body that drips; and one that asks for much and never reads. Of the last kind
 //! a client cannot see its connection close (the end would come after what it does not read), so there the node's own count is asked.
+//! In the end each redirect that a visitor was given is counted once, and nothing that was never a whole request is.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -14,7 +15,13 @@ use std::{
 
 use rustix::event::epoll;
 
-use super::{Report, RunArgs, client::Client, p10::raise_descriptors};
+use super::{
+    Report, RunArgs,
+    books::Ledger,
+    client::Client,
+    p10::raise_descriptors,
+    stand::{Stand, StandSpec},
+};
 use crate::{
     fleet::{self, FleetError, Node},
     http::{Request, connect_with},
@@ -49,6 +56,8 @@ const PATIENCE: [&str; 5] = [
 const IDLE: &str = "KNURL_HTTP_IDLE_TIMEOUT_MS";
 /// The longest of the defaults: that of a body.
 const PATIENCE_DEFAULT: Duration = Duration::from_secs(10);
+/// Promised of each connection that stalls, with the defaults.
+const CLOSED_WITHIN_S: f64 = 10.0;
 /// A busy machine may be late; a connection that stays for so much longer is not being closed.
 const LATE_MAX: Duration = Duration::from_secs(20);
 const DRIP: Duration = Duration::from_millis(500);
@@ -61,6 +70,8 @@ const LISTS: usize = 40;
 const VISITORS: u64 = 4;
 /// Visitors are people: between two requests they do something else.
 const PAUSE: Duration = Duration::from_millis(2);
+/// Promised of visitors meanwhile: so many times what 99 in 100 of their requests took before.
+const SLOWER_BY: f64 = 1.1;
 const QUIET: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,22 +114,27 @@ struct Stalled {
 }
 
 pub fn run(args: &P14Args) -> Result<Report, FleetError> {
-    let mut report = Report::new("P-14", args.run.seed);
+    let mut report = Report::new("P-14", args.run.seed).strict(args.run.strict);
     raise_descriptors(args.connections + 1_000)?;
-    let dir = tempfile::Builder::new().prefix("knurl-p14-").tempdir()?;
     let env: Vec<(String, String)> = match args.patience_ms {
         0 => vec![(IDLE.to_owned(), PATIENCE_DEFAULT.as_millis().to_string())],
         ms => PATIENCE.iter().map(|key| ((*key).to_owned(), ms.to_string())).collect(),
     };
     let patience = if args.patience_ms == 0 { PATIENCE_DEFAULT } else { Duration::from_millis(args.patience_ms) };
-    let mut node = Node::alone(&args.run.binary()?, dir.path(), &env)?;
+    let spec = StandSpec { binary: args.run.binary()?, nodes: 1, embedded: true, seed: args.run.seed, env, ..StandSpec::default() };
+    let mut stand = Stand::start(spec)?;
+    let node = &stand.nodes[0];
+    let mut ledger = Ledger::default();
     for at in 0..LINKS {
-        let body = format!(r#"{{"url":"https://p14.example/{at}","custom_code":"known-{at}"}}"#);
+        let (code, target) = (format!("known-{at}"), format!("https://p14.example/{at}"));
+        let body = format!(r#"{{"url":"{target}","custom_code":"{code}"}}"#);
         fleet::ask(node.addr(), &Request::post("/shorten", &body), 201)?;
+        ledger.made(&code, &target);
     }
-    let mut calm = visit(node.addr(), &mut report, "before", |_| thread::sleep(QUIET));
+    let mut calm = visit(node.addr(), &mut report, &mut ledger, "before", |_| thread::sleep(QUIET));
     let mut outcome = Ok(Vec::new());
-    let mut crowded = visit(node.addr(), &mut report, "meanwhile", |report| outcome = stall(args, &node, patience, report));
+    let mut crowded =
+        visit(node.addr(), &mut report, &mut ledger, "meanwhile", |report| outcome = stall(args, node, patience, report));
     let stalled = outcome?;
     note(&mut report, &stalled, patience);
     report.note("connections", args.connections);
@@ -127,6 +143,11 @@ pub fn run(args: &P14Args) -> Result<Report, FleetError> {
         report.note(&format!("visitors_{name}_p50_ms"), f64::from(per_mille(times, 500)) / 1e3);
         report.note(&format!("visitors_{name}_p99_ms"), f64::from(per_mille(times, 990)) / 1e3);
     }
+    report.at_most(
+        "visitors_meanwhile_p99_ms",
+        SLOWER_BY * report.figure("visitors_before_p99_ms"),
+        report.figure("visitors_meanwhile_p99_ms"),
+    );
     drop(stalled);
     // Those that were just dropped are noticed a moment later.
     let until = Instant::now() + patience.max(Duration::from_secs(5));
@@ -139,14 +160,9 @@ pub fn run(args: &P14Args) -> Result<Report, FleetError> {
         report.find(format!("{open} connections are still open"));
     }
     fleet::ask(node.metrics_addr(), &Request::get("/readyz"), 200)?;
-    if let Err(error) = node.stop() {
-        report.find(error.to_string());
-    }
-    node.panics().into_iter().for_each(|line| report.find(line));
-    if !report.held {
-        report.kept = Some(dir.keep());
-    }
-    Ok(report.finished())
+    stand.deliver(&mut report, "delivered_after_s");
+    stand.settle(&ledger, &mut report);
+    Ok(stand.finish(report))
 }
 
 /// Opens them all, and returns when each is closed or late. The streams are kept: whoever never reads must not end its connection itself.
@@ -239,7 +255,11 @@ fn note(report: &mut Report, stalled: &[Stalled], patience: Duration) {
     for kind in KINDS {
         let of_kind = || stalled.iter().filter(|member| member.kind == kind);
         let longest = of_kind().filter_map(|member| member.closed_after).max().unwrap_or_default();
-        report.note(&format!("{}_closed_after_at_most_s", kind.name()), longest.as_secs_f64());
+        let figure = format!("{}_closed_after_at_most_s", kind.name());
+        report.note(&figure, longest.as_secs_f64());
+        if patience == PATIENCE_DEFAULT {
+            report.at_most(&figure, CLOSED_WITHIN_S, longest.as_secs_f64());
+        }
         let left = of_kind().filter(|member| member.closed_after.is_none()).count();
         if left > 0 {
             report.find(format!(
@@ -256,49 +276,77 @@ fn note(report: &mut Report, stalled: &[Stalled], patience: Duration) {
 }
 
 /// Visitors at work while `act` runs: the microseconds of each request. An answer that is not what it must be is a finding.
-fn visit(addr: SocketAddr, report: &mut Report, when: &str, act: impl FnOnce(&Report)) -> Vec<u32> {
+fn visit(addr: SocketAddr, report: &mut Report, ledger: &mut Ledger, when: &str, act: impl FnOnce(&Report)) -> Vec<u32> {
     let stop = AtomicBool::new(false);
-    let visited: Vec<Result<Vec<u32>, String>> = thread::scope(|scope| {
+    let visited: Vec<Option<Visited>> = thread::scope(|scope| {
         let visitors: Vec<_> = (0..VISITORS)
             .map(|number| {
                 let stop = &stop;
-                scope.spawn(move || visitor(addr, number, stop))
+                scope.spawn(move || visitor(addr, number, when, stop))
             })
             .collect();
         act(report);
         stop.store(true, Relaxed);
-        visitors.into_iter().map(|visitor| visitor.join().unwrap_or_else(|_| Err("a visitor panicked".to_owned()))).collect()
+        visitors.into_iter().map(|visitor| visitor.join().ok()).collect()
     });
     let mut times = Vec::new();
-    for result in visited {
-        match result {
-            Ok(of_one) => times.extend(of_one),
-            Err(how) => report.find(format!("{when}: {how}")),
-        }
+    for visited in visited {
+        let Some(visited) = visited else {
+            report.find(format!("{when}: a visitor panicked"));
+            continue;
+        };
+        times.extend(visited.times);
+        visited.failure.into_iter().for_each(|how| report.find(format!("{when}: {how}")));
+        ledger.add(visited.ledger);
     }
     times
 }
 
-fn visitor(addr: SocketAddr, number: u64, stop: &AtomicBool) -> Result<Vec<u32>, String> {
+#[derive(Default)]
+struct Visited {
+    times: Vec<u32>,
+    ledger: Ledger,
+    failure: Option<String>,
+}
+
+fn visitor(addr: SocketAddr, number: u64, when: &str, stop: &AtomicBool) -> Visited {
     let mut client = Client::new(addr, number, true);
-    let mut times = Vec::new();
+    let mut visited = Visited::default();
     for serial in 0_u64.. {
-        if stop.load(Relaxed) {
+        if stop.load(Relaxed) || visited.failure.is_some() {
             break;
         }
-        let body = format!(r#"{{"url":"https://p14.example/visitor/{number}/{serial}"}}"#);
+        visited.failure = visited.ask(&mut client, serial, &format!("https://p14.example/visitor/{when}/{number}/{serial}")).err();
+        thread::sleep(PAUSE);
+    }
+    visited
+}
+
+impl Visited {
+    fn ask(&mut self, client: &mut Client, serial: u64, target: &str) -> Result<(), String> {
+        let body = format!(r#"{{"url":"{target}"}}"#);
         let (request, status) = match serial % 4 {
             0 => (Request::post("/shorten", &body), 201),
             1 => (Request::get("/urls/1"), 200),
             _ => (Request::get("/known-1"), 302),
         };
         let asked = Instant::now();
-        let answer = client.ask(&request).map_err(|error| format!("{} {}: {error}", request.method, request.path))?;
-        times.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
+        let answer = client.ask(&request);
+        let clicks = self.ledger.clicks("known-1");
+        match &answer {
+            Ok(answer) if status == 302 => clicks.sure += u64::from(answer.status == 302),
+            Err(_) if status == 302 => clicks.unknown += 1,
+            Ok(answer) if status == 201 && answer.status == 201 => {
+                let made = answer.json().unwrap_or_default();
+                self.ledger.made(made["short_code"].as_str().ok_or("201 without a code")?, target);
+            }
+            _ => self.ledger.creates_unknown += u64::from(status == 201),
+        }
+        let answer = answer.map_err(|error| format!("{} {}: {error}", request.method, request.path))?;
+        self.times.push(u32::try_from(asked.elapsed().as_micros()).unwrap_or(u32::MAX));
         if answer.status != status {
             return Err(format!("{} {} answered {}", request.method, request.path, answer.status));
         }
-        thread::sleep(PAUSE);
+        Ok(())
     }
-    Ok(times)
 }

@@ -4,6 +4,9 @@
 //! Every link was asked for on every node before, so that all of them remember what was. Measured is from the acknowledgement to the moment
 //! when the last node answers anew. Three ways of being told: all there are; PostgreSQL's notifications lost, as by a pooler, and Redis'
 //! hints left; both lost.
+//!
+//! Whoever asks is a visitor: each redirect he was given, to the old target or the new one, is a click, and counted once in the end, of links
+//! that are deleted too.
 
 use std::{
     thread,
@@ -14,6 +17,7 @@ use serde_json::json;
 
 use super::{
     Report, RunArgs,
+    books::Ledger,
     stand::{Fault, Stand, StandSpec},
 };
 use crate::{
@@ -65,17 +69,14 @@ pub fn run(args: &P22Args) -> Result<Report, FleetError> {
         ..StandSpec::default()
     };
     let mut stand = Stand::start(spec)?;
-    let mut editor = Editor { dice: Dice::new(args.run.seed, &[]), serial: 0 };
+    let mut editor = Editor { dice: Dice::new(args.run.seed, &[]), serial: 0, ledger: Ledger::default() };
     let played = play(&stand, &mut editor, args, &mut report);
     if let Err(error) = played {
         report.find(format!("it could not go on: {error}"));
     }
-    for node in &mut stand.nodes {
-        if let Err(error) = node.stop() {
-            report.find(error.to_string());
-        }
-        node.panics().into_iter().for_each(|line| report.find(line));
-    }
+    stand.heal()?;
+    stand.deliver(&mut report, "delivered_after_s");
+    stand.settle_in_database(&editor.ledger, &mut report);
     Ok(stand.finish(report))
 }
 
@@ -102,6 +103,7 @@ type Face = Result<String, u16>;
 struct Editor {
     dice: Dice,
     serial: u64,
+    ledger: Ledger,
 }
 
 impl Editor {
@@ -163,12 +165,13 @@ impl Editor {
     }
 
     /// How long until every node shows this face.
-    fn seen(&self, nodes: &[Node], code: &str, face: &Face) -> Result<Duration, FleetError> {
+    fn seen(&mut self, nodes: &[Node], code: &str, face: &Face) -> Result<Duration, FleetError> {
         let (began, path) = (Instant::now(), format!("/{code}"));
         for node in nodes {
             let mut connection = Connection::open(node.addr())?;
             loop {
-                let answer = connection.ask(&Request::get(&path))?;
+                let answer = connection.ask(&Request::get(&path)).inspect_err(|_| self.ledger.clicks(code).unknown += 1)?;
+                self.ledger.clicks(code).sure += u64::from(answer.status == 302);
                 let shown = answer.header("location").map(str::to_owned).ok_or(answer.status);
                 if shown == *face {
                     break;

@@ -2,6 +2,9 @@
 //!
 //! Beside the clients that click and create there is one that guesses codes, faster than it may: known links are never refused, and its
 //! guesses are answered 404 or 429, some of them 429 in every act. What redirects cost meanwhile is a figure.
+//!
+//! A node has every link on its own disk, so that no redirect needs Redis. With `--cold` ([`super::cold`]) there is no replica and next to no
+//! memory: redirects are Redis' until it fails, then within its deadline PostgreSQL's, and all else is as before.
 
 use std::{
     net::SocketAddr,
@@ -16,6 +19,7 @@ use std::{
 use super::{
     Report, RunArgs,
     books::Ledger,
+    cold,
     stand::{Fault, Stand, StandSpec, is_ready},
     traffic::{Manner, Scene, said},
 };
@@ -39,15 +43,35 @@ pub struct P4Args {
     /// Links acknowledged so long before are clicked on every node
     #[arg(long, default_value_t = 2_000)]
     pub known_ms: u64,
+    /// Redirects come from Redis: no replica, and more links than memory holds
+    #[arg(long)]
+    pub cold: bool,
+    /// With --cold; memory holds some 9 000
+    #[arg(long, default_value_t = 100_000)]
+    pub links: u64,
+    /// Only these, one after the other
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(FAULTS))]
+    pub only: Vec<String>,
 }
 
 impl Default for P4Args {
     fn default() -> Self {
-        Self { run: RunArgs::default(), nodes: 3, seconds: 120, calm_seconds: 10, known_ms: 2_000 }
+        Self {
+            run: RunArgs::default(),
+            nodes: 3,
+            seconds: 120,
+            calm_seconds: 10,
+            known_ms: 2_000,
+            cold: false,
+            links: 100_000,
+            only: Vec::new(),
+        }
     }
 }
 
 const LINKS: usize = 100;
+/// Promised of redirects: 99 in 100 take so much longer than before at most.
+const SLOWER_BY_MS: f64 = 2.0;
 const FAULTS: [&str; 6] = ["down", "hung", "slow", "flapping", "flushed", "full"];
 /// Flapping at 1 Hz: half of the time down.
 const HALF_PERIOD: Duration = Duration::from_millis(500);
@@ -57,8 +81,9 @@ const GUESSES_A_MINUTE: &str = "60";
 const GUESS_PAUSE: Duration = Duration::from_millis(20);
 
 pub fn run(args: &P4Args) -> Result<Report, FleetError> {
-    let mut report = Report::new("P-4", args.run.seed);
-    let env = [
+    let name = if args.cold { "P-4, cold" } else { "P-4" };
+    let mut report = Report::new(name, args.run.seed).strict(args.run.strict);
+    let limits = [
         ("KNURL_LIMITS_MISSES_PER_MINUTE", GUESSES_A_MINUTE),
         ("KNURL_LIMITS_BURST_S", "1"),
         // This machine is the client here.
@@ -69,19 +94,26 @@ pub fn run(args: &P4Args) -> Result<Report, FleetError> {
         nodes: args.nodes as usize,
         redis: true,
         seed: args.run.seed,
-        env: env.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec(),
+        env: limits.iter().chain(cold::env(args.cold)).map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
         ..StandSpec::default()
     };
-    let mut stand = Stand::start(spec)?;
+    let mut stand = if args.cold { cold::stand(spec, args.links)? } else { Stand::start(spec)? };
     let mut ledger = Ledger::default();
     let scene = Scene::set(&stand.nodes, LINKS, Duration::from_millis(args.known_ms), &mut ledger)?;
+    if args.cold {
+        cold::learn(&scene, args.links, &mut ledger);
+        thread::sleep(Duration::from_millis(args.known_ms));
+    }
+    let faults: Vec<&str> =
+        FAULTS.into_iter().filter(|fault| args.only.is_empty() || args.only.iter().any(|only| only == fault)).collect();
+    let manner = if args.cold { Manner { recent: 0, ..Manner::default() } } else { Manner::default() };
     let guessed = Guessed::default();
-    let (played, seen) = scene.run(Manner::default(), args.run.seed, || {
+    let (played, seen) = scene.run(manner, args.run.seed, || {
         thread::scope(|scope| {
             let addrs: Vec<SocketAddr> = stand.nodes.iter().map(Node::addr).collect();
             let guessed = &guessed;
             let guesser = scope.spawn(move || guessed.work(&addrs));
-            let played = FAULTS.iter().try_for_each(|fault| play(&stand, &scene, guessed, fault, args, &mut report));
+            let played = faults.iter().try_for_each(|fault| play(&stand, &scene, guessed, fault, args, &mut report));
             guessed.stop.store(true, Relaxed);
             if guesser.join().is_err() {
                 report.find("the guesser panicked");
@@ -96,8 +128,15 @@ pub fn run(args: &P4Args) -> Result<Report, FleetError> {
     seen.failures.iter().for_each(|failure| report.find(failure.clone()));
     let told = guessed.told();
     told.wrong.iter().for_each(|wrong| report.find(format!("a guess: {wrong}")));
-    for name in ["calm"].iter().chain(&FAULTS) {
+    if args.cold && faults.iter().all(|fault| report.figure(&cold::before(fault)) == 0.0) {
+        report.find("no redirect was answered by Redis");
+    }
+    for name in ["calm"].iter().chain(&faults) {
         seen.note(&mut report, name);
+        if *name != "calm" {
+            let figure = format!("{name}_redirect_p99_ms");
+            report.at_most(&figure, SLOWER_BY_MS + report.figure("calm_redirect_p99_ms"), report.figure(&figure));
+        }
         if seen.of(name).created_us.is_empty() {
             report.find(format!("{name}: nothing was created"));
         }
@@ -115,12 +154,23 @@ fn play(
     args: &P4Args,
     report: &mut Report,
 ) -> Result<(), FleetError> {
+    if args.cold {
+        scene.act("warming");
+        let round = FAULTS.iter().position(|one| *one == fault).unwrap_or_default();
+        cold::warm(stand, args.links, round as u64)?;
+    }
     scene.act("calm");
+    let calm = cold::Answered::so_far(stand)?;
     thread::sleep(Duration::from_secs(args.calm_seconds));
+    let faulty = cold::Answered::so_far(stand)?;
     scene.act(fault);
     let before = guessed.told();
     report.say(&format!("{fault} for {} s", args.seconds));
     afflict(stand, fault, Instant::now() + Duration::from_secs(args.seconds))?;
+    if args.cold {
+        report.note(&cold::before(fault), faulty.redis_percent_since(&calm));
+        report.note(&format!("{fault}_redis_percent"), cold::Answered::so_far(stand)?.redis_percent_since(&faulty));
+    }
     let after = guessed.told();
     let (refused, missed) = (after.refused - before.refused, after.missed - before.missed);
     report.note(&format!("{fault}_guesses_refused"), refused);

@@ -7,6 +7,16 @@ use serde_json::{Map, Value};
 /// Sentences of one kind are all alike: this many are enough.
 const FINDINGS_MAX: usize = 50;
 
+/// A time or a speed that was promised, beside what was seen of it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Compared {
+    pub what: String,
+    /// `at most 60`.
+    pub promised: String,
+    pub seen: f64,
+    pub kept: bool,
+}
+
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Report {
     /// `P-9`.
@@ -16,6 +26,7 @@ pub struct Report {
     pub seconds: u64,
     /// In the order in which they were noted.
     pub figures: Map<String, Value>,
+    pub compared: Vec<Compared>,
     pub findings: Vec<String>,
     /// Findings beyond those that are listed.
     pub more_findings: u64,
@@ -23,6 +34,9 @@ pub struct Report {
     pub kept: Option<PathBuf>,
     #[serde(skip)]
     order: Vec<String>,
+    /// What was not kept is a finding.
+    #[serde(skip)]
+    strict: bool,
     #[serde(skip)]
     began: Instant,
 }
@@ -35,12 +49,42 @@ impl Report {
             seed,
             seconds: 0,
             figures: Map::new(),
+            compared: Vec::new(),
             findings: Vec::new(),
             more_findings: 0,
             kept: None,
             order: Vec::new(),
+            strict: false,
             began: Instant::now(),
         }
+    }
+
+    #[must_use]
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
+    /// Promised was no more than this.
+    pub fn at_most(&mut self, what: &str, promised: f64, seen: f64) {
+        self.compare(what, format!("at most {}", shown(promised)), seen, seen <= promised);
+    }
+
+    /// Promised was no less than this.
+    pub fn at_least(&mut self, what: &str, promised: f64, seen: f64) {
+        self.compare(what, format!("at least {}", shown(promised)), seen, seen >= promised);
+    }
+
+    fn compare(&mut self, what: &str, promised: String, seen: f64, kept: bool) {
+        if self.strict && !kept {
+            self.find(format!("{what}: promised {promised}, seen {}", shown(seen)));
+        }
+        self.compared.push(Compared { what: what.to_owned(), promised, seen, kept });
+    }
+
+    /// Promised figures that were not kept.
+    pub fn missed(&self) -> usize {
+        self.compared.iter().filter(|compared| !compared.kept).count()
     }
 
     pub fn note(&mut self, name: &str, figure: impl Into<Value>) {
@@ -78,12 +122,20 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verdict = if self.held { "held" } else { "BROKEN" };
-        writeln!(f, "{} {verdict}, {} s (seed {})", self.promise, self.seconds, self.seed)?;
+        write!(f, "{} {verdict}", self.promise)?;
+        if self.missed() > 0 {
+            write!(f, ", {} of {} promised figures NOT KEPT", self.missed(), self.compared.len())?;
+        }
+        writeln!(f, ", {} s (seed {})", self.seconds, self.seed)?;
         for name in &self.order {
             if let Some(figure) = self.figures.get(name) {
                 let shown = figure.as_f64().map_or_else(|| figure.to_string(), shown);
                 writeln!(f, "  {:<34} {shown}", name.replace('_', " "))?;
             }
+        }
+        for Compared { what, promised, seen, kept } in &self.compared {
+            let verdict = if *kept { "kept" } else { "NOT KEPT" };
+            writeln!(f, "  {:<34} promised {promised}, seen {}: {verdict}", what.replace('_', " "), shown(*seen))?;
         }
         for finding in &self.findings {
             writeln!(f, "  finding: {finding}")?;
@@ -121,5 +173,24 @@ mod tests {
             "{text}"
         );
         assert_eq!(serde_json::to_value(&report).unwrap()["figures"]["zebras"], 3);
+    }
+
+    #[test]
+    fn a_promised_figure_that_is_missed_is_told_and_a_finding_where_that_was_asked_for() {
+        for strict in [false, true] {
+            let mut report = Report::new("P-0", 7).strict(strict);
+            report.at_most("drained_after_s", 60.0, 60.0);
+            report.at_least("goodput_percent", 90.0, 216.0);
+            assert!(report.held && report.to_string().starts_with("P-0 held, 0 s"), "{report}");
+            report.at_most("told_ms", 50.0, 262.5);
+            report.at_least("goodput_percent", 90.0, 89.0);
+            let text = report.to_string();
+            assert_eq!((report.held, report.findings.len()), (!strict, if strict { 2 } else { 0 }), "{text}");
+            assert!(
+                text.contains(", 2 of 4 promised figures NOT KEPT, ") && text.contains("promised at most 60, seen 60: kept"),
+                "{text}"
+            );
+            assert!(text.contains("promised at most 50, seen 262.50: NOT KEPT"), "{text}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     Report,
-    books::{self, Ledger, Shown},
+    books::{self, Counted, Ledger, Shown},
 };
 use crate::{
     fleet::{self, FleetError, Housing, Node},
@@ -25,8 +25,10 @@ use crate::{
 
 /// For what is only a matter of time: a replica's first copy, a node that is busy with it.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Nothing is delivered later than this after its way is whole again.
+/// Promised: nothing is delivered later than this after its way is whole again.
 pub const DRAINED_WITHIN: Duration = Duration::from_secs(60);
+/// What is not delivered by then never is.
+const DELIVERED_WITHIN: Duration = Duration::from_secs(600);
 const PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug, Default)]
@@ -141,9 +143,10 @@ impl Stand {
         Ok(postgres.sql(sql)?)
     }
 
-    /// Until every node's replica is complete and follows.
+    /// Until every node's replica is complete and follows, where there are replicas.
     pub fn wait_current(&self) -> Result<(), FleetError> {
-        if self.spec.embedded {
+        let has_replica = self.spec.env.iter().all(|(key, value)| key != "KNURL_REPLICA" || value != "off");
+        if self.spec.embedded || !has_replica {
             return Ok(());
         }
         for node in &self.nodes {
@@ -170,8 +173,8 @@ impl Stand {
         self.ways.iter().map(|ways| ways.postgres.fates().cut).sum()
     }
 
-    /// Waits until what had been answered when it was called is delivered; `None`: that was not within [`DRAINED_WITHIN`].
-    pub fn drained(&self) -> Result<Option<Duration>, FleetError> {
+    /// Waits until what had been answered when it was called is delivered; `None`: that was not `within` this.
+    pub fn drained(&self, within: Duration) -> Result<Option<Duration>, FleetError> {
         let began = Instant::now();
         let answered: Vec<f64> =
             self.nodes.iter().map(|node| node.metric("knurl_clicks_answered_total")).collect::<Result<_, _>>()?;
@@ -182,10 +185,28 @@ impl Stand {
                 // What came since then is at the end of the backlog.
                 waiting |= backlog > now - answered;
             }
-            if !waiting || began.elapsed() > DRAINED_WITHIN {
+            if !waiting || began.elapsed() > within {
                 return Ok((!waiting).then(|| began.elapsed()));
             }
             thread::sleep(PAUSE);
+        }
+    }
+
+    /// Waits until everything is delivered, which is a figure of this name; that it never is, a finding.
+    pub fn deliver(&self, report: &mut Report, name: &str) -> Option<Duration> {
+        let delivered = self.drained(DELIVERED_WITHIN);
+        match &delivered {
+            Ok(Some(took)) => report.note(name, took.as_secs_f64()),
+            Ok(None) => report.find(format!("{name}: not everything is delivered within {DELIVERED_WITHIN:?}")),
+            Err(error) => report.find(format!("{name}: {error}")),
+        }
+        delivered.ok().flatten()
+    }
+
+    /// As [`Stand::deliver`], after an outage: within [`DRAINED_WITHIN`], as is promised.
+    pub fn drain(&self, report: &mut Report, name: &str) {
+        if let Some(took) = self.deliver(report, name) {
+            report.at_most(name, DRAINED_WITHIN.as_secs_f64(), took.as_secs_f64());
         }
     }
 
@@ -202,6 +223,22 @@ impl Stand {
             }
             Err(error) => report.find(format!("the books cannot be read: {error}")),
         }
+        self.end(ledger, report);
+        report.note("links", ledger.links.len());
+        report.note("creates_of_unknown_fate", ledger.creates_unknown);
+    }
+
+    /// As [`Stand::settle`], by what PostgreSQL itself has of clicks: links may be deleted, or millions.
+    pub fn settle_in_database(&mut self, ledger: &Ledger, report: &mut Report) {
+        match Counted::read(|sql| self.sql(sql)) {
+            Ok(counted) => counted.check(ledger).iter().for_each(|found| report.find(found.to_string())),
+            Err(error) => report.find(format!("the clicks cannot be read: {error}")),
+        }
+        self.end(ledger, report);
+    }
+
+    /// Nodes end as they should, their audits hold, and together they have answered what clients were answered.
+    fn end(&mut self, ledger: &Ledger, report: &mut Report) {
         let (mut answered, mut dropped) = (0, 0);
         for node in &mut self.nodes {
             if let Err(error) = node.stop() {
@@ -222,8 +259,6 @@ impl Stand {
         }
         report.note("clicks", clicks.sure);
         report.note("clicks_unanswered", clicks.unknown);
-        report.note("links", ledger.links.len());
-        report.note("creates_of_unknown_fate", ledger.creates_unknown);
     }
 
     pub fn shown(&self, ledger: &Ledger) -> Result<Shown, FleetError> {

@@ -58,6 +58,8 @@ pub struct Scene {
 pub struct Manner {
     pub clickers_a_node: usize,
     pub creators_a_node: usize,
+    /// Of a thousand clicks, those of the links that were made last.
+    pub recent: u64,
     pub click_pause: Duration,
     pub create_pause: Duration,
     /// Nodes are killed: connections break.
@@ -71,6 +73,7 @@ impl Default for Manner {
         Self {
             clickers_a_node: 2,
             creators_a_node: 1,
+            recent: 300,
             click_pause: Duration::from_millis(3),
             create_pause: Duration::from_millis(25),
             may_break: false,
@@ -209,17 +212,18 @@ impl Scene {
         *self.addrs[at].read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn learn(&self, code: &str, target: &str) {
+    /// A link that is there, to be clicked as one that was made now.
+    pub fn learn(&self, code: &str, target: &str) {
         let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
         links.push(Known { code: code.to_owned(), target: target.to_owned(), since: Instant::now() });
     }
 
-    fn any(&self, dice: &mut Dice) -> Option<Known> {
+    fn any(&self, dice: &mut Dice, recent: u64) -> Option<Known> {
         let dark = *self.dark_since.read().unwrap_or_else(PoisonError::into_inner);
         let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
         let until = dark.unwrap_or_else(Instant::now);
         let old = links.partition_point(|link| link.since + self.known_for <= until);
-        let from = if dice.chance(300) { old.saturating_sub(RECENT) } else { 0 };
+        let from = if dice.chance(recent) { old.saturating_sub(RECENT) } else { 0 };
         let span = (old - from) as u64;
         (span > 0).then(|| links[from + dice.below(span) as usize].clone())
     }
@@ -281,10 +285,14 @@ impl Seen {
         all
     }
 
+    /// Of acts of this name.
+    pub fn redirect_p99_ms(&self, name: &str) -> f64 {
+        ms(&mut self.of(name).click_us, 990)
+    }
+
     /// Notes the figures of acts of this name; that nobody was at work in one is a finding.
     pub fn note(&self, report: &mut Report, name: &str) {
         let mut act = self.of(name);
-        let ms = |all: &mut Vec<u32>, share| (f64::from(per_mille(all, share)) / 10.0).round() / 100.0;
         report.note(&format!("{name}_redirects"), act.click_us.len());
         report.note(&format!("{name}_redirect_p50_ms"), ms(&mut act.click_us, 500));
         report.note(&format!("{name}_redirect_p99_ms"), ms(&mut act.click_us, 990));
@@ -416,7 +424,7 @@ impl<'a> Client<'a> {
     }
 
     fn click(&mut self) {
-        let Some(link) = self.scene.any(&mut self.dice) else { return };
+        let Some(link) = self.scene.any(&mut self.dice, self.manner.recent) else { return };
         let path = format!("/{}", link.code);
         let began = Instant::now();
         match self.ask(&Request::get(&path)) {
@@ -502,6 +510,11 @@ impl<'a> Client<'a> {
             }
         }
     }
+}
+
+/// What so many per mille stay below.
+fn ms(all: &mut [u32], share: usize) -> f64 {
+    (f64::from(per_mille(all, share)) / 10.0).round() / 100.0
 }
 
 fn us(since: Instant) -> u32 {
