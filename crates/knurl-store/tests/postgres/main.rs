@@ -10,6 +10,7 @@ mod owners;
 mod retries;
 mod seen;
 mod tls;
+mod together;
 
 use std::{future::Future, time::Duration};
 
