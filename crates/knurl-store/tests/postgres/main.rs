@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod clocks;
+mod deadlines;
 mod edits;
 mod months;
 mod newer;
