@@ -3,6 +3,7 @@
 
 mod clocks;
 mod deadlines;
+mod distribution;
 mod edits;
 mod months;
 mod newer;
