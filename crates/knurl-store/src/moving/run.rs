@@ -130,7 +130,7 @@ struct Mover<'m> {
     moved: Moved,
 }
 
-/// How often a piece that differs after it was mended is mended again.
+/// How often a piece, or a row, that differs after it was mended is mended again.
 const MENDED_MAX: u32 = 3;
 /// Notes read, and leads looked up, at a time.
 const NOTES_PAGE: usize = 1024;
@@ -251,9 +251,17 @@ impl Mover<'_> {
     }
 
     async fn bring_rows(&mut self, part: Part, mut leads: Vec<Lead>) -> Result<()> {
+        let mut times: BTreeMap<Lead, u32> = BTreeMap::new();
         while !leads.is_empty() {
             leads.sort_unstable();
             leads.dedup();
+            // A row makes way once, and for itself where it is written again. One that goes on doing so is not kept as it is written: its
+            // piece stays open, and the last comparison says so.
+            leads.retain(|lead| {
+                let times = times.entry(*lead).or_default();
+                *times += 1;
+                *times <= MENDED_MAX
+            });
             leads.iter().for_each(|lead| self.ledger(part).reopen(*lead));
             let (ours, theirs) = (self.from.rows_at(part, &leads).await?, self.to.rows_at(part, &leads).await?);
             // A row that had to make way comes again by what it is called now.

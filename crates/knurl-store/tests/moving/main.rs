@@ -8,6 +8,7 @@ mod bench;
 mod servers;
 
 mod deaths;
+mod differences;
 mod fence;
 mod houses;
 mod live;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod clocks;
+mod deadlines;
+mod distribution;
 mod edits;
 mod months;
 mod newer;
@@ -10,6 +12,7 @@ mod owners;
 mod retries;
 mod seen;
 mod tls;
+mod together;
 
 use std::{future::Future, time::Duration};
 

@@ -7,6 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::{Duration, Instant},
 };
 
 use super::*;
@@ -55,6 +56,37 @@ fn a_get_goes_on_to_the_next_node() {
     }
     let line = logged(&nginx, &format!("{}, ", dying.addr));
     assert_eq!(line["node"], format!("{}, {}", dying.addr, node.addr()), "the log names both");
+}
+
+/// As `nodes.conf` has it: `max_fails=2 fail_timeout=2s`.
+#[test]
+fn a_node_that_twice_did_not_answer_is_left_alone_for_a_while_and_asked_again_afterwards() {
+    const LEFT_ALONE: Duration = Duration::from_secs(2);
+    let node = Server::start();
+    node.shorten("abc", "https://example.com/");
+    // A machine that is busy may take longer for a few redirects than the node is left alone: then nothing was seen, and it is done anew.
+    let seen = (0..10).any(|_| {
+        let dying = Dying::start();
+        let nginx = front::start(&[dying.addr, node.addr()], &FrontSetup::default()).unwrap();
+        let redirect = || assert_eq!(ask(addr(&nginx), "GET /abc HTTP/1.1\r\nhost: t\r\n\r\n").status, 302);
+        let until_heard = |times: usize| {
+            let begun = Instant::now();
+            while dying.heard() < times {
+                redirect();
+                assert!(begun.elapsed() < Duration::from_secs(60), "the dying node is not asked");
+            }
+        };
+        until_heard(1);
+        let failed = Instant::now();
+        until_heard(2);
+        (0..40).for_each(|_| redirect());
+        let heard = dying.heard();
+        let is_in_time = failed.elapsed() < LEFT_ALONE;
+        assert!(!is_in_time || heard == 2, "asked {heard} times in {:?}", failed.elapsed());
+        until_heard(heard + 1);
+        is_in_time
+    });
+    assert!(seen, "this machine is too slow to see it");
 }
 
 #[test]
