@@ -19,7 +19,7 @@ use super::{
     Result, ServerError,
     daemon::{Daemon, Recipe, find, kill_family, log_of, on_free_ports},
     etcd::Etcd,
-    postgres::{DATABASE, PASSWORD, USER, give_to, owner, programs, psql},
+    postgres::{DATABASE, PASSWORD, USER, give_back, give_to, owner, programs, psql},
 };
 use crate::{
     http::{Connection, Request},
@@ -249,6 +249,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         let _ = self.kill();
+        give_back(&self.dir.path().join("data"));
     }
 }
 

@@ -171,6 +171,25 @@ impl Postgres {
 }
 
 /// Rows unaligned, columns separated by `|`.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        give_back(&self.data_dir());
+    }
+}
+
+/// Of a server that was killed the kernel keeps a small segment of shared memory (System V's), of which there may be 4096 until it is started again:
+/// some suites later none could be had. The seventh line of the server's file names it.
+pub(super) fn give_back(data: &Path) {
+    let Some(id) = segment(data) else { return };
+    let _ = std::process::Command::new("ipcrm").args(["-m", &id]).stdin(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+fn segment(data: &Path) -> Option<String> {
+    let said = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    Some(said.lines().nth(6)?.split_whitespace().nth(1)?.to_owned())
+}
+
 pub(super) fn psql(programs: &Path, url: &str, sql: &str) -> Result<String> {
     let program = programs.join("psql");
     let mut psql = std::process::Command::new(&program);
@@ -330,4 +349,29 @@ pub(super) fn give_to(path: &Path, owner: Option<(u32, u32)>) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn segments() -> Vec<String> {
+        let listed = fs::read_to_string("/proc/sysvipc/shm").unwrap();
+        listed.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn nothing_of_a_server_stays_in_the_kernel_however_it_ended() {
+        for end in
+            [|_: &mut Postgres| (), |server: &mut Postgres| server.kill().unwrap(), |server: &mut Postgres| server.stop().unwrap()]
+        {
+            let mut server = Postgres::start().unwrap();
+            let segment = segment(&server.data_dir()).unwrap();
+            assert!(segments().contains(&segment));
+            end(&mut server);
+            drop(server);
+            assert!(!segments().contains(&segment));
+        }
+    }
 }
