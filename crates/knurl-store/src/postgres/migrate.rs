@@ -14,9 +14,10 @@ use tokio_postgres::SimpleQueryMessage;
 
 use super::{
     connection::{Connection, Connector},
-    failure::unavailable,
+    failure::{is_retryable, unavailable},
     moving,
     options::PostgresOptions,
+    tx::Retries,
 };
 use crate::{StoreError, store::Result};
 
@@ -57,20 +58,30 @@ pub(super) async fn migrate(connector: &Connector, options: &PostgresOptions) ->
     migrate_behind(connector, options, PATIENT).await
 }
 
-/// Whoever else migrates is waited for so long. A schema that is up to date needs no lock.
+/// Whoever else migrates is waited for so long. A schema that is up to date needs no lock. A step takes locks of tables in use: where it and
+/// a transaction of a node wait for each other, the server undoes one of them, and a step that was undone is done again.
 async fn migrate_behind(connector: &Connector, options: &PostgresOptions, others: Duration) -> Result<usize> {
     let all = async {
-        let mut connection = connector.connect(options.migrate_timeout).await?;
-        let server = value(&connection, "show server_version_num").await?;
-        refuse_old(server.and_then(|version| version.parse().ok()).unwrap_or(0))?;
-        refuse_other_encodings(&value(&connection, "show server_encoding").await?.unwrap_or_default())?;
-        let mut taken = 0;
-        while schema_version(&connection).await? != KNOWN && step(&mut connection, others).await? {
-            taken += 1;
+        let (mut taken, mut retries) = (0, Retries::begin());
+        loop {
+            match take_steps(connector, options, others, &mut taken).await {
+                Err(error) if is_retryable(&error) => retries.wait(error).await?,
+                done => return done.map(|()| taken),
+            }
         }
-        Ok(taken)
     };
     timeout(options.migrate_timeout, all).await.unwrap_or_else(|_| Err(unavailable("bringing the schema up to date took too long")))
+}
+
+async fn take_steps(connector: &Connector, options: &PostgresOptions, others: Duration, taken: &mut usize) -> Result<()> {
+    let mut connection = connector.connect(options.migrate_timeout).await?;
+    let server = value(&connection, "show server_version_num").await?;
+    refuse_old(server.and_then(|version| version.parse().ok()).unwrap_or(0))?;
+    refuse_other_encodings(&value(&connection, "show server_encoding").await?.unwrap_or_default())?;
+    while schema_version(&connection).await? != KNOWN && step(&mut connection, others).await? {
+        *taken += 1;
+    }
+    Ok(())
 }
 
 /// As [`migrate`], for who goes on to work with the database: refused is one that was moved away, or is not filled yet.

@@ -56,6 +56,21 @@ async fn nodes_that_start_together_take_each_step_once() {
     assert_eq!(schema_version(&world.connect().await).await.unwrap(), MIGRATIONS.len() as i64);
 }
 
+/// As where a transaction of a node holds what the step wants, and wants what it holds.
+#[tokio::test]
+async fn a_step_that_the_server_has_undone_for_anothers_sake_is_taken_again() {
+    let world = World::new();
+    let undone = "create schema aside; create sequence aside.tries;
+        create function aside.undone() returns event_trigger language plpgsql as $$
+        begin
+          if nextval('aside.tries') in (1, 30) then raise exception 'deadlock detected' using errcode = '40P01'; end if;
+        end $$;
+        create event trigger undone on ddl_command_start execute function aside.undone()";
+    world.server.sql(undone).unwrap();
+    assert_eq!(world.migrate().await.unwrap(), MIGRATIONS.len());
+    assert!(world.server.sql("select last_value > 60 from aside.tries").unwrap() == "t", "both were met");
+}
+
 #[tokio::test]
 async fn a_database_of_a_newer_knurl_is_refused_with_a_sentence() {
     let world = World::new();
