@@ -7,7 +7,7 @@ mod test_app;
 use std::time::{Duration, Instant};
 
 use knurl::config::{Auth, Config, RedisConfig};
-use knurl_lab::servers::Redis;
+use knurl_lab::servers::{Redis, RedisCluster, RedisSentinels};
 use knurl_store::faulty::Fault;
 use serde_json::json;
 use test_app::{Answer, KEY, TestApp};
@@ -261,8 +261,8 @@ async fn this_machine_is_not_limited_unless_told_and_no_limit_says_nothing() {
 }
 
 /// One of several nodes.
-async fn node(redis: &Redis, change: impl FnOnce(&mut Config)) -> TestApp {
-    let url = redis.url().parse().unwrap();
+async fn node(url: &str, change: impl FnOnce(&mut Config)) -> TestApp {
+    let url = url.parse().unwrap();
     // The machine may be doing anything: the deadline is not what this is about.
     let (timeout, links_ttl) = (Duration::from_secs(1), Duration::from_secs(600));
     let app = TestApp::start_with(|config| {
@@ -290,7 +290,7 @@ async fn nodes_that_share_a_redis_count_together_and_each_goes_on_alone_while_it
         config.auth = Auth::Required;
         config.limits.api_per_minute = 1;
     };
-    let (one, two) = (node(&redis, keyed).await, node(&redis, keyed).await);
+    let (one, two) = (node(&redis.url(), keyed).await, node(&redis.url(), keyed).await);
     let ask = async |app: &TestApp| app.send("GET", "/users", &[("authorization", &format!("Bearer {KEY}"))], b"").await;
     for (left, app) in (0..BURST).rev().zip([&one, &two].into_iter().cycle()) {
         let answer = ask(app).await;
@@ -317,10 +317,57 @@ async fn nodes_that_share_a_redis_count_together_and_each_goes_on_alone_while_it
     two.stop().await;
 }
 
+/// Whether a new key's requests are counted together: as many as it may make at one node leave it none at the other.
+async fn count_together(one: &TestApp, two: &TestApp, key: &str) -> bool {
+    let ask = async |app: &TestApp| app.send("GET", "/users", &[("authorization", &format!("Bearer {key}"))], b"").await.status;
+    one.store_key(key).await;
+    two.store_key(key).await;
+    for _ in 0..BURST {
+        if ask(one).await != 200 {
+            return false;
+        }
+    }
+    ask(two).await == 429
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_count_together_on_a_cluster_and_behind_sentinels_who_replace_the_master() {
+    let keyed = |config: &mut Config| {
+        config.auth = Auth::Required;
+        config.limits.api_per_minute = 1;
+    };
+    let cluster = RedisCluster::start().unwrap();
+    let (one, two) = (node(&cluster.url(), keyed).await, node(&cluster.url(), keyed).await);
+    for n in 0..20 {
+        assert!(count_together(&one, &two, &format!("key{n}")).await);
+    }
+    let counted = |master: &Redis| master.command(&["keys", "test:limit:key:*"]).unwrap().lines().count();
+    assert!(cluster.masters.iter().all(|master| counted(master) > 0), "every master has its part");
+    one.stop().await;
+    two.stop().await;
+
+    let mut fleet = RedisSentinels::start(Duration::from_millis(500)).unwrap();
+    let (one, two) = (node(&fleet.url(), keyed).await, node(&fleet.url(), keyed).await);
+    assert!(count_together(&one, &two, "before").await);
+    fleet.master.kill().unwrap();
+    let begun = Instant::now();
+    for n in 0.. {
+        // Each by itself in between.
+        if count_together(&one, &two, &format!("after{n}")).await {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "the nodes count by themselves still");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert!(fleet.replica.command(&["info", "replication"]).unwrap().contains("role:master"));
+    one.stop().await;
+    two.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_is_counted_in_redis_and_an_emptied_one_changes_no_answer() {
     let redis = Redis::start().unwrap();
-    let app = node(&redis, |config| config.limits.misses_per_minute = 1).await;
+    let app = node(&redis.url(), |config| config.limits.misses_per_minute = 1).await;
     let user = app.user("ada").await;
     let known = app.link(user, "https://example.org/a").await;
     misses(&app, "203.0.113.7", BURST).await;

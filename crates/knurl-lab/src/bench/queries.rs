@@ -28,7 +28,7 @@ const DELIVERED: (&str, &str) = ("KNURL_CLICKS_DRAIN_INTERVAL_MS", "200");
 const MILLION: f64 = 1e6;
 
 /// (replica, Redis)
-const NODES: [(bool, bool); 3] = [(true, false), (false, true), (false, false)];
+const NODES: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
 
 /// Statements are recorded on connections made from now on.
 fn track(postgres: &Postgres, what: &str) -> Result<(), BenchError> {
