@@ -92,8 +92,8 @@ const SLOTS: usize = 1 << 20;
 /// Links that were as their clicks say, so that each is asked for once and not with every batch: four of ten clicks of a popular million name
 /// one that their batch does not name already.
 ///
-/// They hold for as long as the database's mark is the one under which they were looked up: it is another after every removal of a row (see
-/// [`crate::replica::follow::Head`]). Two links may share a slot, then the last one has it. Their hash is keyed: nobody can choose a code that
+/// They hold for as long as the database's mark is the one under which they were looked up: it is another after every removal of a row
+/// (`links_mark.sql`). Two links may share a slot, then the last one has it. Their hash is keyed: nobody can choose a code that
 /// passes for another.
 #[derive(Debug)]
 pub(crate) struct Seen {

@@ -14,7 +14,6 @@ use super::{
     click_rows::ClickRows,
     connection::{Connection, Tx, get},
     failure::{is_duplicate, together},
-    feed,
     months::Months,
     pool::Pool,
     roll_up::{self, Looked, RolledUp},
@@ -82,7 +81,7 @@ impl Delivery {
     }
 
     async fn apply(&self, tx: &Tx<'_>, seen: &Seen, looked: Looked) -> Result<Applied> {
-        let (stored, mark, there) = join3(lock_cursor(tx, self.from), feed::mark(tx), there(tx, &self.unseen.named)).await;
+        let (stored, mark, there) = join3(lock_cursor(tx, self.from), mark(tx), there(tx, &self.unseen.named)).await;
         let (stored, mark, there) = (stored?, mark?, there?);
         // `seq` alone names a record: a position at a segment's end and the next segment's start are the same place.
         if stored.seq != self.from.seq {
@@ -169,6 +168,10 @@ fn making<T: Send + Sync + 'static>(make: impl FnOnce() -> T + Send + 'static) -
 
 async fn made<T>(made: &Made<T>) -> Result<Arc<T>> {
     made.clone().await.ok_or_else(|| StoreError::Internal("writing or adding up a batch of clicks panicked".into()))
+}
+
+async fn mark(tx: &Tx<'_>) -> Result<String> {
+    get(&tx.row(sql::LINKS_MARK, &[]).await?, 0)
 }
 
 async fn there(tx: &Tx<'_>, named: &Named) -> Result<There> {

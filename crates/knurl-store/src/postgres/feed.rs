@@ -13,7 +13,7 @@ use tokio::{sync::Notify, time::timeout};
 use tokio_postgres::Row;
 
 use super::{
-    connection::{Connection, Tx, get},
+    connection::{Connection, get},
     failure::unavailable,
     pool::Pool,
     sql,
@@ -116,14 +116,6 @@ impl Source for Feed {
         self.connection = Some(connection);
         rows.iter().map(copy).collect()
     }
-}
-
-/// While it is the same, no link is gone and none has become another: the database, its history, this run of its server, and what was removed.
-/// A server that was set back to an earlier state has been started since.
-pub(super) async fn mark(tx: &Tx<'_>) -> Result<String> {
-    let row = tx.row(sql::FEED_HEAD, &[]).await?;
-    let head = head(&row)?;
-    Ok(format!("{} {} {} {}", head.database, head.lineage, head.generation, get::<String>(&row, 5)?))
 }
 
 fn head(row: &Row) -> Result<Head> {

@@ -43,6 +43,7 @@ queries! { OF_CLICKS:
     CURSOR_PUT = "cursor_put";
     LINKS_CLICKED = "links_clicked";
     LINKS_EMPTIED_AT = "links_emptied_at";
+    LINKS_MARK = "links_mark";
     MONTH_ROWS = "month_rows";
     MONTH_STRAYS = "month_strays";
     MONTHS_LOCK = "months_lock";

@@ -270,7 +270,7 @@ const ONLY_SQLITE: &str = "counter_count counter_put counters_recount day_add ho
                            share_values shares_of_link";
 const ONLY_POSTGRES: &str = "acceptances_lock agents_of_link click_import click_insert clicks_copy counts cursor_begin cursor_lock day_change day_insert edits_fold edits_rows event_ids \
                              event_ids_lock event_ids_past event_imports_lock events_by_ids events_insert feed_changes feed_head \
-                             feed_page foreign_changes hour_change hour_insert link_ids_behind link_ids_lock link_ids_past link_to_change links_create links_kept month_rows \
+                             feed_page foreign_changes hour_change hour_insert link_ids_behind link_ids_lock link_ids_past link_to_change links_create links_kept links_mark month_rows \
                              month_strays months_lock months_of moving_clicks_put moving_clicks_remove moving_lock \
                              moving_notes_forget moving_retention_lock once_try_lock ping referrer_add referrers_count referrers_known \
                              referrers_of_link retention_try_lock roll_ups_of_all_lock shards_try_lock time user_ids_behind user_ids_lock user_ids_past \
